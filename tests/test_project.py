@@ -1,5 +1,7 @@
 """What the project says about itself holds: environment, README and file map."""
 
+import ast
+import json
 import os
 import re
 import subprocess
@@ -13,6 +15,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
+README = (ROOT / "README.md").read_text()
+PACKAGE = ROOT / "src/embedding_geometry"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
 
 
 def locked_names():
@@ -73,3 +78,90 @@ def test_conda_environment_is_the_lock_and_nothing_else():
     assert conda == [f"python={oldest}", "pip"]
     assert pip == {"pip": ["-r requirements.lock"]}
     assert f"--python-version {oldest}" in LOCK.partition("\n\n")[0]
+
+
+def code_block(language):
+    [block] = re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    return block
+
+
+def make(*arguments):
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def make_targets():
+    return [line.split()[0] for line in make("help").stdout.splitlines()]
+
+
+def test_readme_snippet_prints_one_path_length_per_coupling(capsys):
+    snippet = code_block("python")
+    assert len([line for line in snippet.splitlines() if line]) == 10
+    exec(compile(snippet, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    names, lengths = zip(*(line.split()[:2] for line in printed), strict=True)
+    assert names == ("row_coupling:", "optimal_coupling:")
+    assert all(float(length) > 0 for length in lengths)
+
+
+def test_readme_commands_are_targets_that_continuous_integration_runs():
+    commands = re.findall(r"^make (\w+)", code_block("sh"), flags=re.MULTILINE)
+    assert commands == ["book", "test"]
+    pipeline = (ROOT / ".ci/run").read_text()
+    assert [f"make {name}" in pipeline for name in [*commands, "lint"]] == [True] * 3
+    assert set(commands) < set(make_targets())
+
+
+def test_makefile_is_small():
+    assert 0 < len(make_targets()) <= 10
+
+
+def test_clean_keeps_the_recorded_results():
+    planned = make("--dry-run", "clean").stdout
+    assert "_build" in planned
+    assert "data" not in planned
+
+
+def test_setup_without_python_names_the_remedy():
+    done = make("--always-make", "setup", "PYTHON=")
+    assert done.returncode == 2
+    assert "no python 3.11 or newer" in done.stderr
+    assert "make PYTHON=" in done.stderr
+
+
+def test_readme_map_shows_every_module_and_no_other_file():
+    listed = [line.split()[0] for line in code_block("text").splitlines()]
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+    top_level = {str(path.relative_to(ROOT)) for path in MODULES if path.parent == PACKAGE}
+    assert top_level <= set(listed)
+
+
+def test_documents_link_to_files_that_exist():
+    for document in ROOT.glob("*.md"):
+        links = re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text())
+        assert [link for link in links if not (ROOT / link).exists()] == [], document.name
+
+
+def test_citation_agrees_with_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["project"]["version"]
+    assert PROJECT["project"]["license"] in citation["license"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_with_code_has_its_test_file(module):
+    tree = ast.parse(module.read_text())
+    code = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    name = "_".join(module.relative_to(PACKAGE).with_suffix("").parts).replace("__", "")
+    assert not code or (ROOT / f"tests/test_{name}.py").exists()
+
+
+def test_mathematics_is_imported_without_torch():
+    layers = PROJECT["tool"]["importlinter"]["contracts"]
+    [modules] = [item["source_modules"] for item in layers if item["type"] == "forbidden"]
+    code = (
+        f"import {', '.join(modules)}; import json, sys;"
+        "print(json.dumps(sorted({'torch', 'transformers', 'diffusers'} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
