@@ -19,10 +19,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from embedding_geometry.types import CouplingName
 
+Net = Literal["pocket", "alex", "vgg", "squeeze"]
 ABANDONED_AFTER_SECONDS = 60.0  # a temporary file lives for milliseconds unless its writer died
 
 
@@ -44,7 +45,7 @@ class StudySettings:
 
     Attributes:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        model: Text-to-image model: "pocket", a diffusers folder, or a hub id.
+        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
         couplings: Couplings computed on every initial latent.
         extra_couplings_first_seed: Couplings computed on the first initial latent only.
@@ -56,14 +57,11 @@ class StudySettings:
         batch_size: Images denoised at once, at most.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
         dtype: Precision (float32, float16, bfloat16, float64); the device's default if not given.
-
-    Raises:
-        StudySettingsError: A value cannot be run; the message names it and what would do.
     """
 
     pairs: Path
-    model: str = "pocket"
-    net: str = "pocket"
+    model: str | None = None
+    net: Net = "pocket"
     couplings: tuple[CouplingName, ...] = ("row", "optimal", "random")
     extra_couplings_first_seed: tuple[CouplingName, ...] = ("worst",)
     seeds: tuple[int, ...] = (0, 1)
@@ -75,7 +73,8 @@ class StudySettings:
     device: str | None = None
     dtype: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise a StudySettingsError for values that cannot be run, saying what would do."""
         known = get_args(CouplingName)
         named = self.couplings + self.extra_couplings_first_seed
         for name in named:

@@ -25,10 +25,15 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
-from embedding_geometry.clouds import encode_prompts
+from embedding_geometry.clouds import encode_prompts, token_ids
 from embedding_geometry.couplings import couple, wasserstein_distance
 from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
-from embedding_geometry.models import TextToImageModel, library_versions, load_model
+from embedding_geometry.models import (
+    TextToImageModel,
+    configured_model,
+    library_versions,
+    load_model,
+)
 from embedding_geometry.paths import displacement_interpolation, wasserstein_length
 from embedding_geometry.perception import (
     PerceptualMetric,
@@ -50,7 +55,7 @@ from embedding_geometry.types import Cloud, CouplingName
 
 __all__ = ["StudySettings", "publish_results", "run_study"]
 
-LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "numpy", "scipy", "pandas")
+LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -105,17 +110,19 @@ def run_study(
         `w2` of its ends, both in the poster's units (no 1/N under the root).
 
     Raises:
-        StudySettingsError: The folder holds a study with other settings.
+        StudySettingsError: Settings that cannot be run, or that are not those of the study in the
+            folder.
         ResultsFolderError: The folder cannot be written; finished cells are kept.
         ValueError: A table of pairs, a prompt or a setting that cannot be used.
         FileNotFoundError: Pairs, model or metric are not where they were looked for.
     """
+    settings.check()
     folder = Path(folder)
     pairs = read_prompt_pairs(settings.pairs)
     bench = prepare_bench(settings)
     conditions = conditions_of_cells(bench)
     tasks = plan_tasks(settings, pairs, conditions)
-    check_prompts(bench.model, pairs)
+    check_prompts(bench.model, bench.rendering, pairs)
     open_results(folder, conditions | conditions_of_plan(settings, pairs))
     cells = finished_cells(folder, tasks)
     pending = [task for task in tasks if task.key not in cells]
@@ -152,17 +159,44 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
-    model = load_model(settings.model, settings.device, settings.dtype)
+    model = load_model(settings.model or configured_model(), settings.device, settings.dtype)
     metric = load_metric(settings.net, str(model.device))
-    defaults = default_settings(model)
-    scale = settings.guidance_scale
-    rendering = RenderSettings(
-        steps=settings.steps or defaults.steps,
-        guidance_scale=defaults.guidance_scale if scale is None else scale,
-        negative_prompt=settings.negative_prompt,
-        batch_size=settings.batch_size,
+    rendering = rendering_settings(
+        model,
+        settings.steps,
+        settings.guidance_scale,
+        settings.negative_prompt,
+        settings.batch_size,
     )
     return Bench(model, metric, rendering, settings.frames, environment(model))
+
+
+def rendering_settings(
+    model: TextToImageModel,
+    steps: int | None,
+    guidance_scale: float | None,
+    negative_prompt: str,
+    batch_size: int,
+) -> RenderSettings:
+    """The given settings, with the model's defaults where steps or guidance scale are None."""
+    defaults = default_settings(model)
+    return RenderSettings(
+        steps=defaults.steps if steps is None else steps,
+        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        negative_prompt=negative_prompt,
+        batch_size=batch_size,
+    )
+
+
+def check_prompts(
+    model: TextToImageModel, settings: RenderSettings, pairs: list[PromptPair]
+) -> None:
+    """Raise for a prompt that is too long now, not hours later when its turn comes."""
+    for text in (
+        settings.negative_prompt,
+        *(t for pair in pairs for t in (pair.source, pair.target)),
+    ):
+        token_ids(model, text, truncate=False)
 
 
 def conditions_of_cells(bench: Bench) -> dict[str, object]:
@@ -171,7 +205,7 @@ def conditions_of_cells(bench: Bench) -> dict[str, object]:
         "model": bench.model.provenance.revision,
         "device": bench.model.device.type,
         "dtype": bench.model.provenance.dtype,
-        "net": bench.metric.name,
+        "net": bench.metric.net,
         "net_revision": bench.metric.revision,
         "frames": bench.frames,
         **asdict(bench.rendering),
@@ -297,11 +331,12 @@ def steps_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell
 def study_manifest(
     settings: StudySettings, pairs: list[PromptPair], bench: Bench, cells: list[Cell]
 ) -> dict[str, object]:
-    """How the tables came about; times and machines are those of the cells, over all resumptions."""
+    """How the tables came about; times and machines are those of the cells, resumed or not."""
     environments = {digest(cell.environment): cell.environment for cell in cells}
     return {
         "model": asdict(bench.model.provenance),
         "settings": conditions_of_cells(bench) | conditions_of_plan(settings, pairs),
+        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
         "pairs": {"file": settings.pairs.name, "count": len(pairs)},
         "cells": len(cells),
         "started": min(cell.started for cell in cells),
