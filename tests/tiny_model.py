@@ -1,0 +1,153 @@
+"""A Stable Diffusion of random weights in the standard folder format, small enough for unit tests.
+
+It has the classes and the layout of the pocket model: CLIP tokenizer with 77 tokens, CLIP text
+encoder, UNet with cross-attention on 8x8 latents, autoencoder with f = 8, DDIM with v-prediction,
+and the SqueezeNet backbone of the perceptual metric. Every parameter is drawn at random and none
+is zero: a zero-initialised layer would make the checks of invariance vacuous.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+import torchvision
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from tokenizers import pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+TOKENS = 77
+WIDTH = 32
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+CAPTIONS = [
+    "a small cat on the beach at night",
+    "at night, on the beach: a little cat",
+    "a red car in the snow next to a big dog",
+    "the green tree stands in a meadow under the blue sky",
+    "two birds over the sea",
+]
+
+
+def write_tiny_model(folder: str | Path, *, seed: int = 0) -> Path:
+    """Write the model into ``folder`` and return the folder."""
+    folder = Path(folder)
+    torch_state = torch.get_rng_state()  # the constructors draw from the global generator
+    generator = torch.Generator().manual_seed(seed)
+    tokenizer = write_tokenizer(folder / "tokenizer")
+    pipeline = StableDiffusionPipeline(
+        tokenizer=tokenizer,
+        text_encoder=randomize(text_encoder(tokenizer), generator),
+        unet=randomize(unet(), generator),
+        vae=randomize(vae(), generator),
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    write_backbone(folder / "perceptual", generator)
+    (folder / "generation.json").write_text(json.dumps({"steps": 4, "guidance_scale": 3.0}))
+    torch.set_rng_state(torch_state)
+    return folder
+
+
+def write_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Train CLIP's byte-pair encoding on a few captions; other tools read vocab and merges."""
+    backend = CLIPTokenizer().backend_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
+    )
+    backend.train_from_iterator(CAPTIONS, trainer)
+    merges = [tuple(merge) for merge in json.loads(backend.to_str())["model"]["merges"]]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), BOS, EOS]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
+    tokenizer.save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
+    lines = ["#version: 0.2", *map(" ".join, merges), ""]
+    (folder / "merges.txt").write_text("\n".join(lines))
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Return a CLIP text encoder of two layers."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            hidden_size=WIDTH,
+            intermediate_size=64,
+            projection_dim=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+        )
+    )
+
+
+def unet() -> UNet2DConditionModel:
+    """Return a UNet with cross-attention at both of its levels."""
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=2,  # the number of heads, by the library's old name
+        norm_num_groups=8,
+    )
+
+
+def vae() -> AutoencoderKL:
+    """Return an autoencoder of three halvings: 64x64 pixels, 8x8 latents."""
+    return AutoencoderKL(
+        sample_size=64,
+        latent_channels=4,
+        layers_per_block=1,
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        scaling_factor=0.7,
+    )
+
+
+def scheduler() -> DDIMScheduler:
+    """Return DDIM as the pocket model uses it."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        set_alpha_to_one=False,
+        clip_sample=False,
+        steps_offset=1,
+    )
+
+
+def write_backbone(folder: Path, generator: torch.Generator) -> None:
+    """Write a random SqueezeNet 1.1 feature stack, in half precision to keep the file small."""
+    backbone = torchvision.models.squeezenet1_1(weights=None).features
+    folder.mkdir()
+    randomize(backbone, generator).half()
+    save_file(backbone.state_dict(), folder / "backbone.safetensors")
+
+
+def randomize(module: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
+    """Redraw all parameters: matrices at the scale of their inputs, gains near 1, small biases."""
+    for name, parameter in module.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.ndim > 1:
+            value = noise * (2 / parameter[0].numel()) ** 0.5
+        else:
+            value = 0.1 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        parameter.data.copy_(value)
+    return module
