@@ -8,7 +8,7 @@ zero terminal SNR and trailing timesteps, arXiv:2305.08891; classifier-free guid
 """
 
 import json
-import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -406,13 +406,14 @@ def run_stage(stage: str, place: Place, workers: int = 1) -> None:
     if world == 1:
         STAGES[stage](place)
     else:
-        mp.spawn(_work, (stage, place, world), nprocs=world)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meeting = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        mp.spawn(_work, (stage, place, world, meeting), nprocs=world)
 
 
-def _work(rank: int, stage: str, place: Place, world: int) -> None:
+def _work(rank: int, stage: str, place: Place, world: int, meeting: str) -> None:
     torch.set_num_threads(1)
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", str(29500 + list(STAGES).index(stage)))
-    dist.init_process_group("gloo", rank=rank, world_size=world)
+    dist.init_process_group("gloo", meeting, rank=rank, world_size=world)
     STAGES[stage](replace(place, rank=rank, world=world))
     dist.destroy_process_group()

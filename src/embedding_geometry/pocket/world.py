@@ -206,7 +206,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         _place_first(scene, thing, rng),
         _tags(scene, rng),
     )
-    return " ".join(_pick(forms, rng).replace(" ,", ",").split())
+    return " ".join(_pick(forms, rng).split()).replace(" ,", ",")
 
 
 def _place_first(scene: Scene, thing: str, rng: np.random.Generator) -> str:
