@@ -1,0 +1,71 @@
+# Every target sets up what it needs: python 3.11 or newer with pip, make and git are enough.
+
+UV_VERSION := 0.9.30
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# The recorded numbers come from python 3.11, so it is preferred where there are several.
+CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
+USABLE := import sys, pip, venv; raise SystemExit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
+
+# The pocket model lies in data/pocket, so nothing may be looked up on a hub for it.
+EMBEDDING_GEOMETRY_MODEL ?= pocket
+export EMBEDDING_GEOMETRY_MODEL
+ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
+export HF_HUB_OFFLINE := 1
+export TRANSFORMERS_OFFLINE := 1
+endif
+
+# The stored outputs of the notebooks were recorded on the CPU with two threads and without a network.
+REFERENCE := EMBEDDING_GEOMETRY_MODEL=pocket HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 PYTHONPATH="$(CURDIR)/tests/offline"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint study benchmark pocket clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 12
+
+setup: $(INSTALLED) ## install the locked environment into .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no python 3.11 or newer with pip was found" \
+		"(tried: $(CANDIDATES)); install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c '$(USABLE)' || { echo "error: $(PYTHON) is not python 3.11 or newer with pip" >&2; exit 1; }
+	$(PYTHON) -m venv --clear --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+book: $(INSTALLED) ## execute every page and build the book into _build/html
+	rm -rf _build
+	$(BIN)/jupyter-book build . -W -n
+	@echo "The book is at $(CURDIR)/_build/html/index.html"
+
+test: $(INSTALLED) ## unit tests, then every notebook against its stored outputs
+	$(BIN)/python -m pytest tests
+ifneq ($(wildcard notebooks/*.ipynb),)
+	$(REFERENCE) $(BIN)/python -m pytest notebooks --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg
+endif
+
+lint: $(INSTALLED) ## style, import directions and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
+	$(BIN)/python -m embedding_geometry study
+
+benchmark: $(INSTALLED) ## speed against the loops one would write by hand
+	$(BIN)/python -m pytest tests/benchmarks
+
+pocket: $(INSTALLED) ## train or resume the pocket model (hours on two cores)
+	$(BIN)/python -m embedding_geometry.pocket
+
+clean: ## remove what can be made again; never a recorded result
+	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,130 @@
+"""What this book needs from Sphinx beyond Jupyter Book's own settings.
+
+Four things: equations without a network, no third-party scripts, a figure that shows an image made
+on another page, and links to the repository wherever the book is published from.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jupyter_server_mathjax
+from docutils import nodes
+from docutils.parsers.rst import directives
+from myst_nb.ext.glue.utils import create_pending_glue_ref
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+
+MATHJAX_SOURCE = Path(jupyter_server_mathjax.__file__).parent / "static"
+# The translated messages and the speech rules are larger than all the rest and are not used.
+MATHJAX_LEFT_OUT = shutil.ignore_patterns("localization", "mathmaps")
+MATHJAX_SETTINGS = {
+    "config": ["TeX-AMS-MML_HTMLorMML-full.js"],
+    "jax": ["input/TeX", "output/SVG"],
+    "messageStyle": "none",
+    "tex2jax": {
+        "inlineMath": [["\\(", "\\)"]],
+        "displayMath": [["\\[", "\\]"]],
+        "ignoreClass": "tex2jax_ignore|mathjax_ignore",
+        "processClass": "tex2jax_process|mathjax_process|math|output_area",
+    },
+    "SVG": {"font": "STIX-Web", "linebreaks": {"automatic": True}},
+}
+
+
+def use_local_mathjax(app: Sphinx, config: Config) -> None:
+    """Point Sphinx's equations at the MathJax of an installed package."""
+    config.mathjax_path = "mathjax/MathJax.js"
+    config.mathjax2_config = MATHJAX_SETTINGS
+
+
+def copy_mathjax(app: Sphinx) -> None:
+    """Put MathJax next to the pages."""
+    if app.builder.format == "html":
+        target = Path(app.outdir) / "_static" / "mathjax"
+        shutil.copytree(MATHJAX_SOURCE, target, ignore=MATHJAX_LEFT_OUT, dirs_exist_ok=True)
+
+
+def drop_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Remove the scripts of sphinx-thebe, which run code on a foreign server and are not used."""
+
+    def is_thebe(script: Any) -> bool:
+        body = (getattr(script, "attributes", None) or {}).get("body") or ""
+        return "thebe" in body.lower() or "thebe" in str(getattr(script, "filename", script))
+
+    context["script_files"] = [s for s in context.get("script_files", []) if not is_thebe(s)]
+
+
+def link_repository(app: Sphinx, config: Config) -> None:
+    """Show repository and launch buttons where the publishing service names the repository."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if repository:
+        config.html_theme_options |= {
+            "repository_url": f"https://github.com/{repository}",
+            "use_repository_button": True,
+            "use_issues_button": True,
+            "launch_buttons": {
+                "notebook_interface": "jupyterlab",
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+            },
+        }
+
+
+class GlueFigure(SphinxDirective):
+    """A numbered figure around an image that another page has glued.
+
+    The argument is the glued name; `doc` is the page, `name` the label, `alt` the text in place of
+    the image, the content the caption.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {
+        "doc": directives.unchanged_required,
+        "name": directives.unchanged_required,
+        "alt": directives.unchanged_required,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure; its image is filled in once all pages are read."""
+        source, line = self.get_source_info()
+        image = create_pending_glue_ref(
+            self.state.document, source, line, self.options["doc"], self.arguments[0]
+        )
+        figure = nodes.figure("", image, glued_alt=self.options["alt"])
+        self.set_source_info(figure)
+        caption = nodes.caption("", "")
+        caption += self.parse_inline(" ".join(self.content))[0]
+        figure += caption
+        self.add_name(figure)
+        return [figure]
+
+
+class DescribeGluedImages(SphinxPostTransform):
+    """Give the glued images of `GlueFigure` their alternative text, after myst-nb put them in."""
+
+    default_priority = 6
+
+    def run(self, **kwargs: Any) -> None:
+        """Copy the figure's text to its image."""
+        for figure in self.document.findall(nodes.figure):
+            if "glued_alt" in figure:
+                for image in figure.findall(nodes.image):
+                    image["alt"] = figure["glued_alt"]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register everything with Sphinx."""
+    app.connect("config-inited", use_local_mathjax)
+    app.connect("config-inited", link_repository)
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("html-page-context", drop_thebe, priority=999)
+    app.add_directive("glue-figure", GlueFigure)
+    app.add_post_transform(DescribeGluedImages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

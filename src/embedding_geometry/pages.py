@@ -1,0 +1,184 @@
+"""What a page of the book needs besides mathematics and pictures.
+
+The provenance line, numbers that the prose can quote, photographs small enough to commit, and the
+recorded study with the rule that picks the pairs shown.
+"""
+
+import io
+import json
+import math
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from embedding_geometry.models import TextToImageModel
+    from embedding_geometry.perception import PerceptualMetric
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+class StudyNotRecordedError(FileNotFoundError):
+    """There is no recorded study for the model that the page uses."""
+
+
+# --- what the reader is told --------------------------------------------------------------------
+
+
+def provenance_line(
+    model: "TextToImageModel",
+    metric: "PerceptualMetric | None" = None,
+    seed: int | None = None,
+) -> Markdown:
+    """One line that says which model, device, seed and versions made the page."""
+    source = model.provenance
+    parts = [f"**Provenance.** Model {source.name} (revision {source.revision})"]
+    parts.append(f"on {source.device} in {source.dtype}")
+    if metric is not None:
+        parts.append(f"perceptual metric {metric.name}")
+    if seed is not None:
+        parts.append(f"seed {seed}")
+    # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
+    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in source.versions.items())
+    return Markdown(", ".join(parts) + f"; {versions}.")
+
+
+def glue_text(name: str, text: str) -> None:
+    """Record `text` under `name` in the page, where {glue:text} finds it.
+
+    This writes the record of the papermill and scrapbook projects that Jupyter Book reads, so the
+    page runs the same where Jupyter Book is not installed.
+    """
+    prefix = "application/papermill.record/"
+    record = {"scrapbook": {"name": name, "mime_prefix": prefix}}
+    display({f"{prefix}text/plain": repr(text)}, metadata=record, raw=True)
+
+
+def glue_number(name: str, value: float, digits: int, *, percent: bool = False) -> None:
+    """Record a number for the prose, rounded to `digits` decimals (of per cent, if so asked).
+
+    Raises:
+        ValueError: the value is not finite: the prose would quote nonsense.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"the number {name!r} is {value}; only finite numbers can be quoted")
+    rounded = round(100 * value if percent else value, digits) + 0.0  # no "-0.0"
+    text = f"{rounded:,.{digits}f}".replace("-", "−").replace(",", " ")
+    glue_text(name, text + (" %" if percent else ""))
+
+
+def at_most(value: float, step: int = 1) -> str:
+    """A bound for a rounding error: the next power of ten that is a multiple of `step` up.
+
+    Rounding errors differ from one processor to the next; their size class does not.
+    """
+    if value < 0 or not math.isfinite(value):
+        raise ValueError(f"a size is expected, not {value}")
+    if value == 0:
+        return "0"
+    return f"≤ 1e{step * math.ceil(math.log10(value) / step)}"
+
+
+def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> None:
+    """Show a figure made of photographs as JPEG, many times smaller than PNG.
+
+    Args:
+        figure: the figure; it is closed.
+        name: a name under which another page can show the same picture.
+        quality: of the JPEG, 1 to 95.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": quality})
+    plt.close(figure)
+    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
+    bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
+    display(bundle, metadata=metadata, raw=True)
+
+
+# --- the recorded study -------------------------------------------------------------------------
+
+
+def short_name(model_name: str) -> str:
+    """The last part of a model's name, by which its recorded files are called."""
+    return Path(model_name).name
+
+
+def prompt_table(model_name: str) -> Path:
+    """The table of prompt pairs for a model: pocket speaks only of its own small world."""
+    table = "pocket_pairs.csv" if short_name(model_name) == "pocket" else "pairs.csv"
+    return DATA / "prompts" / table
+
+
+def recorded_file(model_name: str, ending: str) -> Path:
+    """A file of the recorded study, such as `pocket_study.csv`.
+
+    The folder is `data/results`, or the one that EMBEDDING_GEOMETRY_RESULTS names.
+
+    Raises:
+        StudyNotRecordedError: there is none for this model.
+    """
+    folder = Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
+    path = folder / f"{short_name(model_name)}_{ending}"
+    if not path.is_file():
+        raise StudyNotRecordedError(
+            f"no recorded study for the model {model_name!r}: {path} does not exist. Run "
+            f"`python -m embedding_geometry study --help` to see how to make one, or name the "
+            f"folder that holds it in EMBEDDING_GEOMETRY_RESULTS"
+        )
+    return path
+
+
+def recorded_study(model_name: str) -> pd.DataFrame:
+    """The study's table: one row per pair, initial latent and coupling."""
+    return pd.read_csv(recorded_file(model_name, "study.csv"))
+
+
+def recorded_steps(model_name: str) -> pd.DataFrame:
+    """The perceptual distance of every single step of the study."""
+    return pd.read_parquet(recorded_file(model_name, "steps.parquet"))
+
+
+def recorded_manifest(model_name: str) -> dict[str, Any]:
+    """Model, metric, settings, versions and hardware of the recorded study."""
+    return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
+
+
+def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
+    """One row per prompt pair: the measure under each coupling, averaged over initial latents.
+
+    Args:
+        study: the study's table.
+        measure: the column to average.
+
+    Returns:
+        Index `pair_id`; columns `grade` (the similarity rounded to a whole number), `similarity`,
+        `stratum`, `w2`, one column for each coupling rendered from every initial latent, and
+        `improvement`, the relative improvement (row − optimal)/row.
+    """
+    fixed = study.groupby("pair_id")[["similarity", "stratum", "w2"]].first()
+    seeds = study.groupby("coupling")["seed"].nunique()
+    complete = study[study["coupling"].isin(seeds.index[seeds == seeds.max()])]
+    means = complete.pivot_table(index="pair_id", columns="coupling", values=measure)
+    pairs = fixed.join(means)
+    pairs.insert(0, "grade", pairs["similarity"].round().astype(int))
+    # Two equal prompts have paths of length zero under every coupling: nothing to improve.
+    change = pairs["row"] - pairs["optimal"]
+    pairs["improvement"] = (change / pairs["row"]).where(pairs["row"] > 0, 0.0)
+    return pairs
+
+
+def representative_pairs(pairs: pd.DataFrame) -> list[str]:
+    """The pair to show of each grade, most similar first: its median by relative improvement.
+
+    The rule is fixed beforehand, so that no picture is chosen for its looks: in the order of
+    improvement, then of `pair_id`, the middle pair, the lower one of two.
+    """
+    ordered = pairs.sort_index().sort_values("improvement", kind="stable")
+    grades = ordered.groupby("grade")
+    return [group.index[(len(group) - 1) // 2] for _, group in grades][::-1]

@@ -1,0 +1,121 @@
+"""Prompt pairs: two texts, how similar they are, and where they come from.
+
+A study compares couplings *within* a pair of prompts, so the pair is its unit of observation. The
+similarity runs from 0 (nothing shared) to 5 (the same content in other words), the scale of
+Crisscrossed Captions (Parekh et al., 2021). The stratum tells apart pairs made in different ways.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+COLUMNS = ("pair_id", "source", "target", "similarity")
+MOST_SIMILAR = 5.0
+
+
+class PromptPairsError(ValueError):
+    """A table of prompt pairs that cannot be used; says which file, which line, and the remedy."""
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """The two ends of one image interpolation.
+
+    Attributes:
+        pair_id: Name of the pair, unique within its table.
+        source: The prompt at t = 0.
+        target: The prompt at t = 1.
+        similarity: Semantic similarity of the two, from 0 to 5.
+        stratum: The group that the pair belongs to, such as `natural`, `free` or `rigid`.
+    """
+
+    pair_id: str
+    source: str
+    target: str
+    similarity: float
+    stratum: str = "natural"
+
+
+def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
+    """Read a table of prompt pairs, in the order of its lines.
+
+    Args:
+        path: A CSV file in UTF-8 with a header and the columns `pair_id`, `source`, `target`,
+            `similarity` and, where wanted, `stratum`. Other columns are left alone.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        PromptPairsError: The file is not UTF-8, lacks a column, holds no pair or the same
+            `pair_id` twice, or a line has an empty text or a similarity outside 0 to 5.
+    """
+    path = Path(path)
+    pairs: dict[str, PromptPair] = {}
+    for line, row in _read_rows(path):
+        pair = _parse_pair(row, f"{path}, line {line}")
+        if pair.pair_id in pairs:
+            raise PromptPairsError(
+                f"{path}, line {line}: pair_id {pair.pair_id!r} is already taken by an earlier "
+                "line; give every pair its own pair_id"
+            )
+        pairs[pair.pair_id] = pair
+    if not pairs:
+        raise PromptPairsError(f"{path} holds no prompt pair; add a line {','.join(COLUMNS)}")
+    return list(pairs.values())
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no table of prompt pairs at {path}; name an existing CSV file")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            header = reader.fieldnames or ()
+            rows = [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as error:
+        raise PromptPairsError(
+            f"{path} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
+            "save it again as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise PromptPairsError(
+            f"{path}, line {reader.line_num}: not CSV ({error}); check the quotation marks"
+        ) from error
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise PromptPairsError(
+            f"{path} lacks the column {', '.join(missing)}; its header is "
+            f"{','.join(header) or 'empty'}, expected {','.join(COLUMNS)}[,stratum]"
+        )
+    for line, row in rows:
+        if None in row:
+            raise PromptPairsError(
+                f"{path}, line {line}: more fields than the header has columns; "
+                "put texts with commas in quotes"
+            )
+    return rows
+
+
+def _parse_pair(row: Mapping[str, str], place: str) -> PromptPair:
+    texts = {column: row[column].strip() for column in ("pair_id", "source", "target")}
+    empty = [column for column, text in texts.items() if not text]
+    if empty:
+        raise PromptPairsError(f"{place}: {', '.join(empty)} is empty; fill it or drop the line")
+    similarity = _parse_similarity(row["similarity"], place)
+    stratum = row.get("stratum", "").strip() or "natural"
+    return PromptPair(**texts, similarity=similarity, stratum=stratum)
+
+
+def _parse_similarity(text: str, place: str) -> float:
+    try:
+        similarity = float(text)
+    except ValueError:
+        similarity = math.nan
+    if not 0 <= similarity <= MOST_SIMILAR:
+        raise PromptPairsError(
+            f"{place}: similarity is {text!r}; it must be a number from 0 (nothing shared) "
+            f"to {MOST_SIMILAR:g} (same content)"
+        )
+    return similarity

@@ -1,0 +1,167 @@
+"""What the project says about itself holds: environment, README and file map."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+README = (ROOT / "README.md").read_text()
+PACKAGE = ROOT / "src/embedding_geometry"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
+
+
+def locked_names():
+    return set(re.findall(r"^([a-z0-9-]+)==", LOCK, flags=re.MULTILINE))
+
+
+def required_names():
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    lists = [PROJECT["build-system"]["requires"], PROJECT["project"]["dependencies"], *extras]
+    return {re.match(r"[A-Za-z0-9-]+", item).group().lower() for items in lists for item in items}
+
+
+def run_offline(code):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests/offline")}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_lock_holds_everything_that_is_required():
+    assert required_names() <= locked_names()
+
+
+def test_lock_names_no_package_index_and_hashes_every_package():
+    assert "://" not in LOCK
+    pinned = re.split(r"^(?=[a-z0-9-]+==)", LOCK, flags=re.MULTILINE)[1:]
+    assert [item.splitlines()[0] for item in pinned if "--hash=sha256:" not in item] == []
+
+
+@pytest.mark.parametrize("call", ["connect(('192.0.2.1', 80))", "sendto(b'', ('192.0.2.1', 80))"])
+def test_offline_guard_refuses_another_computer(call):
+    kind = "SOCK_DGRAM" if call.startswith("sendto") else "SOCK_STREAM"
+    done = run_offline(f"import socket; socket.socket(type=socket.{kind}).{call}")
+    assert done.returncode == 1
+    assert "NetworkBlockedError" in done.stderr
+    assert "192.0.2.1" in done.stderr
+
+
+def test_offline_guard_refuses_to_look_up_a_name():
+    done = run_offline("import socket; socket.create_connection(('example.org', 80))")
+    assert "NetworkBlockedError" in done.stderr
+    assert "example.org" in done.stderr
+
+
+def test_offline_guard_lets_kernels_talk_to_their_client():
+    code = (
+        "import socket; server = socket.create_server(('127.0.0.1', 0));"
+        "socket.create_connection(server.getsockname()); print('connected')"
+    )
+    assert run_offline(code).stdout == "connected\n"
+
+
+def test_conda_environment_is_the_lock_and_nothing_else():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert environment["name"] == PROJECT["project"]["name"]
+    assert conda == [f"python={oldest}", "pip"]
+    assert pip == {"pip": ["-r requirements.lock"]}
+    assert f"--python-version {oldest}" in LOCK.partition("\n\n")[0]
+
+
+def code_block(language):
+    [block] = re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    return block
+
+
+def make(*arguments):
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def make_targets():
+    return [line.split()[0] for line in make("help").stdout.splitlines()]
+
+
+def test_readme_snippet_prints_one_path_length_per_coupling(capsys):
+    snippet = code_block("python")
+    assert len([line for line in snippet.splitlines() if line]) == 10
+    exec(compile(snippet, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    names, lengths = zip(*(line.split()[:2] for line in printed), strict=True)
+    assert names == ("row_coupling:", "optimal_coupling:")
+    assert all(float(length) > 0 for length in lengths)
+
+
+def test_readme_commands_are_targets_that_continuous_integration_runs():
+    commands = re.findall(r"^make (\w+)", code_block("sh"), flags=re.MULTILINE)
+    assert commands == ["book", "test"]
+    pipeline = (ROOT / ".ci/run").read_text()
+    assert [f"make {name}" in pipeline for name in [*commands, "lint"]] == [True] * 3
+    assert set(commands) < set(make_targets())
+
+
+def test_makefile_is_small():
+    assert 0 < len(make_targets()) <= 10
+
+
+def test_clean_keeps_the_recorded_results():
+    planned = make("--dry-run", "clean").stdout
+    assert "_build" in planned
+    assert "data" not in planned
+
+
+def test_setup_without_python_names_the_remedy():
+    done = make("--always-make", "setup", "PYTHON=")
+    assert done.returncode == 2
+    assert "no python 3.11 or newer" in done.stderr
+    assert "make PYTHON=" in done.stderr
+
+
+def test_readme_map_shows_every_module_and_no_other_file():
+    listed = [line.split()[0] for line in code_block("text").splitlines()]
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+    top_level = {str(path.relative_to(ROOT)) for path in MODULES if path.parent == PACKAGE}
+    assert top_level <= set(listed)
+
+
+def test_documents_link_to_files_that_exist():
+    for document in ROOT.glob("*.md"):
+        links = re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text())
+        assert [link for link in links if not (ROOT / link).exists()] == [], document.name
+
+
+def test_citation_agrees_with_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["project"]["version"]
+    assert PROJECT["project"]["license"] in citation["license"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_with_code_has_its_test_file(module):
+    tree = ast.parse(module.read_text())
+    code = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    name = "_".join(module.relative_to(PACKAGE).with_suffix("").parts).replace("__", "")
+    assert not code or (ROOT / f"tests/test_{name}.py").exists()
+
+
+def test_mathematics_is_imported_without_torch():
+    layers = PROJECT["tool"]["importlinter"]["contracts"]
+    [modules] = [item["source_modules"] for item in layers if item["type"] == "forbidden"]
+    code = (
+        f"import {', '.join(modules)}; import json, sys;"
+        "print(json.dumps(sorted({'torch', 'transformers', 'diffusers'} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
