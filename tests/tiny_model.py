@@ -142,7 +142,7 @@ def write_backbone(folder: Path, generator: torch.Generator) -> None:
 
 
 def randomize(module: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
-    """Redraw every parameter: matrices at the scale of their inputs, gains about 1, biases small."""
+    """Redraw all parameters: matrices at the scale of their inputs, gains near 1, small biases."""
     for name, parameter in module.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if parameter.ndim > 1:

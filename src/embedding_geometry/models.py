@@ -222,9 +222,9 @@ def _fetch_from_hub(name: str) -> Path:
         reason = str(error).strip().splitlines()[0]
         raise ModelNotFoundError(
             f"model {name!r} is not a folder here ({Path(name).absolute()}), not in the hub cache "
-            f"({constants.HF_HUB_CACHE}) and could not be downloaded ({type(error).__name__}: {reason}). Either name a local "
-            "folder in the diffusers format, or go online and, where the model asks for it, log "
-            "in with `hf auth login`"
+            f"({constants.HF_HUB_CACHE}), and could not be downloaded ({type(error).__name__}: "
+            f"{reason}). Either name a local folder in the diffusers format, or go online and, "
+            "where the model asks for it, log in with `hf auth login`"
         ) from error
 
 
@@ -282,7 +282,7 @@ def _read_defaults(folder: Path) -> tuple[int, float]:
     return int(defaults.get("steps", 50)), float(defaults.get("guidance_scale", 7.5))
 
 
-def _load_part(part: type, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_part(part: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
     try:
         network, report = part.from_pretrained(

@@ -1,0 +1,248 @@
+"""The command line: `python -m embedding_geometry study | render | ppl | info`.
+
+A subcommand is a dataclass: its fields are the options, `run` is what it does. The modules that
+need torch are imported where they are used, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import (
+    DisallowNone,
+    OmitArgPrefixes,
+    Positional,
+    PositionalMetavarFromFieldName,
+    subcommand,
+)
+
+from embedding_geometry.results import Net, StudySettings
+from embedding_geometry.types import CouplingName, Frames
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
+Output = Literal["strips", "gif", "frames"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Run a study, or resume the one in --out, and write its table, steps and manifest.
+
+    Attributes:
+        settings: What the study computes.
+        out: Results folder. Finished cells in it are kept and never computed again.
+        publish: Also copy the results to PUBLISH_study.csv, _steps.parquet and _manifest.json.
+    """
+
+    settings: OmitArgPrefixes[StudySettings]
+    out: Path = Path("runs/study")
+    publish: Path | None = None
+
+    def run(self) -> None:
+        """Run or resume, then say where the results are."""
+        from embedding_geometry.study import publish_results, run_study
+
+        table = run_study(self.settings, self.out)
+        print(f"{len(table)} cells in {self.out}; median PPL of {self.settings.frames} frames:")
+        print(table.groupby("coupling", sort=False)["ppl"].median().to_string())
+        if self.publish is not None:
+            for copy in publish_results(self.out, self.publish):
+                print(copy)
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render the path between two prompts along the chosen couplings.
+
+    Attributes:
+        source: Prompt at the beginning.
+        target: Prompt at the end.
+        couplings: How the tokens of the two prompts are paired.
+        write: strips.png (a row of images per coupling), a GIF per coupling, or its frames.
+        out: Folder for the images.
+        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        frames: Images along a path, both ends included.
+        seed: Seed of the initial latent and of the random coupling.
+        steps: Denoising steps; the model's own default if not given.
+        guidance_scale: Classifier-free guidance scale; the model's own default if not given.
+        negative_prompt: Text of the unconditional half of the guidance.
+        batch_size: Images denoised at once, at most.
+        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+        dtype: Precision (float32, float16, bfloat16, float64); the device's default if not given.
+    """
+
+    source: Positional[str]
+    target: Positional[str]
+    couplings: tuple[CouplingName, ...] = ("row", "optimal")
+    write: tuple[Output, ...] = ("strips", "gif")
+    out: Path = Path("runs/render")
+    model: str | None = None
+    frames: int = 11
+    seed: int = 0
+    steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    batch_size: int = 16
+    device: str | None = None
+    dtype: str | None = None
+
+    def run(self) -> None:
+        """Render every coupling on the same initial latent and write what was asked for."""
+        frames = self._render()
+        self.out.mkdir(parents=True, exist_ok=True)
+        if "strips" in self.write:
+            from embedding_geometry.figures import film_strips
+
+            film_strips(frames).savefig(self.out / "strips.png", dpi=200)
+        for coupling, images in frames.items():
+            if "gif" in self.write:
+                write_gif(images, self.out / f"{coupling}.gif")
+            if "frames" in self.write:
+                write_frames(images, self.out / coupling)
+        print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
+
+    def _render(self) -> dict[CouplingName, Frames]:
+        import numpy as np
+
+        from embedding_geometry.clouds import encode_prompts
+        from embedding_geometry.couplings import couple
+        from embedding_geometry.generation import initial_latent, render
+        from embedding_geometry.models import configured_model, load_model
+        from embedding_geometry.paths import displacement_interpolation
+        from embedding_geometry.study import rendering_settings
+
+        times = np.linspace(0.0, 1.0, self.frames)
+        model = load_model(self.model or configured_model(), self.device, self.dtype)
+        settings = rendering_settings(
+            model, self.steps, self.guidance_scale, self.negative_prompt, self.batch_size
+        )
+        x, y = encode_prompts(model, [self.source, self.target])
+        latent = initial_latent(model, self.seed)
+        frames = {}
+        for coupling in self.couplings:
+            sigma = couple(coupling, x, y, np.random.default_rng(self.seed))
+            path = displacement_interpolation(x, y, sigma, times)
+            frames[coupling] = render(model, path, latent, settings, progress=True)
+        return frames
+
+
+@dataclass(frozen=True)
+class Ppl:
+    """Perceptual path length of folders of images, each read in natural order (2 before 10).
+
+    Attributes:
+        folders: Folders, each with the images of one path.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+    """
+
+    folders: Positional[tuple[Path, ...]]
+    net: Net = "pocket"
+    device: str | None = None
+
+    def run(self) -> None:
+        """Measure every folder and print one line for each."""
+        import pandas as pd
+
+        from embedding_geometry.perception import (
+            load_metric,
+            perceptual_distances,
+            perceptual_path_length,
+            read_frames,
+        )
+
+        images = [read_frames(folder) for folder in self.folders]
+        metric = load_metric(self.net, self.device)
+        lengths = [perceptual_path_length(perceptual_distances(metric, item)) for item in images]
+        rows = [
+            {"folder": str(f), **asdict(n)} for f, n in zip(self.folders, lengths, strict=True)
+        ]
+        table = pd.DataFrame(rows).rename(columns={"mean": "ppl"})
+        print(table.to_string(index=False))
+        print(f"ppl is the mean LPIPS distance of consecutive images; net {metric.net}")
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say which model, metric, device and versions are in use, and where they are.
+
+    Attributes:
+        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+    """
+
+    model: str | None = None
+    net: Net = "pocket"
+    device: str | None = None
+
+    def run(self) -> None:
+        """Load both and print what they say about themselves."""
+        from embedding_geometry.models import POCKET_FOLDER, configured_model, load_model
+        from embedding_geometry.perception import load_metric
+        from embedding_geometry.study import environment
+
+        model = load_model(self.model or configured_model(), self.device)
+        metric = load_metric(self.net, self.device)
+        source = model.provenance
+        print(f"model   {source.name}, revision {source.revision}, {source.dtype}")
+        print(f"metric  {metric.net}")
+        print(f"pocket  {POCKET_FOLDER}")
+        for name, value in environment(model).items():
+            print(f"{name:<7} {value}")
+
+
+COMMANDS = (
+    Annotated[Study, subcommand("study")]
+    | Annotated[Render, subcommand("render")]
+    | Annotated[Ppl, subcommand("ppl")]
+    | Annotated[Info, subcommand("info")]
+)
+
+
+def write_gif(frames: Frames, path: Path) -> None:
+    """Write an endless animation that plays the frames at ten a second."""
+    from PIL import Image
+
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(path, save_all=True, append_images=others, duration=100, loop=0)
+
+
+def write_frames(frames: Frames, folder: Path) -> None:
+    """Write `frame_000.png`, `frame_001.png` ... and remove those of an earlier, longer path."""
+    from PIL import Image
+
+    folder.mkdir(exist_ok=True)
+    for earlier in folder.glob("frame_[0-9][0-9][0-9].png"):
+        earlier.unlink()
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"frame_{index:03}.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return 0, or 2 after one line about bad input on standard error."""
+    command = tyro.cli(
+        COMMANDS,
+        prog="python -m embedding_geometry",
+        description=DESCRIPTION,
+        args=arguments,
+        config=(DisallowNone, PositionalMetavarFromFieldName),
+    )
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted: nothing finished is lost, the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

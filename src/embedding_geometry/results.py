@@ -1,0 +1,252 @@
+"""The results folder of a study: its settings, and one small file per finished cell.
+
+A cell is one image interpolation: one prompt pair, one seed of the initial latent, one coupling.
+
+    <folder>/settings.json          what the folder's study computes
+    <folder>/cells/<name>.json      a finished cell, named by a hash of all that determines it
+
+A file appears whole or not at all (written under a temporary name, flushed to disk, renamed), so
+a study that is killed at any moment loses no finished cell, and finds the unfinished ones missing.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from embedding_geometry.types import CouplingName
+
+Net = Literal["pocket", "alex", "vgg", "squeeze"]
+ABANDONED_AFTER_SECONDS = 60.0  # a temporary file lives for milliseconds unless its writer died
+
+
+class StudySettingsError(ValueError):
+    """Settings that cannot be run, or that differ from those of the study in the same folder."""
+
+
+class ResultsFolderError(OSError):
+    """The results folder cannot be written; finished cells stay where they are."""
+
+
+class DamagedCellWarning(UserWarning):
+    """A cell's file is not what was written; the cell is computed again."""
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study computes.
+
+    Attributes:
+        pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
+        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        couplings: Couplings computed on every initial latent.
+        extra_couplings_first_seed: Couplings computed on the first initial latent only.
+        seeds: One initial latent each, the same for all couplings and pairs.
+        frames: Images along a path, both ends included.
+        steps: Denoising steps; the model's own default if not given.
+        guidance_scale: Classifier-free guidance scale; the model's own default if not given.
+        negative_prompt: Text of the unconditional half of the guidance.
+        batch_size: Images denoised at once, at most.
+        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+        dtype: Precision (float32, float16, bfloat16, float64); the device's default if not given.
+    """
+
+    pairs: Path
+    model: str | None = None
+    net: Net = "pocket"
+    couplings: tuple[CouplingName, ...] = ("row", "optimal", "random")
+    extra_couplings_first_seed: tuple[CouplingName, ...] = ("worst",)
+    seeds: tuple[int, ...] = (0, 1)
+    frames: int = 11
+    steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    batch_size: int = 16
+    device: str | None = None
+    dtype: str | None = None
+
+    def check(self) -> None:
+        """Raise a StudySettingsError for values that cannot be run, saying what would do."""
+        known = get_args(CouplingName)
+        named = self.couplings + self.extra_couplings_first_seed
+        for name in named:
+            _require(name in known, f"coupling {name!r} is unknown; there are {', '.join(known)}")
+        _require(bool(self.couplings), "couplings is empty; name at least one")
+        _require(len(set(named)) == len(named), f"a coupling is named twice: {' '.join(named)}")
+        _require(bool(self.seeds), "seeds is empty; give at least one")
+        _require(min(self.seeds) >= 0, f"seeds {self.seeds} has a negative one; use 0, 1, 2 ...")
+        _require(len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} repeats one")
+        _require(
+            self.frames >= 3,
+            f"frames is {self.frames}; a path needs 3 or more, "
+            "because its two ends are the same images for every coupling",
+        )
+        _require(self.steps is None or self.steps >= 1, f"steps is {self.steps}; use 1 or more")
+        _require(self.batch_size >= 1, f"batch_size is {self.batch_size}; use 1 or more")
+
+    def couplings_of(self, seed: int) -> tuple[CouplingName, ...]:
+        """Couplings computed on the initial latent of this seed."""
+        first = seed == self.seeds[0]
+        return self.couplings + (self.extra_couplings_first_seed if first else ())
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise StudySettingsError(message)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell: what was measured, and what the measurement depends on.
+
+    Attributes:
+        identity: Everything that determines the measurement (texts, model, settings, seed ...).
+        distances: Perceptual distance of every step, `frames - 1` of them.
+        wasserstein_length: Length of the path of token clouds, in the poster's units.
+        w2: Wasserstein distance of the path's ends, in the poster's units (no 1/N under the root).
+        started: When its computation began, ISO 8601 in UTC.
+        ended: When it ended.
+        environment: Machine and library versions that computed it.
+    """
+
+    identity: dict[str, object]
+    distances: list[float]
+    wasserstein_length: float
+    w2: float
+    started: str
+    ended: str
+    environment: dict[str, object]
+
+    @property
+    def seconds(self) -> float:
+        """How long the computation took."""
+        return (
+            datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
+        ).total_seconds()
+
+
+def digest(value: object) -> str:
+    """First 20 hex digits of the SHA-256 of a value's canonical JSON."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def open_results(folder: Path, settings: Mapping[str, object]) -> None:
+    """Make the folder ready for the cells of a study with these settings.
+
+    Args:
+        folder: The results folder; created where it does not exist.
+        settings: Every setting that the study's table depends on, as JSON values.
+
+    Raises:
+        StudySettingsError: The folder holds a study with other settings.
+        ResultsFolderError: The folder cannot be created or written.
+    """
+    path = folder / "settings.json"
+    try:
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+        found = path.read_text(encoding="utf-8") if path.exists() else None
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if found is not None:
+        _check_same_settings(path, found, settings)
+    write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
+    for abandoned in folder.rglob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process may tidy up as well
+            if time.time() - abandoned.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                abandoned.unlink()
+
+
+def _check_same_settings(path: Path, found: str, settings: Mapping[str, object]) -> None:
+    try:
+        recorded = dict(json.loads(found))
+    except ValueError as error:
+        raise StudySettingsError(
+            f"{path} is damaged ({error}); delete this one file to go on, "
+            "cells made with other settings are never taken up"
+        ) from error
+    wanted = json.loads(json.dumps(settings))
+    differing = [
+        f"{name} is {recorded.get(name)!r} there and {wanted.get(name)!r} now"
+        for name in sorted(recorded.keys() | wanted.keys())
+        if recorded.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise StudySettingsError(
+            f"{path.parent} holds a study with other settings: {'; '.join(differing)}. "
+            "Choose another folder, or go back to the settings of this one"
+        )
+
+
+def save_cell(folder: Path, cell: Cell) -> None:
+    """Write a finished cell.
+
+    Raises:
+        ResultsFolderError: The folder cannot be written (disk full, read-only ...).
+    """
+    content = asdict(cell)
+    signed = {"sha256": digest(content), "cell": content}
+    text = json.dumps(signed, ensure_ascii=False, allow_nan=False)
+    write_whole(cell_path(folder, cell.identity), text.encode())
+
+
+def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
+    """Read the finished cell of this identity; None where it is missing or damaged.
+
+    A damaged file is reported as a `DamagedCellWarning` that names it.
+    """
+    path = cell_path(folder, identity)
+    if not path.exists():
+        return None
+    try:
+        signed = json.loads(path.read_text(encoding="utf-8"))
+        content = signed["cell"]
+        intact = signed["sha256"] == digest(content) and content["identity"] == dict(identity)
+    except (ValueError, TypeError, KeyError):
+        intact = False
+    if intact:
+        return Cell(**content)
+    warnings.warn(
+        f"{path} is damaged; this cell is computed again", DamagedCellWarning, stacklevel=2
+    )
+    return None
+
+
+def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
+    """The file of the cell that is determined by `identity`."""
+    return folder / "cells" / f"{digest(dict(identity))}.json"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whenever the process is stopped.
+
+    Raises:
+        ResultsFolderError: The file cannot be written; an earlier version of it stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> ResultsFolderError:
+    return ResultsFolderError(
+        f"cannot write {path}: {error.strerror}. Finished cells are kept; make room or allow "
+        "writing there, then run the same command again to go on"
+    )

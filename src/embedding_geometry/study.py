@@ -1,0 +1,367 @@
+"""The study: every coupling on every prompt pair, and what its images look like as a table.
+
+For one pair (x, y) of token clouds and one initial latent, a cell renders the displacement
+interpolation along one coupling and measures the perceptual distance of consecutive images. The
+table is derived from the finished cells alone, so it does not depend on how often the study was
+stopped and resumed, nor on the day or the order in which the cells were computed.
+
+Couplings are compared like with like: the same initial latent, batches of the same shape, and the
+two ends of the path, which are the same images for every coupling, rendered once.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from tqdm import tqdm
+
+from embedding_geometry.clouds import encode_prompts, token_ids
+from embedding_geometry.couplings import couple, wasserstein_distance
+from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
+from embedding_geometry.models import (
+    TextToImageModel,
+    configured_model,
+    library_versions,
+    load_model,
+)
+from embedding_geometry.paths import displacement_interpolation, wasserstein_length
+from embedding_geometry.perception import (
+    PerceptualMetric,
+    load_metric,
+    perceptual_distances,
+    perceptual_path_length,
+)
+from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.results import (
+    Cell,
+    StudySettings,
+    digest,
+    load_cell,
+    open_results,
+    save_cell,
+    write_whole,
+)
+from embedding_geometry.types import Cloud, CouplingName
+
+__all__ = ["StudySettings", "publish_results", "run_study"]
+
+LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy", "pandas")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell of the study, computed or not.
+
+    Attributes:
+        pair: The two prompts.
+        seed: Seed of the initial latent.
+        coupling: How the tokens of the two prompts are paired.
+        identity: Everything that determines the cell's numbers, as JSON values.
+    """
+
+    pair: PromptPair
+    seed: int
+    coupling: CouplingName
+    identity: dict[str, object]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells the task apart within its study."""
+        return (self.pair.pair_id, self.seed, self.coupling)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every cell needs, made ready once."""
+
+    model: TextToImageModel
+    metric: PerceptualMetric
+    rendering: RenderSettings
+    frames: int
+    environment: dict[str, object]
+
+
+def run_study(
+    settings: StudySettings, folder: str | os.PathLike[str], *, progress: bool = True
+) -> pd.DataFrame:
+    """Run a study, or go on with the one that was begun in the folder.
+
+    Args:
+        settings: What to compute.
+        folder: The results folder. Finished cells are taken from its `cells/`; at the end it also
+            holds `study.csv` (the table), `steps.parquet` (the distance of every step) and
+            `manifest.json` (how they came about).
+        progress: Whether to show a bar with rate and remaining time on standard error.
+
+    Returns:
+        One row per cell: `pair_id, similarity, stratum, coupling, seed, frames`; the perceptual
+        path length `ppl` (mean distance of consecutive frames) with its companions `total,
+        scaled_mean, root_sum, gini, maximum_step`; `wasserstein_length` of the path of clouds and
+        `w2` of its ends, both in the poster's units (no 1/N under the root).
+
+    Raises:
+        StudySettingsError: Settings that cannot be run, or that are not those of the study in the
+            folder.
+        ResultsFolderError: The folder cannot be written; finished cells are kept.
+        ValueError: A table of pairs, a prompt or a setting that cannot be used.
+        FileNotFoundError: Pairs, model or metric are not where they were looked for.
+    """
+    settings.check()
+    folder = Path(folder)
+    pairs = read_prompt_pairs(settings.pairs)
+    bench = prepare_bench(settings)
+    conditions = conditions_of_cells(bench)
+    tasks = plan_tasks(settings, pairs, conditions)
+    check_prompts(bench.model, bench.rendering, pairs)
+    open_results(folder, conditions | conditions_of_plan(settings, pairs))
+    cells = finished_cells(folder, tasks)
+    pending = [task for task in tasks if task.key not in cells]
+    with tqdm(total=len(tasks), initial=len(cells), unit="cell", disable=not progress) as bar:
+        for task, cell in compute_cells(bench, pending):
+            save_cell(folder, cell)
+            cells[task.key] = cell
+            bar.update()
+    table = study_table(tasks, cells)
+    write_whole(folder / "study.csv", table.to_csv(index=False).encode())
+    write_whole(folder / "steps.parquet", steps_table(tasks, cells).to_parquet(index=False))
+    manifest = study_manifest(settings, pairs, bench, list(cells.values()))
+    write_whole(folder / "manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
+    return table
+
+
+def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
+    """Copy a finished study's tables and manifest to `<prefix>_study.csv`, `<prefix>_steps...`.
+
+    Raises:
+        FileNotFoundError: The study in the folder is not finished.
+        ResultsFolderError: The copies cannot be written.
+    """
+    prefix = Path(prefix)
+    copies = []
+    for name in ("study.csv", "steps.parquet", "manifest.json"):
+        original = Path(folder) / name
+        if not original.is_file():
+            raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
+        copies.append(prefix.with_name(f"{prefix.name}_{name}"))
+        write_whole(copies[-1], original.read_bytes())
+    return copies
+
+
+def prepare_bench(settings: StudySettings) -> Bench:
+    """Load model and metric, and settle what the settings leave to the model."""
+    model = load_model(settings.model or configured_model(), settings.device, settings.dtype)
+    metric = load_metric(settings.net, str(model.device))
+    rendering = rendering_settings(
+        model,
+        settings.steps,
+        settings.guidance_scale,
+        settings.negative_prompt,
+        settings.batch_size,
+    )
+    return Bench(model, metric, rendering, settings.frames, environment(model))
+
+
+def rendering_settings(
+    model: TextToImageModel,
+    steps: int | None,
+    guidance_scale: float | None,
+    negative_prompt: str,
+    batch_size: int,
+) -> RenderSettings:
+    """The given settings, with the model's defaults where steps or guidance scale are None."""
+    defaults = default_settings(model)
+    return RenderSettings(
+        steps=defaults.steps if steps is None else steps,
+        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        negative_prompt=negative_prompt,
+        batch_size=batch_size,
+    )
+
+
+def check_prompts(
+    model: TextToImageModel, settings: RenderSettings, pairs: list[PromptPair]
+) -> None:
+    """Raise for a prompt that is too long now, not hours later when its turn comes."""
+    for text in (
+        settings.negative_prompt,
+        *(t for pair in pairs for t in (pair.source, pair.target)),
+    ):
+        token_ids(model, text, truncate=False)
+
+
+def conditions_of_cells(bench: Bench) -> dict[str, object]:
+    """What determines a cell besides texts, seed and coupling; batches matter by rounding."""
+    return {
+        "model": bench.model.provenance.revision,
+        "device": bench.model.device.type,
+        "dtype": bench.model.provenance.dtype,
+        "net": bench.metric.net,
+        "net_revision": bench.metric.revision,
+        "frames": bench.frames,
+        **asdict(bench.rendering),
+    }
+
+
+def conditions_of_plan(settings: StudySettings, pairs: list[PromptPair]) -> dict[str, object]:
+    """What determines which cells there are; a similarity may be corrected later."""
+    return {
+        "pairs": digest([[pair.pair_id, pair.source, pair.target] for pair in pairs]),
+        "couplings": list(settings.couplings),
+        "extra_couplings_first_seed": list(settings.extra_couplings_first_seed),
+        "seeds": list(settings.seeds),
+    }
+
+
+def plan_tasks(
+    settings: StudySettings, pairs: list[PromptPair], conditions: Mapping[str, object]
+) -> list[Task]:
+    """All cells of the study: pair by pair, seed by seed, coupling by coupling."""
+    tasks = []
+    for pair in pairs:
+        texts = {"pair_id": pair.pair_id, "source": pair.source, "target": pair.target}
+        for seed in settings.seeds:
+            for coupling in settings.couplings_of(seed):
+                identity = {**conditions, **texts, "seed": seed, "coupling": coupling}
+                tasks.append(Task(pair, seed, coupling, identity))
+    return tasks
+
+
+def finished_cells(folder: Path, tasks: Iterable[Task]) -> dict[tuple[str, int, str], Cell]:
+    """The cells that are in the folder already, by the key of their task."""
+    found = {task.key: load_cell(folder, task.identity) for task in tasks}
+    return {key: cell for key, cell in found.items() if cell is not None}
+
+
+def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, Cell]]:
+    """Compute the tasks in their order; those of one pair, and of one seed, stand together."""
+    started = datetime.now(UTC)
+    for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
+        x, y = encode_pair(bench.model, pair)
+        w2 = wasserstein_distance(x, y, normalized=False)
+        for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
+            latent = initial_latent(bench.model, seed)
+            ends = render(bench.model, np.stack([x, y]), latent, bench.rendering)
+            for task in tasks_of_latent:
+                path = cloud_path(task, x, y, bench.frames)
+                inner = render(bench.model, path[1:-1], latent, bench.rendering)
+                frames = np.concatenate([ends[:1], inner, ends[1:]])
+                cell = Cell(
+                    identity=task.identity,
+                    distances=perceptual_distances(bench.metric, frames).tolist(),
+                    wasserstein_length=wasserstein_length(path),
+                    w2=w2,
+                    started=started.isoformat(),
+                    ended=datetime.now(UTC).isoformat(),
+                    environment=bench.environment,
+                )
+                yield task, cell
+                started = datetime.now(UTC)
+
+
+def encode_pair(model: TextToImageModel, pair: PromptPair) -> tuple[Cloud, Cloud]:
+    """Token clouds of the two prompts; the same array twice where the prompts are the same."""
+    texts = list(dict.fromkeys([pair.source, pair.target]))
+    clouds = dict(zip(texts, encode_prompts(model, texts), strict=True))
+    return clouds[pair.source], clouds[pair.target]
+
+
+def cloud_path(task: Task, x: Cloud, y: Cloud, frames: int) -> Float[np.ndarray, "t n d"]:
+    """The displacement interpolation that the task's frames are rendered from."""
+    sigma = couple(task.coupling, x, y, coupling_rng(task.pair.pair_id))
+    return displacement_interpolation(x, y, sigma, np.linspace(0.0, 1.0, frames))
+
+
+def coupling_rng(pair_id: str) -> np.random.Generator:
+    """Source of a pair's random coupling: the same on every latent, machine and day.
+
+    Its seed is the first 8 bytes, big-endian, of the SHA-256 of `random coupling of <pair_id>`.
+    """
+    digest_bytes = hashlib.sha256(f"random coupling of {pair_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest_bytes[:8], "big"))
+
+
+def study_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell]) -> pd.DataFrame:
+    """The tidy table: one row per cell, in the order of the tasks."""
+    rows = []
+    for task in tasks:
+        cell = cells[task.key]
+        length = perceptual_path_length(np.array(cell.distances))
+        rows.append(
+            {
+                "pair_id": task.pair.pair_id,
+                "similarity": task.pair.similarity,
+                "stratum": task.pair.stratum,
+                "coupling": task.coupling,
+                "seed": task.seed,
+                "frames": length.frames,
+                "ppl": length.mean,
+                "total": length.total,
+                "scaled_mean": length.scaled_mean,
+                "root_sum": length.root_sum,
+                "gini": length.gini,
+                "maximum_step": length.maximum_step,
+                "wasserstein_length": cell.wasserstein_length,
+                "w2": cell.w2,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def steps_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell]) -> pd.DataFrame:
+    """One row per step of every cell; step k leads from frame k to frame k + 1."""
+    rows = [
+        (*task.key, step, distance)
+        for task in tasks
+        for step, distance in enumerate(cells[task.key].distances)
+    ]
+    table = pd.DataFrame(rows, columns=["pair_id", "seed", "coupling", "step", "distance"])
+    return table[["pair_id", "coupling", "seed", "step", "distance"]]
+
+
+def study_manifest(
+    settings: StudySettings, pairs: list[PromptPair], bench: Bench, cells: list[Cell]
+) -> dict[str, object]:
+    """How the tables came about; times and machines are those of the cells, resumed or not."""
+    environments = {digest(cell.environment): cell.environment for cell in cells}
+    return {
+        "model": asdict(bench.model.provenance),
+        "settings": conditions_of_cells(bench) | conditions_of_plan(settings, pairs),
+        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
+        "pairs": {"file": settings.pairs.name, "count": len(pairs)},
+        "cells": len(cells),
+        "started": min(cell.started for cell in cells),
+        "ended": max(cell.ended for cell in cells),
+        "seconds": round(sum(cell.seconds for cell in cells), 1),
+        "environments": list(environments.values()),
+    }
+
+
+def environment(model: TextToImageModel) -> dict[str, object]:
+    """The machine and the library versions that compute now."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": model.provenance.device,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": library_versions(*LIBRARIES),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as the operating system gives it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

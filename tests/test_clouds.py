@@ -1,0 +1,98 @@
+"""Token clouds: what a prompt becomes, and what does not fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from embedding_geometry.clouds import PromptTooLongError, encode_prompts, token_ids, token_labels
+from embedding_geometry.models import load_model
+
+CAT = "a small cat on the beach at night"
+CAR = "a red car in the snow"
+
+
+def test_clouds_are_the_last_hidden_states(tiny_model):
+    clouds = encode_prompts(tiny_model, [CAT, CAR])
+    ids = tiny_model.tokenizer([CAT, CAR], padding="max_length", return_tensors="pt").input_ids
+    expected = tiny_model.text_encoder(ids).last_hidden_state.numpy()
+    assert clouds.shape == (2, 77, 32)
+    assert clouds.dtype == np.float32
+    np.testing.assert_allclose(clouds, expected, atol=1e-5)
+
+
+def test_a_cloud_depends_on_its_own_text_alone(tiny_model):
+    together = encode_prompts(tiny_model, [CAT, CAR, ""])
+    alone = encode_prompts(tiny_model, [CAR])
+    np.testing.assert_array_equal(together[1], alone[0])
+
+
+def test_precision_follows_the_model(tiny_folder, tiny_model):
+    exact = load_model(str(tiny_folder), device="cpu", dtype="float64")
+    clouds = encode_prompts(exact, [CAT])
+    assert clouds.dtype == np.float64
+    np.testing.assert_allclose(encode_prompts(tiny_model, [CAT]), clouds, atol=1e-5)
+
+
+def test_half_precision_clouds_come_as_float32(tiny_folder):
+    half = load_model(str(tiny_folder), device="cpu", dtype=torch.bfloat16)
+    assert encode_prompts(half, [CAT]).dtype == np.float32
+
+
+def test_the_encoder_is_not_invariant(tiny_model):
+    """Word order changes the cloud as a set: the points themselves move."""
+    cloud, other = encode_prompts(tiny_model, [CAT, "night at beach the on cat small a"])
+    gap = np.abs(np.sort(cloud, axis=0) - np.sort(other, axis=0)).max()
+    assert gap > 0.05 * np.abs(cloud).max()
+
+
+def test_begin_token_is_the_same_point_for_every_prompt(tiny_model):
+    clouds = encode_prompts(tiny_model, [CAT, CAR, ""])
+    np.testing.assert_array_equal(clouds[0, 0], clouds[1, 0])
+    assert np.abs(clouds[0, 1] - clouds[2, 1]).max() > 0.01
+
+
+def test_labels_name_every_row(tiny_model):
+    labels = token_labels(tiny_model, CAR)
+    assert labels[:8] == ["<bos>", "a", "red", "car", "in", "the", "snow", "<eos>"]
+    assert labels[8:] == ["<pad>"] * 69
+
+
+def test_labels_show_the_pieces_of_an_unknown_word(tiny_model):
+    labels = token_labels(tiny_model, "a zebu")
+    assert labels[1] == "a"
+    end = labels.index("<eos>")
+    assert end > 3
+    assert "".join(labels[2:end]) == "zebu"
+
+
+def test_the_empty_prompt_is_begin_end_and_padding(tiny_model):
+    assert token_labels(tiny_model, "") == ["<bos>", "<eos>"] + ["<pad>"] * 75
+    assert encode_prompts(tiny_model, [""]).shape == (1, 77, 32)
+
+
+def test_a_prompt_fills_the_places_exactly(tiny_model):
+    text = " ".join(["cat"] * 75)
+    assert token_labels(tiny_model, text)[-2:] == ["cat", "<eos>"]
+
+
+def test_a_prompt_that_does_not_fit_is_named_with_its_length(tiny_model):
+    text = " ".join(["cat"] * 76)
+    with pytest.raises(PromptTooLongError, match=r"'cat cat.*has 78 tokens.*places for 77"):
+        encode_prompts(tiny_model, [CAT, text])
+    with pytest.raises(PromptTooLongError, match="78 tokens"):
+        token_labels(tiny_model, text)
+
+
+def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
+    kept = " ".join(["cat"] * 75)
+    long = encode_prompts(tiny_model, [f"{kept} {CAR}"], truncate=True)
+    np.testing.assert_array_equal(long, encode_prompts(tiny_model, [kept]))
+    assert token_ids(tiny_model, f"{kept} {CAR}", truncate=True)[-1] == (
+        tiny_model.tokenizer.eos_token_id
+    )
+
+
+@pytest.mark.parametrize("texts", ["a cat", [], ""])
+def test_texts_must_be_a_list(tiny_model, texts):
+    with pytest.raises(ValueError, match="non-empty list of texts"):
+        encode_prompts(tiny_model, texts)
