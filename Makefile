@@ -59,7 +59,8 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/mypy
 
 study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
-	$(BIN)/python -m embedding_geometry study
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket \
+		--out runs/study --publish data/results/pocket
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand
 	$(BIN)/python -m pytest tests/benchmarks

@@ -167,11 +167,11 @@ def pipeline_diagram(
     boxes = {
         "prompt": (left, 5.05, "prompt\n(a sentence)", varied),
         "clip": (left, 3.75, "tokenizer and\nCLIP text encoder", fixed),
-        "cloud": (left, 2.15, f"token cloud $x$\n{n} rows × {d}", varied),
+        "cloud": (left, 2.45, f"token cloud $x$\n{n} rows × {d}", varied),
         "noise": (right, 5.05, f"initial latent $L_T$\n{latent}, one seed", fixed),
-        "unet": (right, 2.95, f"UNet\n{steps} steps, $L_T \\to L_0$", fixed),
-        "decoder": (right, 1.65, "VAE decoder", fixed),
-        "image": (right, 0.55, f"image\n{h} × {w} pixels", varied),
+        "unet": (right, 3.5, f"UNet\n{steps} steps, $L_T \\to L_0$", fixed),
+        "decoder": (right, 2.05, "VAE decoder", fixed),
+        "image": (right, 0.6, f"image\n{h} × {w} pixels", varied),
     }
     for x, y, text, colour in boxes.values():
         _box(ax, (x, y), text, colour)
@@ -185,8 +185,8 @@ def pipeline_diagram(
     ]:
         (x, top), bottom = boxes[start][:2], boxes[end][1]
         ax.annotate("", (x, bottom + 0.475), (x, top - 0.475), arrowprops=arrow)
-    ax.annotate("", (right - 1.25, 2.75), (left + 1.25, 2.15), arrowprops=arrow)
-    ax.text((left + right) / 2, 1.95, "cross-\nattention", fontsize=9, ha="center", va="top")
+    ax.annotate("", (right - 1.25, 3.3), (left + 1.25, 2.45), arrowprops=arrow)
+    ax.text((left + right) / 2 + 0.05, 2.6, "cross-\nattention", fontsize=9, ha="center", va="top")
     return figure
 
 
