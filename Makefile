@@ -60,7 +60,7 @@ notebooks: $(INSTALLED) ## execute every page and store its outputs beside it
 	$(REFERENCE) $(BIN)/python tools/run_notebooks.py
 
 study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
-	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket \
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand
