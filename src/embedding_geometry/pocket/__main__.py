@@ -1,4 +1,4 @@
-"""`python -m embedding_geometry.pocket`: make the pocket model, evaluate it, write its prompt pairs."""
+"""Make the pocket model, evaluate it, write its prompt pairs."""
 
 import sys
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Export the run to the model folder, measure it on held-out captions, draw the contact sheet."""
+    """Export the run to the model folder and measure it on held-out captions."""
 
     run: Path = Path("runs/pocket")
     target: Path = DATA / "pocket"

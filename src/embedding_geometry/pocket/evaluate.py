@@ -1,12 +1,13 @@
 """How good is the pocket model? Figures on held-out scenes, and the model card that states them.
 
-Held-out scenes are combinations that no training picture or caption shows (`Scene.held_out`). What a
-generated image shows is decided by a *judge*: a convolutional classifier trained on the world's own
-pictures that shares nothing with the generator, neither weights nor captions.
+Held-out scenes are combinations that no training picture or caption shows (`Scene.held_out`).
+What a generated image shows is decided by a *judge*: a convolutional classifier trained on the
+world's own pictures that shares nothing with the generator, neither weights nor captions.
 """
 
 import json
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,17 +21,12 @@ from tqdm import tqdm
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.generation import default_settings, initial_latent, render
 from embedding_geometry.models import TextToImageModel, load_model
+from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Place, Plan, fit
-from embedding_geometry.pocket.train import (
-    Contrastive,
-    Recognising,
-    draw_labelled,
-    labels,
-    load_tokenizer,
-    pixels,
-    tokenize,
-)
-from embedding_geometry.pocket.world import Scene, caption, picture, sample_scene
+from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, labels
+from embedding_geometry.pocket.text import Contrastive, load_tokenizer, tokenize
+from embedding_geometry.pocket.world import Scene, sample_scene
 
 JUDGE_PLAN = Plan(steps=2500, batch=96, rate=1.5e-3)
 PROMPTS, SEED = 1000, 7
@@ -65,8 +61,15 @@ def _judge() -> Recognising:
     def block(i: int, o: int, stride: int) -> list[nn.Module]:
         return [nn.Conv2d(i, o, 3, stride, 1), nn.GroupNorm(8, o), nn.SiLU()]
 
-    layers = [*block(3, 32, 2), *block(32, 64, 1), *block(64, 64, 2), *block(64, 96, 1),
-              *block(96, 96, 2), *block(96, 128, 1), nn.AdaptiveAvgPool2d((3, 4))]
+    layers = [
+        *block(3, 32, 2),
+        *block(32, 64, 1),
+        *block(64, 64, 2),
+        *block(64, 96, 1),
+        *block(96, 96, 2),
+        *block(96, 128, 1),
+        nn.AdaptiveAvgPool2d((3, 4)),
+    ]
     return Recognising(nn.Sequential(*layers), 128 * 12)
 
 
@@ -115,16 +118,20 @@ def _psnr(model: TextToImageModel, images: Tensor) -> float:
 
 
 def _generate(model: TextToImageModel, texts: list[str]) -> tuple[np.ndarray, float]:
-    """One image a prompt, each from its own initial latent, and the seconds a single image takes."""
+    """One image a prompt, each from its own initial latent, and the seconds that one takes."""
     settings = default_settings(model)
     clouds = encode_prompts(model, texts)
-    frames = [render(model, clouds[i : i + 1], initial_latent(model, SEED + i), settings)[0]
-              for i in (bar := tqdm(range(len(texts)), "images"))]
-    seconds = bar.format_dict["elapsed"] / len(texts)
-    return np.stack(frames), round(seconds, 2)
+    start = time.perf_counter()
+    frames = [
+        render(model, clouds[i : i + 1], initial_latent(model, SEED + i), settings)[0]
+        for i in tqdm(range(len(texts)), "images")
+    ]
+    return np.stack(frames), round((time.perf_counter() - start) / len(texts), 2)
 
 
-def contact_sheet(frames: np.ndarray, columns: int = 8, rows: int = 5, zoom: int = 2) -> Image.Image:
+def contact_sheet(
+    frames: np.ndarray, columns: int = 8, rows: int = 5, zoom: int = 2
+) -> Image.Image:
     """The first images in reading order, no choice made."""
     grid = frames[: columns * rows].reshape(rows, columns, *frames.shape[1:])
     sheet = Image.fromarray(np.concatenate(np.concatenate(grid, 1), 1))
@@ -147,15 +154,30 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
     judge = train_judge(Place(run))
     model = load_model(str(folder), device="cpu")
     frames, seconds = _generate(model, texts)
-    quality = _summary(scenes, wanted, _verdicts(judge, images), _verdicts(judge, pixels(list(frames))),
-                       retrieval=_retrieval(run, texts, images), psnr=_psnr(model, images), seconds=seconds)
+    quality = _summary(
+        scenes,
+        wanted,
+        _verdicts(judge, images),
+        _verdicts(judge, pixels(list(frames))),
+        retrieval=_retrieval(run, texts, images),
+        psnr=_psnr(model, images),
+        seconds=seconds,
+    )
     (folder / "evaluation.json").write_text(json.dumps(asdict(quality), indent=1) + "\n")
     contact_sheet(frames).save(folder / "samples.png", optimize=True)
     return quality
 
 
-def _summary(scenes: list[Scene], wanted: np.ndarray, real: np.ndarray, made: np.ndarray,
-             *, retrieval: float, psnr: float, seconds: float) -> Quality:
+def _summary(
+    scenes: list[Scene],
+    wanted: np.ndarray,
+    real: np.ndarray,
+    made: np.ndarray,
+    *,
+    retrieval: float,
+    psnr: float,
+    seconds: float,
+) -> Quality:
     named, two = _named(made, wanted), np.array([s.second is not None for s in scenes])
     shares = {
         "retrieval_top1": retrieval,
@@ -168,5 +190,9 @@ def _summary(scenes: list[Scene], wanted: np.ndarray, real: np.ndarray, made: np
         "place": (made[:, 3] == wanted[:, 3]).mean(),
         "time": (made[:, 4] == wanted[:, 4]).mean(),
     }
-    return Quality(prompts=len(scenes), psnr=round(psnr, 2), seconds_per_image=seconds,
-                   **{k: round(float(v), 3) for k, v in shares.items()})
+    return Quality(
+        prompts=len(scenes),
+        psnr=round(psnr, 2),
+        seconds_per_image=seconds,
+        **{k: round(float(v), 3) for k, v in shares.items()},
+    )

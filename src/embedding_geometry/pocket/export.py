@@ -8,7 +8,8 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from embedding_geometry.pocket.train import load_tokenizer, new_scheduler
+from embedding_geometry.pocket.denoiser import new_scheduler
+from embedding_geometry.pocket.text import load_tokenizer
 
 STEPS, GUIDANCE_SCALE = 16, 4.0
 """The sampler's defaults, as fixed in the study protocol."""
