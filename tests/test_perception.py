@@ -69,7 +69,7 @@ def test_agrees_with_lpips_pair_by_pair(tiny_metric, count):
     expected = plain_loop(tiny_metric.network, frames)
     found = perceptual_distances(tiny_metric, frames)
     assert found.dtype == np.float64
-    assert min(expected) > 1e-5
+    assert max(expected) > 1e-3
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -1,8 +1,8 @@
 """One training loop for all stages: deterministic batches, several processes, checkpoints, resume.
 
-A stage is an *objective*, a module whose forward maps a batch to a scalar loss, and a function that
-draws a batch from a random generator. The generator of step s on process r is seeded by (seed, s, r):
-a run that was interrupted goes on with exactly the batches it would have seen.
+A stage is an *objective*, a module whose forward maps a batch to a scalar loss, and a function
+that draws a batch from a random generator. The generator of step s on process r is seeded by
+(seed, s, r): a run that was interrupted goes on with exactly the batches it would have seen.
 """
 
 import math
@@ -54,7 +54,9 @@ class Plan:
     def rate_at(self, step: int) -> float:
         """The learning rate of a step: linear warm-up, plateau, cosine to zero."""
         fall = max(0.0, (step / self.steps - self.hold) / (1 - self.hold))
-        return self.rate * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * fall))
+        return (
+            self.rate * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * fall))
+        )
 
 
 def fit(
@@ -82,8 +84,14 @@ def fit(
     checkpoint = place.folder / f"{name}.safetensors"
     start = _resume(checkpoint, objective, optimizer, averaged)
     saved, smooth = time.monotonic(), None
-    bar = tqdm(range(start, plan.steps), name, initial=start, total=plan.steps,
-               disable=not place.first, mininterval=10)
+    bar = tqdm(
+        range(start, plan.steps),
+        name,
+        initial=start,
+        total=plan.steps,
+        disable=not place.first,
+        mininterval=10,
+    )
     for step in bar:
         rng = np.random.default_rng([place.seed, step, place.rank])
         batch = tuple(t.to(place.device) for t in draw(rng, plan.batch // place.world))
@@ -122,21 +130,30 @@ def _follow(averaged: list[Tensor], parameters: list[nn.Parameter], decay: float
     torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)
 
 
-def _save(path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer,
-          averaged: list[Tensor], step: int) -> None:
+def _save(
+    path: Path,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: list[Tensor],
+    step: int,
+) -> None:
     """Write everything a resume needs; the old checkpoint stays until the new one is complete."""
     state = {f"model.{k}": v for k, v in objective.state_dict().items()}
     for i, (average, moments) in enumerate(zip(averaged, optimizer.state.values(), strict=True)):
-        state |= {f"average.{i}": average, f"first.{i}": moments["exp_avg"],
-                  f"second.{i}": moments["exp_avg_sq"]}
+        state |= {
+            f"average.{i}": average,
+            f"first.{i}": moments["exp_avg"],
+            f"second.{i}": moments["exp_avg_sq"],
+        }
     state["step"] = torch.tensor(step)
     half_written = path.with_suffix(".tmp")
     save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, half_written)
     os.replace(half_written, path)
 
 
-def _resume(path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer,
-            averaged: list[Tensor]) -> int:
+def _resume(
+    path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer, averaged: list[Tensor]
+) -> int:
     if not path.exists():
         return 0
     state = load_file(path)
@@ -147,5 +164,6 @@ def _resume(path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer,
         optimizer.state[parameter] = {
             "step": step.float(),
             "exp_avg": state[f"first.{i}"].to(parameter.device),
-            "exp_avg_sq": state[f"second.{i}"].to(parameter.device)}
+            "exp_avg_sq": state[f"second.{i}"].to(parameter.device),
+        }
     return int(step)

@@ -1,8 +1,8 @@
 """Prompt pairs of the pocket world, graded as in Crisscrossed Captions (arXiv:2004.15020).
 
-Stratum `free`: the two captions have independently drawn sentence forms. Grade 5 is one scene said twice;
-4, 3, 2 and 1 differ in one, two, three and most values; 0 shares none. Stratum `rigid`, the control: one
-sentence form, one to three values differ.
+Stratum `free`: the two captions have independently drawn sentence forms. Grade 5 is one scene
+said twice; 4, 3, 2 and 1 differ in one, two, three and most values; 0 shares none. Stratum
+`rigid`, the control: one sentence form, one to three values differ.
 """
 
 import csv
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from embedding_geometry.pocket.world import Scene, caption, changed, rigid_caption, sample_scene
+from embedding_geometry.pocket.captions import caption, rigid_caption
+from embedding_geometry.pocket.world import Scene, changed, sample_scene
 from embedding_geometry.prompts import PromptPair
 
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18
@@ -41,8 +42,13 @@ def _rigid(rng: np.random.Generator) -> Iterator[PromptPair]:
         for number in range(1, RIGID_A_GRADE + 1):
             scene = sample_scene(rng)
             other = changed(scene, _differing(scene, grade), rng)
-            yield PromptPair(f"r{grade}-{number:03d}", rigid_caption(scene), rigid_caption(other),
-                             float(grade), "rigid")
+            yield PromptPair(
+                f"r{grade}-{number:03d}",
+                rigid_caption(scene),
+                rigid_caption(other),
+                float(grade),
+                "rigid",
+            )
 
 
 def pocket_pairs(seed: int = 2026) -> list[PromptPair]:
