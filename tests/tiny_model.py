@@ -17,7 +17,6 @@ from tokenizers import pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 TOKENS = 77
-WIDTH = 32
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 CAPTIONS = [
     "a small cat on the beach at night",
@@ -28,16 +27,16 @@ CAPTIONS = [
 ]
 
 
-def write_tiny_model(folder: str | Path, *, seed: int = 0) -> Path:
-    """Write the model into ``folder`` and return the folder."""
+def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> Path:
+    """Write the model, of the given text width, into ``folder`` and return the folder."""
     folder = Path(folder)
     torch_state = torch.get_rng_state()  # the constructors draw from the global generator
     generator = torch.Generator().manual_seed(seed)
     tokenizer = write_tokenizer(folder / "tokenizer")
     pipeline = StableDiffusionPipeline(
         tokenizer=tokenizer,
-        text_encoder=randomize(text_encoder(tokenizer), generator),
-        unet=randomize(unet(), generator),
+        text_encoder=randomize(text_encoder(tokenizer, width), generator),
+        unet=randomize(unet(width), generator),
         vae=randomize(vae(), generator),
         scheduler=scheduler(),
         safety_checker=None,
@@ -70,7 +69,7 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+def text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
     """Return a CLIP text encoder of two layers."""
     return CLIPTextModel(
         CLIPTextConfig(
@@ -78,9 +77,9 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
-            hidden_size=WIDTH,
+            hidden_size=width,
             intermediate_size=64,
-            projection_dim=WIDTH,
+            projection_dim=width,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=TOKENS,
@@ -88,7 +87,7 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def unet() -> UNet2DConditionModel:
+def unet(width: int) -> UNet2DConditionModel:
     """Return a UNet with cross-attention at both of its levels."""
     return UNet2DConditionModel(
         sample_size=8,
@@ -98,7 +97,7 @@ def unet() -> UNet2DConditionModel:
         block_out_channels=(16, 32),
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=WIDTH,
+        cross_attention_dim=width,
         attention_head_dim=2,  # the number of heads, by the library's old name
         norm_num_groups=8,
     )

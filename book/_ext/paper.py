@@ -21,9 +21,11 @@ from sphinx.util.docutils import SphinxDirective
 MATHJAX_SOURCE = Path(jupyter_server_mathjax.__file__).parent / "static"
 # The translated messages and the speech rules are larger than all the rest and are not used.
 MATHJAX_LEFT_OUT = shutil.ignore_patterns("localization", "mathmaps")
+# A font that is nowhere, on purpose: MathJax would fetch "about:blank", an error in the console.
+BLANK_FONT = {"font-family": "MathJax_Blank", "src": "local('MathJax_Blank')"}
 MATHJAX_SETTINGS = {
     "config": ["TeX-AMS-MML_HTMLorMML-full.js"],
-    "jax": ["input/TeX", "output/SVG"],
+    "jax": ["input/TeX", "output/HTML-CSS"],
     "messageStyle": "none",
     "tex2jax": {
         "inlineMath": [["\\(", "\\)"]],
@@ -31,7 +33,17 @@ MATHJAX_SETTINGS = {
         "ignoreClass": "tex2jax_ignore|mathjax_ignore",
         "processClass": "tex2jax_process|mathjax_process|math|output_area",
     },
-    "SVG": {"font": "STIX-Web", "linebreaks": {"automatic": True}},
+    # The package carries this one font and this one kind of output.
+    "HTML-CSS": {
+        "availableFonts": [],
+        "imageFont": None,
+        "preferredFont": None,
+        # An unknown font on purpose; MathJax would ask for "about:blank", an error in the console.
+        "styles": {
+            "@font-face": {"font-family": "MathJax_Blank", "src": "local('MathJax_Blank')"}
+        },
+        "webFont": "STIX-Web",
+    },
 }
 
 

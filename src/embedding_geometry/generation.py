@@ -147,8 +147,8 @@ def render(
 def _check_clouds(model: TextToImageModel, clouds: np.ndarray) -> None:
     if clouds.ndim != 3 or min(clouds.shape) < 1 or clouds.shape[2] != model.text_width:
         raise ValueError(
-            f"clouds have shape {clouds.shape}; (frames, tokens, {model.text_width}) with at least "
-            f"one frame is what {model.provenance.name} reads"
+            f"clouds have shape {clouds.shape}; {model.provenance.name} reads "
+            f"(frames, tokens, {model.text_width}) with at least one frame"
         )
     bad = np.flatnonzero(~np.isfinite(clouds).all(axis=(1, 2)))
     if bad.size:

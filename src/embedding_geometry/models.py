@@ -219,7 +219,7 @@ def _fetch_from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     # no network, no such repository, no permission: the hub client has a class for each
     except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).split("\n")[0]
         raise ModelNotFoundError(
             f"model {name!r} is not a folder here ({Path(name).absolute()}), not in the hub cache "
             f"({constants.HF_HUB_CACHE}), and could not be downloaded ({type(error).__name__}: "

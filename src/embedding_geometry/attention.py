@@ -1,0 +1,152 @@
+r"""What the UNet can know of the order of the tokens: nothing.
+
+In a cross-attention block the image asks (queries Q) and the text answers (keys K and values V,
+one *row* per token):
+
+$$A(Q, K, V) = \operatorname{softmax}(Q K^\top / \sqrt{d})\, V, \qquad
+  A_q = \frac{\sum_i e^{\langle q, k_i \rangle / \sqrt d} v_i}
+             {\sum_i e^{\langle q, k_i \rangle / \sqrt d}}.$$
+
+Both sums run over the tokens, so the order of the rows does not matter, and neither does their
+number when each is repeated equally often: A is a function of the *measure*
+$\frac1n \sum_i \delta_{(k_i, v_i)}$. The text reaches the UNet through such blocks only, each with
+K and V linear in the token cloud, so the same holds for the UNet and for the final image.
+
+A swap of two neighbours and the cyclic shift generate every permutation. A function that is the
+same after both, whatever the cloud, is therefore the same after all n! of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import Attention
+from jaxtyping import Float
+from torch import Tensor
+
+from embedding_geometry.models import TextToImageModel
+
+Response = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class OrderSensitivity:
+    """Largest change of a response over its largest value, for changes of the token cloud.
+
+    Attributes:
+        swap: the first two tokens exchanged.
+        cycle: every token one place further.
+        random: the largest over random permutations.
+        doubling: every token twice, the same measure of twice the points.
+        other_text: the cloud of another text, without which a constant response would pass.
+    """
+
+    swap: float
+    cycle: float
+    random: float
+    doubling: float
+    other_text: float
+
+
+def cross_attention(
+    query: Float[np.ndarray, "q d"],
+    key: Float[np.ndarray, "n d"],
+    value: Float[np.ndarray, "n v"],
+) -> Float[np.ndarray, "q v"]:
+    """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1)."""
+    query, key, value = (np.asarray(array, dtype=np.float64) for array in (query, key, value))
+    logits = query @ key.T / np.sqrt(query.shape[1])
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
+    return weights @ value / weights.sum(axis=1, keepdims=True)
+
+
+def order_sensitivity(
+    response: Response,
+    cloud: Float[np.ndarray, "n d"],
+    other: Float[np.ndarray, "m d"],
+    rng: np.random.Generator,
+    *,
+    permutations: int = 4,
+) -> OrderSensitivity:
+    """Measure how much a response to a token cloud depends on the order of the tokens.
+
+    Args:
+        response: an attention block, the UNet or the whole image, as a function of the cloud. To
+            see what the attention kernel alone changes, give the UNet another one beforehand:
+            ``model.unet.set_attn_processor(AttnProcessor())`` of diffusers is the plain softmax.
+        cloud: the text's token cloud, at least two tokens.
+        other: the token cloud of another text.
+        rng: draws the random permutations.
+        permutations: how many of them.
+
+    Raises:
+        ValueError: fewer than two tokens, or a response that is zero everywhere.
+    """
+    n = len(cloud)
+    if n < 2:
+        raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
+    reference = response(cloud)
+    scale = np.abs(reference).max()
+    if scale == 0:
+        raise ValueError("the response is zero everywhere, so no relative change can be measured")
+
+    def change(changed: np.ndarray) -> float:
+        return float(np.abs(response(changed) - reference).max() / scale)
+
+    swapped = cloud[[1, 0, *range(2, n)]]
+    return OrderSensitivity(
+        swap=change(swapped),
+        cycle=change(np.roll(cloud, 1, axis=0)),
+        random=max(change(rng.permutation(cloud)) for _ in range(permutations)),
+        doubling=change(np.repeat(cloud, 2, axis=0)),
+        other_text=change(other),
+    )
+
+
+def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:
+    """Return the UNet's cross-attention layers by name, in the order of the network."""
+    return {
+        name: layer
+        for name, layer in model.unet.named_modules()
+        if isinstance(layer, Attention) and layer.is_cross_attention
+    }
+
+
+def layer_response(
+    model: TextToImageModel, layer_name: str, rng: np.random.Generator, *, queries: int = 64
+) -> Response:
+    """Return one cross-attention layer's output as a function of the token cloud.
+
+    Its input from the image is standard normal, as what arrives there has just been normalised.
+
+    Raises:
+        ValueError: no such layer.
+    """
+    layers = cross_attention_layers(model)
+    if layer_name not in layers:
+        raise ValueError(f"no cross-attention layer {layer_name!r}; there are {', '.join(layers)}")
+    layer = layers[layer_name]
+    image = _as_tensor(model, rng.standard_normal((queries, layer.query_dim)))
+    return _response(model, lambda cloud: layer(image, encoder_hidden_states=cloud))
+
+
+def unet_response(
+    model: TextToImageModel, latent: Float[Tensor, "1 c h w"], timestep: int
+) -> Response:
+    """Return the UNet's prediction for a latent at a time as a function of the token cloud."""
+    return _response(model, lambda cloud: model.unet(latent, timestep, cloud).sample)
+
+
+def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> Response:
+    """Wrap a network of a (1, n, d) tensor into a function of an (n, d) array."""
+
+    @torch.no_grad()
+    def response(cloud: np.ndarray) -> np.ndarray:
+        return network(_as_tensor(model, cloud))[0].double().cpu().numpy()
+
+    return response
+
+
+def _as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array)[None].to(model.device, model.dtype)

@@ -1,0 +1,1 @@
+"""The pocket model: a miniature Stable Diffusion, trained on a world of captioned pictures."""

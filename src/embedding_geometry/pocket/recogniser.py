@@ -1,0 +1,80 @@
+"""What stands where in a picture: the classifier behind the perceptual metric and the judge.
+
+The perceptual backbone is SqueezeNet 1.1 (Iandola et al. 2016, arXiv:1602.07360), trained to name
+what the world's pictures show; LPIPS (Zhang et al., CVPR 2018) then compares its activations.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models import squeezenet1_1
+
+from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
+from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES, Scene, sample_scene
+
+PLAN = Plan(steps=2500, batch=96, rate=1e-3)
+SLOTS = ("left", "middle", "right")
+
+
+def labels(scene: Scene) -> list[int]:
+    """Object in each slot (0 = none), then place, then time of day."""
+    names = list(OBJECTS)
+    slots = dict.fromkeys(SLOTS, 0)
+    slots[scene.position] = 1 + names.index(scene.thing)
+    if scene.second:
+        slots["right" if scene.position == "left" else "left"] = 1 + names.index(scene.second)
+    return [*slots.values(), list(PLACES).index(scene.place), list(TIMES).index(scene.time)]
+
+
+CLASSES = (*(1 + len(OBJECTS),) * 3, len(PLACES), len(TIMES))
+
+
+def draw_labelled(rng: np.random.Generator, count: int) -> Batch:
+    """Pictures in [-1, 1] and their labels (count, 5)."""
+    scenes = [sample_scene(rng) for _ in range(count)]
+    images = pixels([picture(s, rng) for s in scenes])
+    return images, torch.tensor([labels(s) for s in scenes])
+
+
+class Recognising(nn.Module):
+    """Softmax classification of what stands where, from any feature extractor."""
+
+    def __init__(self, features: nn.Module, width: int):
+        """`width` is the number of features of a picture, flattened."""
+        super().__init__()
+        self.features = features
+        self.heads = nn.Linear(width, sum(CLASSES))
+
+    def logits(self, images: Tensor) -> list[Tensor]:
+        """One tensor of logits for every label."""
+        return list(self.heads(self.features(images).flatten(1)).split(CLASSES, dim=1))
+
+    def forward(self, images: Tensor, target: Tensor) -> Tensor:
+        """Sum of the cross-entropies of all labels."""
+        return sum(
+            F.cross_entropy(o, t) for o, t in zip(self.logits(images), target.T, strict=True)
+        )
+
+
+class _LPIPSInput(nn.Module):
+    """LPIPS' own shift and scale, so that the backbone sees what it will see in use."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        shift = images.new_tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
+        scale = images.new_tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
+        return (images - shift) / scale
+
+
+def train_perceptual(place: Place) -> None:
+    """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS."""
+    torch.manual_seed(place.seed)
+    backbone = squeezenet1_1(weights=None).features
+    objective = Recognising(nn.Sequential(_LPIPSInput(), backbone), 512 * 9)
+    fit("perceptual", objective, draw_labelled, PLAN, place)
+    if place.first:
+        target = place.folder / "perceptual"
+        target.mkdir(exist_ok=True)
+        save_file(backbone.state_dict(), target / "backbone.safetensors")

@@ -1,0 +1,152 @@
+"""The text half: a byte-pair tokenizer in CLIP's format and a contrastively trained text encoder.
+
+Source: CLIP, Radford et al., ICML 2021, arXiv:2103.00020.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from embedding_geometry.pocket.captions import caption
+from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
+from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.world import Scene, changed, sample_scene
+
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+TOKENS, WIDTH = 77, 128
+PLAN = Plan(steps=1200, batch=192, rate=1.5e-3)
+
+
+def train_tokenizer(place: Place, captions: int = 40_000) -> None:
+    """Byte-pair encoding in CLIP's format: lower case, word ends marked `</w>`, specials last."""
+    rng = np.random.default_rng(place.seed)
+    raw = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=EOS))
+    raw.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Whitespace(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=1500, min_frequency=20, end_of_word_suffix="</w>")
+    texts = (caption(sample_scene(rng), rng) for _ in range(captions))
+    raw.train_from_iterator(texts, trainer)
+    merges = [tuple(m) for m in json.loads(raw.to_str())["model"]["merges"]]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = alphabet + [c + "</w>" for c in alphabet] + [a + b for a, b in merges] + [BOS, EOS]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    folder = place.folder / "tokenizer"
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
+    tokenizer.save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
+    lines = ["#version: 0.2", *(" ".join(m) for m in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n")
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The trained tokenizer of a run folder or of a finished model."""
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer")
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str], *, trim: bool = False) -> Tensor:
+    """Token ids (texts, 77), or as many columns as the longest text needs with `trim`."""
+    padding = "longest" if trim else "max_length"
+    return tokenizer(
+        texts, padding=padding, max_length=TOKENS, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+class ImageTower(nn.Sequential):
+    """A small convolutional image encoder, needed only while the text encoder is trained."""
+
+    def __init__(self, width: int = 48, out: int = WIDTH):
+        """Three halvings from 32x32 pixels; `out` is the width of the shared space."""
+
+        def block(i: int, o: int) -> list[nn.Module]:
+            return [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.SiLU()]
+
+        super().__init__(
+            *block(3, width),
+            *block(width, 2 * width),
+            *block(2 * width, 3 * width),
+            nn.Conv2d(3 * width, 3 * width, 3, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(3 * width * 16, out),
+        )
+
+
+class Contrastive(nn.Module):
+    """CLIP's symmetric loss between pooled texts and pictures at 32x32 pixels."""
+
+    def __init__(self, tokenizer: CLIPTokenizer):
+        """New weights for both halves; the vocabulary is the tokenizer's."""
+        super().__init__()
+        self.text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=WIDTH,
+                intermediate_size=4 * WIDTH,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                projection_dim=WIDTH,
+                max_position_embeddings=TOKENS,
+                hidden_act="quick_gelu",
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+        self.projection = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.tower = ImageTower()
+        self.log_scale = nn.Parameter(torch.tensor(2.5))
+
+    def similarities(self, ids: Tensor, images: Tensor) -> Tensor:
+        """Cosines (texts, images)."""
+        text = self.projection(self.text_encoder(ids).pooler_output)
+        image = self.tower(F.avg_pool2d(images, 2))
+        return F.normalize(text, dim=-1) @ F.normalize(image, dim=-1).T
+
+    def forward(self, ids: Tensor, images: Tensor) -> Tensor:
+        """Cross-entropy of finding the partner, in both directions."""
+        logits = self.similarities(ids, images) * self.log_scale.clamp(max=4.6).exp()
+        target = torch.arange(len(ids), device=ids.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def _captions(scenes: list[Scene], rng: np.random.Generator) -> list[str]:
+    """Now and then a batch says everything three times, to train the late positions too."""
+    repeats = 3 if rng.random() < 0.06 else 1
+    return [". ".join(caption(s, rng) for _ in range(repeats)) for s in scenes]
+
+
+def _with_near_misses(rng: np.random.Generator, count: int) -> Iterator[Scene]:
+    """Scenes in twos that differ in a single value: hard negatives for the contrastive loss."""
+    for _ in range(count // 2):
+        scene = sample_scene(rng)
+        yield scene
+        yield changed(scene, 1, rng)
+
+
+def train_text(place: Place) -> None:
+    """Train the text encoder; every batch holds near misses."""
+    tokenizer = load_tokenizer(place.folder)
+    torch.manual_seed(place.seed)
+
+    def draw(rng: np.random.Generator, count: int) -> Batch:
+        scenes = list(_with_near_misses(rng, count))
+        ids = tokenize(tokenizer, _captions(scenes, rng), trim=True)
+        return ids, pixels([picture(s, rng) for s in scenes])
+
+    objective = fit("text", Contrastive(tokenizer), draw, PLAN, place)
+    if place.first:
+        objective.text_encoder.save_pretrained(place.folder / "text_encoder")
+        save_file(objective.state_dict(), place.folder / "text_final.safetensors")

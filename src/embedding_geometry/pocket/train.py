@@ -1,0 +1,52 @@
+"""The stages that make the pocket model, in their order, and how a stage is run.
+
+tokenizer → text encoder → autoencoder → latents → UNet, and the perceptual backbone beside them.
+Every stage reads what the earlier ones left in the run folder.
+"""
+
+import socket
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from embedding_geometry.pocket.autoencoder import polish_decoder, train_vae
+from embedding_geometry.pocket.denoiser import encode_dataset, train_unet
+from embedding_geometry.pocket.fit import Place
+from embedding_geometry.pocket.recogniser import train_perceptual
+from embedding_geometry.pocket.text import train_text, train_tokenizer
+
+STAGES = {
+    "tokenizer": train_tokenizer,
+    "text": train_text,
+    "vae": train_vae,
+    "latents": encode_dataset,
+    "unet": train_unet,
+    "polish": polish_decoder,
+    "perceptual": train_perceptual,
+}
+"""In the order in which they run; `text` and `vae` do not depend on each other."""
+
+
+def run_stage(stage: str, place: Place, workers: int = 1) -> None:
+    """Run one stage, in `workers` single-threaded processes that average their gradients.
+
+    On a CPU two such processes are faster than one process with two threads. The stages
+    `tokenizer` and `text` (whose loss compares all samples of a batch) always take one.
+    """
+    world = 1 if stage in ("tokenizer", "text") else workers
+    if world == 1:
+        STAGES[stage](place)
+    else:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meeting = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        mp.spawn(_work, (stage, place, world, meeting), nprocs=world)
+
+
+def _work(rank: int, stage: str, place: Place, world: int, meeting: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", meeting, rank=rank, world_size=world)
+    STAGES[stage](replace(place, rank=rank, world=world))
+    dist.destroy_process_group()

@@ -1,0 +1,154 @@
+"""The theorem: attention reads the text as a measure. And that the check can fail."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+from embedding_geometry.attention import (
+    cross_attention,
+    cross_attention_layers,
+    layer_response,
+    order_sensitivity,
+    unet_response,
+)
+from embedding_geometry.clouds import encode_prompts, token_ids
+from embedding_geometry.generation import initial_latent
+from embedding_geometry.models import load_model
+
+EXACT = 1e-13  # what float64 leaves of "the same"
+CLEAR = 5e-3  # what another text changes at least
+
+
+@pytest.fixture(scope="module")
+def exact_model(tiny_folder):
+    return load_model(str(tiny_folder), device="cpu", dtype="float64")
+
+
+@pytest.fixture(scope="module")
+def clouds(exact_model):
+    return encode_prompts(exact_model, ["a small cat on the beach", "two birds over the sea"])
+
+
+def assert_measure(found):
+    assert max(found.swap, found.cycle, found.random, found.doubling) <= EXACT
+    assert found.other_text >= CLEAR
+
+
+def test_cross_attention_is_torchs():
+    rng = np.random.default_rng(0)
+    query, key, value = rng.normal(size=(5, 8)), rng.normal(size=(7, 8)), rng.normal(size=(7, 3))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *map(torch.from_numpy, (query, key, value))
+    )
+    np.testing.assert_allclose(cross_attention(query, key, value), expected, rtol=1e-12)
+
+
+def test_cross_attention_does_not_overflow():
+    key = np.array([[1e4], [-1e4]])
+    found = cross_attention(np.array([[1e4]], np.float32), key, np.array([[2.0], [5.0]]))
+    np.testing.assert_array_equal(found, [[2.0]])
+
+
+def test_a_uniform_query_averages_the_values():
+    value = np.array([[1.0], [2.0], [6.0]])
+    found = cross_attention(np.zeros((1, 4)), np.ones((3, 4)), value)
+    np.testing.assert_allclose(found, [[3.0]], rtol=1e-15)
+
+
+def test_cross_attention_under_every_permutation():
+    rng = np.random.default_rng(1)
+    query, key, value = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), rng.normal(size=(5, 2))
+    expected = cross_attention(query, key, value)
+    for order in map(list, permutations(range(5))):
+        found = cross_attention(query, key[order], value[order])
+        np.testing.assert_allclose(found, expected, rtol=EXACT, atol=EXACT)
+    wrong = cross_attention(query, key[[1, 0, 2, 3, 4]], value)
+    assert np.abs(wrong - expected).max() > CLEAR
+
+
+def test_every_layer_reads_a_measure(exact_model, clouds):
+    layers = cross_attention_layers(exact_model)
+    assert len(layers) == 7  # two levels down and two up of 1 and 2 blocks, and the middle
+    for name in layers:
+        response = layer_response(exact_model, name, np.random.default_rng(2))
+        assert_measure(order_sensitivity(response, *clouds, np.random.default_rng(3)))
+
+
+def test_the_unet_reads_a_measure(exact_model, clouds):
+    response = unet_response(exact_model, initial_latent(exact_model, 0), 600)
+    assert response(clouds[0]).shape == (4, 8, 8)
+    assert_measure(order_sensitivity(response, *clouds, np.random.default_rng(3)))
+
+
+def test_in_float32_to_rounding(tiny_model):
+    cloud, other = encode_prompts(tiny_model, ["a small cat", "two birds over the sea"])
+    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600)
+    found = order_sensitivity(response, cloud, other, np.random.default_rng(3))
+    assert max(found.swap, found.cycle, found.random, found.doubling) < 1e-5
+    assert found.random > 0
+    assert found.other_text > CLEAR
+
+
+def test_another_kernel_changes_the_unet_by_rounding(tiny_model):
+    cloud = encode_prompts(tiny_model, ["a small cat"])[0]
+    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600)
+    fused = response(cloud)
+    tiny_model.unet.set_attn_processor(AttnProcessor())
+    try:
+        eager = response(cloud)
+    finally:
+        tiny_model.unet.set_attn_processor(AttnProcessor2_0())
+    assert 0 < np.abs(eager - fused).max() / np.abs(fused).max() < 1e-5
+
+
+def test_clip_itself_reads_a_sequence(exact_model):
+    """Tokens permuted before the encoder: its output is another set of points."""
+    words, other = (
+        token_ids(exact_model, text, truncate=False)[:, None].astype(float)
+        for text in ("a small cat on the beach", "two birds over the sea")
+    )
+
+    def mean_point(tokens):
+        ids = torch.from_numpy(tokens[:77, 0]).long()  # no places for a doubled text
+        return exact_model.text_encoder(ids[None]).last_hidden_state[0].mean(dim=0).numpy()
+
+    found = order_sensitivity(mean_point, words, other, np.random.default_rng(2))
+    assert min(found.swap, found.cycle, found.random) > CLEAR
+
+
+def test_a_sequence_a_multiset_and_a_measure_are_told_apart():
+    rng = np.random.default_rng(0)
+    cloud, other = rng.normal(size=(2, 6, 3))
+
+    def kind(response):
+        found = order_sensitivity(response, cloud, other, np.random.default_rng(1))
+        orders = max(found.swap, found.cycle, found.random)
+        return orders > CLEAR, found.doubling > CLEAR, found.other_text > CLEAR
+
+    assert kind(lambda x: np.arange(len(x)) @ x) == (True, True, True)
+    assert kind(lambda x: x.sum(axis=0)) == (False, True, True)
+    assert kind(lambda x: x.mean(axis=0)) == (False, False, True)
+    assert kind(lambda x: np.ones(3)) == (False, False, False)
+
+
+def test_changes_are_relative_and_their_values_planted():
+    """The response reads the first token; each change puts a known token there."""
+    cloud = np.array([[2.0], [3.0], [8.0]])
+    found = order_sensitivity(
+        lambda x: x[0], cloud, np.array([[7.0]]), np.random.default_rng(0), permutations=30
+    )
+    assert (found.swap, found.cycle, found.random) == (0.5, 3.0, 3.0)
+    assert (found.doubling, found.other_text) == (0.0, 2.5)
+
+
+def test_what_cannot_be_measured_is_refused(exact_model):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="1 tokens has no order"):
+        order_sensitivity(lambda x: x, np.ones((1, 2)), np.ones((1, 2)), rng)
+    with pytest.raises(ValueError, match="zero everywhere"):
+        order_sensitivity(np.zeros_like, np.ones((2, 2)), np.ones((2, 2)), rng)
+    with pytest.raises(ValueError, match=r"no cross-attention layer 'x'; there are .*attn2"):
+        layer_response(exact_model, "x", rng)

@@ -1,0 +1,38 @@
+from collections import Counter
+from pathlib import Path
+
+from embedding_geometry.pocket.pairs import pocket_pairs, write_pocket_pairs
+from embedding_geometry.prompts import read_prompt_pairs
+
+RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
+
+
+def test_the_committed_table_is_what_the_command_writes(tmp_path: Path) -> None:
+    write_pocket_pairs(tmp_path / "pairs.csv")
+    assert (tmp_path / "pairs.csv").read_bytes() == RECORDED.read_bytes()
+
+
+def test_the_table_reads_back_as_written() -> None:
+    assert read_prompt_pairs(RECORDED) == pocket_pairs()
+
+
+def test_every_grade_has_its_pairs_and_no_pair_is_one_text_twice() -> None:
+    pairs = pocket_pairs()
+    counts = Counter((p.stratum, p.similarity) for p in pairs)
+    assert all(counts["free", float(g)] >= 50 for g in range(6))
+    assert sum(n for (stratum, _), n in counts.items() if stratum == "rigid") >= 50
+    assert all(p.source != p.target for p in pairs)
+
+
+def test_rigid_pairs_keep_their_words_in_place_and_free_ones_do_not() -> None:
+    def kept(pair) -> float:
+        a, b = pair.source.split(), pair.target.split()
+        return sum(x == y for x, y in zip(a, b, strict=False)) / max(len(a), len(b))
+
+    share = {
+        stratum: sum(kept(p) for p in pairs) / len(pairs)
+        for stratum in ("rigid", "free")
+        if (pairs := [p for p in pocket_pairs() if p.stratum == stratum and p.similarity == 4])
+    }
+    assert share["rigid"] > 0.7
+    assert share["free"] < 0.3

@@ -1,0 +1,280 @@
+"""Perceptual distances: the lpips package itself, planted paths, folders of images, bad input."""
+
+import warnings
+from dataclasses import asdict
+from urllib.error import URLError
+
+import lpips
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from embedding_geometry.perception import (
+    MetricNotFoundError,
+    PathLength,
+    load_metric,
+    perceptual_distances,
+    perceptual_path_length,
+    read_frames,
+)
+
+
+def random_frames(count, side=64, seed=0):
+    """Return frames of smooth noise that drift, so that their distances differ."""
+    rng = np.random.default_rng(seed)
+    start, end = rng.uniform(0, 255, (2, side // 8, side // 8, 3)).repeat(8, 1).repeat(8, 2)
+    weights = np.sort(rng.uniform(0, 1, count))[:, None, None, None]
+    return ((1 - weights) * start + weights * end).round().astype(np.uint8)
+
+
+def plain_loop(network, frames):
+    """Compute the distances as users do: lpips called pair by pair, images in [-1, 1]."""
+    images = [lpips.im2tensor(frame) for frame in frames]
+    return [network(a, b).item() for a, b in zip(images[:-1], images[1:], strict=True)]
+
+
+def plain_lpips(**options):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+        return lpips.LPIPS(verbose=False, **options)
+
+
+@pytest.fixture(scope="module")
+def squeeze_cache(tmp_path_factory):
+    """Make a torch cache that holds random SqueezeNet weights under the real name."""
+    home = tmp_path_factory.mktemp("torch_home")
+    folder = home / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        weights = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    torch.save(weights, folder / "squeezenet1_1-b8a52dc0.pth")
+    return home
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise URLError("network is unreachable")
+
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+@pytest.mark.parametrize("count", [2, 5, 16, 17, 35])
+def test_agrees_with_lpips_pair_by_pair(tiny_metric, count):
+    frames = random_frames(count)
+    expected = plain_loop(tiny_metric.network, frames)
+    found = perceptual_distances(tiny_metric, frames)
+    assert found.dtype == np.float64
+    assert max(expected) > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_backbone_of_the_folder_is_the_one_used(tiny_metric, tiny_folder):
+    """The package's own SqueezeNet, given the same weights under torchvision's names."""
+    features = torchvision.models.squeezenet1_1(weights=None).features.eval()
+    weights = load_file(tiny_folder / "perceptual" / "backbone.safetensors")
+    features.load_state_dict(weights)
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    last = tiny_metric.network.net(image)[-1]
+    torch.testing.assert_close(last, features(image))
+
+
+def test_published_lpips_agrees_with_the_package(squeeze_cache, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(squeeze_cache))
+    metric = load_metric("squeeze", device="cpu")
+    frames = random_frames(4, side=96)
+    expected = plain_loop(plain_lpips(net="squeeze"), frames)
+    np.testing.assert_allclose(perceptual_distances(metric, frames), expected, atol=1e-6)
+    assert max(expected) > 1e-2
+
+
+def test_the_fitted_channel_weights_are_the_packages(squeeze_cache, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(squeeze_cache))
+    heads = load_metric("squeeze", device="cpu").network.lins
+    folder = f"{lpips.__path__[0]}/weights/v0.1"
+    fitted = torch.load(f"{folder}/squeeze.pth", map_location="cpu", weights_only=True)
+    for layer, head in enumerate(heads):
+        torch.testing.assert_close(head.model[1].weight.data, fitted[f"lin{layer}.model.1.weight"])
+
+
+def test_alexnet_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
+    features = torchvision.models.alexnet(weights=None).features.state_dict()
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    weights = {f"features.{name}": value for name, value in features.items()}
+    torch.save(weights, folder / "alexnet-owt-7be5be79.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    metric = load_metric("alex", device="cpu")
+    assert metric.net == "alex"
+    torch.testing.assert_close(metric.network.net.slice1[0].weight.data, features["0.weight"])
+    assert perceptual_distances(metric, random_frames(3)).min() > 0
+
+
+def test_features_are_computed_once_per_frame(tiny_metric):
+    seen = []
+    hook = tiny_metric.network.net.register_forward_hook(
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
+    try:
+        perceptual_distances(tiny_metric, random_frames(35))
+    finally:
+        hook.remove()
+    assert sum(seen) == 35
+
+
+def test_equal_frames_are_at_distance_zero(tiny_metric):
+    frames = random_frames(1).repeat(3, axis=0)
+    np.testing.assert_array_equal(perceptual_distances(tiny_metric, frames), [0.0, 0.0])
+
+
+def test_the_metric_says_what_it_is(tiny_metric, tiny_folder, tmp_path):
+    assert tiny_metric.net == "pocket"
+    assert len(tiny_metric.revision) == 12
+    assert set(tiny_metric.versions) == {"lpips", "torchvision"}
+    weights = load_file(tiny_folder / "perceptual" / "backbone.safetensors")
+    weights["0.bias"] = weights["0.bias"] + 1
+    save_file(weights, tmp_path / "backbone.safetensors")
+    assert load_metric(device="cpu", folder=tmp_path).revision != tiny_metric.revision
+
+
+def test_a_missing_backbone_is_named(tmp_path):
+    with pytest.raises(MetricNotFoundError, match=r"backbone\.safetensors; it ships with"):
+        load_metric("pocket", device="cpu", folder=tmp_path)
+
+
+def test_a_half_written_backbone_is_named(tmp_path, tiny_folder):
+    whole = (tiny_folder / "perceptual" / "backbone.safetensors").read_bytes()
+    (tmp_path / "backbone.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=r"backbone\.safetensors is damaged or half-written"):
+        load_metric("pocket", device="cpu", folder=tmp_path)
+
+
+def test_a_backbone_of_another_network_is_refused(tmp_path):
+    save_file({"0.weight": torch.zeros(2)}, tmp_path / "backbone.safetensors")
+    with pytest.raises(ValueError, match="does not hold the features"):
+        load_metric("pocket", device="cpu", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["alex", "vgg", "squeeze"])
+def test_weights_that_cannot_be_had_are_named(name, tmp_path, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MetricNotFoundError, match=rf"{name}.*\.pth.*unreachable.*TORCH_HOME"):
+        load_metric(name, device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all"])
+def test_damaged_weights_in_the_cache_are_named(content, tmp_path, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"alexnet-owt-7be5be79\.pth is damaged"):
+        load_metric("alex", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (random_frames(1), "at least two frames, not 1"),
+        (random_frames(3)[:0], "at least two frames, not 0"),
+        (random_frames(3, side=16), "16x16 pixels are too small"),
+    ],
+)
+def test_frames_are_checked(tiny_metric, frames, message):
+    with pytest.raises(ValueError, match=message):
+        perceptual_distances(tiny_metric, frames)
+
+
+def test_path_length_of_planted_steps():
+    found = perceptual_path_length(np.array([0.0, 0.0, 0.04, 0.16]))
+    assert asdict(found) == {
+        "frames": 5,
+        "mean": pytest.approx(0.05),
+        "total": pytest.approx(0.2),
+        "scaled_mean": pytest.approx(0.8),
+        "root_sum": pytest.approx(0.6),
+        "gini": pytest.approx(0.65),  # Lorenz curve 0, 0, 0.2, 1: twice the area above it
+        "maximum_step": 0.16,
+    }
+
+
+def test_even_steps_have_gini_zero_and_one_jump_nearly_one():
+    assert perceptual_path_length(np.full(7, 0.3)).gini == pytest.approx(0, abs=1e-12)
+    jump = np.zeros(100)
+    jump[3] = 1
+    assert perceptual_path_length(jump).gini == pytest.approx(0.99)
+
+
+def test_a_path_that_stands_still():
+    still = perceptual_path_length(np.zeros(4))
+    assert still == PathLength(5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
+    """A squared distance along a straight line: (b - a)^2 for times a < b."""
+    for count in (3, 11, 101):
+        times = np.linspace(0, 2, count)
+        length = perceptual_path_length(np.diff(times) ** 2)
+        assert length.scaled_mean == pytest.approx(4)
+        assert length.root_sum == pytest.approx(2)
+        assert length.mean == pytest.approx(4 / (count - 1) ** 2)
+
+
+@pytest.mark.parametrize("distances", [[], [0.1, np.nan], [0.1, -0.1], [np.inf]])
+def test_distances_are_checked(distances):
+    with pytest.raises(ValueError, match="at least one distance, finite and >= 0"):
+        perceptual_path_length(np.array(distances, dtype=float))
+
+
+def write_images(folder, frames, name="{}.png"):
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / name.format(index))
+
+
+def test_images_are_read_in_natural_order(tmp_path):
+    frames = random_frames(12)
+    write_images(tmp_path, frames)
+    (tmp_path / "settings.json").write_text("{}")
+    np.testing.assert_array_equal(read_frames(tmp_path), frames)
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path):
+    grey = Image.new("L", (40, 32), 7)
+    grey.save(tmp_path / "a.PNG")
+    grey.convert("RGBA").save(tmp_path / "b.png")
+    assert read_frames(tmp_path).shape == (2, 32, 40, 3)
+    assert (read_frames(tmp_path) == 7).all()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder of images"):
+        read_frames(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_folder_of_too_few_images(tmp_path, count):
+    write_images(tmp_path, random_frames(count) if count else [])
+    with pytest.raises(ValueError, match=rf"holds {count} images .*at least two"):
+        read_frames(tmp_path)
+
+
+def test_images_of_two_sizes_are_named(tmp_path):
+    write_images(tmp_path, random_frames(2))
+    write_images(tmp_path, random_frames(1, side=72), name="odd.png")
+    with pytest.raises(ValueError, match=r"0\.png has 64x64 and odd\.png has 72x72"):
+        read_frames(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 60, 1000])
+def test_a_corrupt_image_is_named(tmp_path, keep):
+    write_images(tmp_path, random_frames(3))
+    file = tmp_path / "1.png"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file)
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"1\.png is not an image that can be read"):
+        read_frames(tmp_path)
