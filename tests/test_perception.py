@@ -109,7 +109,7 @@ def test_alexnet_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
     torch.save(weights, folder / "alexnet-owt-7be5be79.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     metric = load_metric("alex", device="cpu")
-    assert metric.name == "alex"
+    assert metric.net == "alex"
     torch.testing.assert_close(metric.network.net.slice1[0].weight.data, features["0.weight"])
     assert perceptual_distances(metric, random_frames(3)).min() > 0
 
@@ -132,7 +132,7 @@ def test_equal_frames_are_at_distance_zero(tiny_metric):
 
 
 def test_the_metric_says_what_it_is(tiny_metric, tiny_folder, tmp_path):
-    assert tiny_metric.name == "pocket"
+    assert tiny_metric.net == "pocket"
     assert len(tiny_metric.revision) == 12
     assert set(tiny_metric.versions) == {"lpips", "torchvision"}
     weights = load_file(tiny_folder / "perceptual" / "backbone.safetensors")

@@ -1,1 +1,97 @@
-"""Text embeddings as point clouds: couplings, paths, images and their perceptual path length."""
+"""Text embeddings as point clouds: couplings, paths, images and their perceptual path length.
+
+The public names in the order of the data: prompts -> token clouds -> coupling -> path of clouds ->
+frames -> perceptual distances -> statistics -> study. Each module is imported when one of its
+names is first used, so that the mathematics starts without torch.
+"""
+
+# ruff: noqa: F401 - the imports for type checkers are the package's public names
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the same at run time
+    from embedding_geometry.attention import cross_attention, order_sensitivity
+    from embedding_geometry.clouds import encode_prompts, token_labels
+    from embedding_geometry.couplings import (
+        cost_matrix,
+        couple,
+        coupling_cost,
+        optimal_coupling,
+        pairwise_wasserstein,
+        random_coupling,
+        row_coupling,
+        wasserstein_distance,
+        worst_coupling,
+    )
+    from embedding_geometry.generation import (
+        RenderSettings,
+        decode_latents,
+        default_settings,
+        initial_latent,
+        render,
+        sample_latents,
+    )
+    from embedding_geometry.models import configured_model, load_model
+    from embedding_geometry.paths import displacement_interpolation, wasserstein_length
+    from embedding_geometry.perception import (
+        load_metric,
+        perceptual_distances,
+        perceptual_path_length,
+        read_frames,
+    )
+    from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+    from embedding_geometry.results import StudySettings
+    from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
+    from embedding_geometry.study import run_study
+
+_HOMES = {
+    "PromptPair": "prompts",
+    "read_prompt_pairs": "prompts",
+    "configured_model": "models",
+    "load_model": "models",
+    "encode_prompts": "clouds",
+    "token_labels": "clouds",
+    "cross_attention": "attention",
+    "order_sensitivity": "attention",
+    "cost_matrix": "couplings",
+    "row_coupling": "couplings",
+    "optimal_coupling": "couplings",
+    "random_coupling": "couplings",
+    "worst_coupling": "couplings",
+    "couple": "couplings",
+    "coupling_cost": "couplings",
+    "wasserstein_distance": "couplings",
+    "pairwise_wasserstein": "couplings",
+    "displacement_interpolation": "paths",
+    "wasserstein_length": "paths",
+    "RenderSettings": "generation",
+    "default_settings": "generation",
+    "initial_latent": "generation",
+    "sample_latents": "generation",
+    "decode_latents": "generation",
+    "render": "generation",
+    "load_metric": "perception",
+    "perceptual_distances": "perception",
+    "perceptual_path_length": "perception",
+    "read_frames": "perception",
+    "paired_comparison": "statistics",
+    "holm": "statistics",
+    "spearman": "statistics",
+    "verdict": "statistics",
+    "StudySettings": "results",
+    "run_study": "study",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names beside those that are loaded."""
+    return sorted({*globals(), *__all__})

@@ -62,7 +62,7 @@ class PerceptualMetric:
     """
 
     network: lpips.LPIPS
-    name: str
+    net: str
     revision: str
     device: str
     versions: dict[str, str]
@@ -115,7 +115,7 @@ def load_metric(
     where = device or default_device()
     return PerceptualMetric(
         network=network.to(where).eval().requires_grad_(False),
-        name=net,
+        net=net,
         revision=_weights_hash(network),
         device=where,
         versions=library_versions("lpips", "torchvision"),
