@@ -23,7 +23,7 @@ REFERENCE := EMBEDDING_GEOMETRY_MODEL=pocket HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLI
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 PYTHONPATH="$(CURDIR)/tests/offline"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint study benchmark pocket clean
+.PHONY: help setup book test lint notebooks study benchmark pocket clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 12
@@ -47,10 +47,8 @@ book: $(INSTALLED) ## execute every page and build the book into _build/html
 
 test: $(INSTALLED) ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest tests
-ifneq ($(wildcard notebooks/*.ipynb),)
 	$(REFERENCE) $(BIN)/python -m pytest notebooks --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg
-endif
 
 lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/ruff check .
@@ -58,15 +56,19 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+notebooks: $(INSTALLED) ## execute every page and store its outputs beside it
+	$(REFERENCE) $(BIN)/python tools/run_notebooks.py
+
 study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
-	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket \
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand
 	$(BIN)/python -m pytest tests/benchmarks
 
 pocket: $(INSTALLED) ## train or resume the pocket model (hours on two cores)
-	$(BIN)/python -m embedding_geometry.pocket
+	$(BIN)/python -m embedding_geometry.pocket train
+	$(BIN)/python -m embedding_geometry.pocket evaluate
 
 clean: ## remove what can be made again; never a recorded result
 	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

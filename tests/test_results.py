@@ -1,4 +1,4 @@
-"""The results folder: cells are written whole, told apart, checked when read, kept when disks fail."""
+"""Cells are written whole, told apart, checked when read, and kept when a disk fails."""
 
 import errno
 import json
@@ -203,9 +203,9 @@ def test_other_settings_are_refused_by_name(folder: Path) -> None:
     assert "Choose another folder" in message
 
 
-@pytest.mark.parametrize("text", ["{", "", "7"])
-def test_damaged_settings_are_named_with_the_remedy(folder: Path, text: str) -> None:
-    (folder / "settings.json").write_text(text)
+@pytest.mark.parametrize("content", [b"{", b"", b"7", b"\xff"])
+def test_damaged_settings_are_named_with_the_remedy(folder: Path, content: bytes) -> None:
+    (folder / "settings.json").write_bytes(content)
     with pytest.raises(StudySettingsError, match=r"settings.json is damaged .*delete this one"):
         open_results(folder, SETTINGS)
 

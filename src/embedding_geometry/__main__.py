@@ -164,7 +164,7 @@ class Ppl:
         ]
         table = pd.DataFrame(rows).rename(columns={"mean": "ppl"})
         print(table.to_string(index=False))
-        print(f"ppl is the mean LPIPS distance of consecutive images; net {metric.net}")
+        print(f"ppl is the mean LPIPS distance of consecutive images; net {metric.name}")
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Info:
         metric = load_metric(self.net, self.device)
         source = model.provenance
         print(f"model   {source.name}, revision {source.revision}, {source.dtype}")
-        print(f"metric  {metric.net}")
+        print(f"metric  {metric.name}")
         print(f"pocket  {POCKET_FOLDER}")
         for name, value in environment(model).items():
             print(f"{name:<7} {value}")

@@ -53,17 +53,17 @@ def _axes(ax: Axes | None, height: float) -> Axes:
 # --- images -------------------------------------------------------------------------------------
 
 
-def _strip(frames: Images, gap: int = 2) -> Images:
-    """The frames side by side on white, as one picture (a stack of one)."""
+def _strip(frames: Images, gap: int = 2) -> UInt8[np.ndarray, "h strip 3"]:
+    """The frames side by side on white, as one picture."""
     padded = np.pad(frames, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
-    return np.concatenate(padded, axis=1)[None, :, :-gap]
+    return np.concatenate(padded, axis=1)[:, :-gap]
 
 
 def _show_strip(ax: Axes, frames: Images, name: str) -> None:
     """Draw one strip so that frame `i` is centred over the number `i`."""
     count = len(frames)
     ax.imshow(
-        _strip(frames)[0], extent=(-0.5, count - 0.5, 0, 1), aspect="auto", interpolation="lanczos"
+        _strip(frames), extent=(-0.5, count - 0.5, 0, 1), aspect="auto", interpolation="lanczos"
     )
     ax.set(xticks=[], yticks=[])
     ax.set_ylabel(name, color=PALETTE.get(name, INK), fontweight="bold")
@@ -301,27 +301,22 @@ def classical_scaling(distances: Float[np.ndarray, "p p"]) -> Float[np.ndarray, 
 def wasserstein_embedding(
     distances: Float[np.ndarray, "p p"], groups: Sequence[str], ax: Axes | None = None
 ) -> Axes:
-    """The prompts as points of a plane, as far apart as the Wasserstein distance allows."""
-    ax = _axes(ax, 4.6)
+    """The prompts as points of a plane that keeps their distances as well as it can.
+
+    Lines join the prompts of a group.
+    """
+    ax = _axes(ax, 5.0)
     points, names = classical_scaling(distances), np.asarray(groups)
-    markers = "os^vDPX*<>ph"
     for number, name in enumerate(dict.fromkeys(groups)):
-        colour = plt.get_cmap("tab10")(number % 10)
-        ax.scatter(
-            *points[names == name].T,
-            label=name,
-            color=colour,
-            s=40,
-            edgecolor="white",
-            marker=markers[number % len(markers)],
-        )
+        members = points[names == name]
+        ax.plot(*members.T, "o-", ms=7, mec="white", color=plt.get_cmap("tab20")(number % 20))
+        ax.annotate(name, members[0], xytext=(5, 4), textcoords="offset points", fontsize=8)
     ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     return ax
 
 
 def curves(
-    x: Sequence[float] | Float[np.ndarray, " points"],
+    x: Sequence[int] | Float[np.ndarray, " points"],
     y_by_coupling: Mapping[str, Float[np.ndarray, " points"]],
     xlabel: str,
     ylabel: str,
@@ -372,6 +367,30 @@ def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("PPL")
     return figure
+
+
+def boxes(
+    values_by_group: Mapping[str, Float[np.ndarray, " values"]],
+    xlabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """One box for each group of values, the first group on top; whiskers span the 5 to 95 %."""
+    ax = _axes(ax, 0.42 * len(values_by_group) + 0.9)
+    ax.boxplot(
+        list(values_by_group.values())[::-1],
+        orientation="horizontal",
+        tick_labels=list(values_by_group)[::-1],
+        widths=0.6,
+        whis=(5, 95),
+        patch_artist=True,
+        boxprops={"facecolor": PALETTE["optimal"], "alpha": 0.85},
+        medianprops={"color": "white", "lw": 2},
+        flierprops={"marker": ".", "ms": 4, "mec": "none", "mfc": INK, "alpha": 0.4},
+    )
+    ax.axvline(0, color=INK, lw=1)
+    ax.set_xlabel(xlabel)
+    ax.grid(False, axis="y")
+    return ax
 
 
 def forest(effects: pd.DataFrame, xlabel: str, ax: Axes | None = None) -> Axes:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from embedding_geometry.models import TextToImageModel
     from embedding_geometry.perception import PerceptualMetric
+    from embedding_geometry.statistics import PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -41,7 +42,7 @@ def provenance_line(
     parts = [f"**Provenance.** Model {source.name} (revision {source.revision})"]
     parts.append(f"on {source.device} in {source.dtype}")
     if metric is not None:
-        parts.append(f"perceptual metric {metric.name}")
+        parts.append(f"perceptual metric {metric.name} (revision {metric.revision})")
     if seed is not None:
         parts.append(f"seed {seed}")
     # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
@@ -68,9 +69,37 @@ def glue_number(name: str, value: float, digits: int, *, percent: bool = False) 
     """
     if not math.isfinite(value):
         raise ValueError(f"the number {name!r} is {value}; only finite numbers can be quoted")
+    glue_text(name, number_text(value, digits, percent=percent))
+
+
+def number_text(value: float, digits: int, *, percent: bool = False) -> str:
+    """Write a number for reading: rounded to `digits` decimals, with a true minus sign."""
     rounded = round(100 * value if percent else value, digits) + 0.0  # no "-0.0"
-    text = f"{rounded:,.{digits}f}".replace("-", "−").replace(",", " ")
-    glue_text(name, text + (" %" if percent else ""))
+    text = f"{rounded:,.{digits}f}".replace("-", "−").replace(",", "\u202f")
+    return text + ("\u202f%" if percent else "")
+
+
+def interval_text(interval: tuple[float, float], digits: int, *, percent: bool = False) -> str:
+    """Write an interval for reading, such as "0.5 to 3.1 %"."""
+    low, high = (number_text(end, digits, percent=percent) for end in interval)
+    return f"{low.removesuffix(chr(0x202F) + '%')} to {high}"
+
+
+def p_text(p_value: float) -> str:
+    """Write a p-value for reading, such as "p = 0.012" or "p < 0.0001"."""
+    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.2g}"
+
+
+def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
+    """Write a paired comparison as a line of a table."""
+    return {
+        "pairs": str(comparison.n),
+        "improvement": number_text(comparison.relative_improvement, 1, percent=True),
+        "95 % interval": interval_text(comparison.relative_interval, 1, percent=True),
+        "pairs won": number_text(comparison.share_won, 0, percent=True),
+        "effect size": number_text(comparison.rank_biserial, 2),
+        "p": p_text(comparison.p_value),
+    }
 
 
 def at_most(value: float, step: int = 1) -> str:
@@ -113,6 +142,11 @@ def prompt_table(model_name: str) -> Path:
     """The table of prompt pairs for a model: pocket speaks only of its own small world."""
     table = "pocket_pairs.csv" if short_name(model_name) == "pocket" else "pairs.csv"
     return DATA / "prompts" / table
+
+
+def metric_name(model_name: str) -> str:
+    """The net of the perceptual metric for a model: pocket's own, else LPIPS' default, alex."""
+    return "pocket" if short_name(model_name) == "pocket" else "alex"
 
 
 def recorded_file(model_name: str, ending: str) -> Path:

@@ -153,7 +153,7 @@ def open_results(folder: Path, settings: Mapping[str, object]) -> None:
     path = folder / "settings.json"
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
-        found = path.read_text(encoding="utf-8") if path.exists() else None
+        found = path.read_bytes() if path.exists() else None
     except OSError as error:
         raise _unwritable(folder, error) from error
     if found is not None:
@@ -165,10 +165,10 @@ def open_results(folder: Path, settings: Mapping[str, object]) -> None:
                 abandoned.unlink()
 
 
-def _check_same_settings(path: Path, found: str, settings: Mapping[str, object]) -> None:
+def _check_same_settings(path: Path, found: bytes, settings: Mapping[str, object]) -> None:
     try:
         recorded = dict(json.loads(found))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise StudySettingsError(
             f"{path} is damaged ({error}); delete this one file to go on, "
             "cells made with other settings are never taken up"

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 from tqdm import tqdm
 
 from embedding_geometry.clouds import encode_prompts, token_ids
@@ -51,11 +50,20 @@ from embedding_geometry.results import (
     save_cell,
     write_whole,
 )
-from embedding_geometry.types import Cloud, CouplingName
+from embedding_geometry.types import Cloud, CloudPath, CouplingName
 
 __all__ = ["StudySettings", "publish_results", "run_study"]
 
-LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy", "pandas")
+LIBRARIES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "lpips",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+)
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,7 @@ def conditions_of_cells(bench: Bench) -> dict[str, object]:
         "model": bench.model.provenance.revision,
         "device": bench.model.device.type,
         "dtype": bench.model.provenance.dtype,
-        "net": bench.metric.net,
+        "net": bench.metric.name,
         "net_revision": bench.metric.revision,
         "frames": bench.frames,
         **asdict(bench.rendering),
@@ -275,7 +283,7 @@ def encode_pair(model: TextToImageModel, pair: PromptPair) -> tuple[Cloud, Cloud
     return clouds[pair.source], clouds[pair.target]
 
 
-def cloud_path(task: Task, x: Cloud, y: Cloud, frames: int) -> Float[np.ndarray, "t n d"]:
+def cloud_path(task: Task, x: Cloud, y: Cloud, frames: int) -> CloudPath:
     """The displacement interpolation that the task's frames are rendered from."""
     sigma = couple(task.coupling, x, y, coupling_rng(task.pair.pair_id))
     return displacement_interpolation(x, y, sigma, np.linspace(0.0, 1.0, frames))
@@ -336,7 +344,7 @@ def study_manifest(
     return {
         "model": asdict(bench.model.provenance),
         "settings": conditions_of_cells(bench) | conditions_of_plan(settings, pairs),
-        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
+        "metric": {"net": bench.metric.name, "revision": bench.metric.revision},
         "pairs": {"file": settings.pairs.name, "count": len(pairs)},
         "cells": len(cells),
         "started": min(cell.started for cell in cells),

@@ -1,0 +1,197 @@
+"""Figures show what they are given: positions, colours, counts and order."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+
+from embedding_geometry import figures
+
+PAD = figures.PADDING
+
+
+@pytest.fixture(autouse=True)
+def clean_canvas():
+    with plt.rc_context():
+        figures.set_style()
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def luminance(colour):
+    """Relative luminance of WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize("colour", figures.PALETTE.values())
+def test_couplings_stand_out_from_the_background(colour):
+    """A contrast of 3, which WCAG 2 asks of graphics."""
+    assert (1 + 0.05) / (luminance(colour) + 0.05) >= 3
+
+
+def test_couplings_have_colours_that_also_the_colour_blind_tell_apart():
+    """Under simulated deuteranopia (Viénot et al. 1999) no two colours come near each other."""
+    simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
+    seen = np.array([simulation @ np.array(to_rgb(c)) for c in figures.PALETTE.values()])
+    gaps = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(len(seen), 1)]
+    assert gaps.min() > 0.15
+
+
+def test_strip_shows_the_frames_in_order(rng):
+    frames = rng.integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
+    strips = figures.film_strips({"row": frames, "optimal": frames[::-1]})
+    [first, second] = [ax.images[0].get_array() for ax in strips.axes]
+    for k in range(5):
+        left = k * 8  # six pixels and a gap of two
+        np.testing.assert_array_equal(first[:, left : left + 6], frames[k])
+        np.testing.assert_array_equal(second[:, left : left + 6], frames[4 - k])
+    assert [ax.get_ylabel() for ax in strips.axes] == ["row", "optimal"]
+
+
+def test_step_distances_lie_between_their_frames(rng):
+    frames = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    distances = {"row": np.array([0.1, 0.2, 0.3])}
+    [strip, below] = figures.film_strips({"row": frames}, distances).axes
+    [line] = below.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(line.get_ydata(), distances["row"])
+    assert below.get_xlim() == strip.get_xlim()
+    assert to_hex(line.get_color()).upper() == figures.PALETTE["row"]
+
+
+def test_gallery_leaves_unused_places_empty(rng):
+    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    sheet = figures.gallery(images, list("abcde"), columns=3)
+    assert [ax.get_title() for ax in sheet.axes] == [*"abcde", ""]
+    assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1, 1, 0]
+
+
+def test_pipeline_diagram_prints_the_sizes_it_is_given():
+    diagram = figures.pipeline_diagram((77, 256), (12, 8, 8), (64, 48), 20)
+    text = " ".join(t.get_text() for t in diagram.axes[0].texts)
+    for size in ("77 rows × 256", "12×8×8", "64 × 48 pixels", "20 steps"):
+        assert size in text
+
+
+def test_heatmap_labels_words_and_leaves_padding_blank(rng):
+    ax = figures.token_heatmap(rng.normal(size=(6, 4)), ["<bos>", "cat", "<eos>", PAD, PAD, PAD])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["<bos>", "cat", "<eos>"]
+    assert ax.images[0].get_array().shape == (6, 4)
+
+
+def test_principal_plane_of_flat_points_keeps_their_distances(rng):
+    flat = rng.normal(size=(20, 2)) @ np.linalg.qr(rng.normal(size=(7, 2)))[0].T
+    plane = figures.principal_plane(flat)
+    apart = np.linalg.norm(flat[:, None] - flat, axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(plane[:, None] - plane, axis=-1), apart, atol=1e-12)
+    assert plane[:, 0].var() >= plane[:, 1].var()
+
+
+def test_scaling_of_planar_distances_recovers_them(rng):
+    points = rng.normal(size=(12, 2))
+    distances = np.linalg.norm(points[:, None] - points, axis=-1)
+    found = figures.classical_scaling(distances)
+    np.testing.assert_allclose(
+        np.linalg.norm(found[:, None] - found, axis=-1), distances, atol=1e-9
+    )
+
+
+def test_coupling_map_joins_each_point_to_its_partner(rng):
+    x, y, sigma = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.permutation(5)
+    ax = figures.coupling_map(x, y, sigma, "optimal")
+    plane = figures.principal_plane(np.concatenate([x, y]))
+    drawn = np.array([line.get_xydata() for line in ax.lines])
+    np.testing.assert_allclose(drawn[:, 0], plane[:5])
+    np.testing.assert_allclose(drawn[:, 1], plane[5:][sigma])
+
+
+def test_coupling_matrix_counts_padding_together():
+    labels_x = ["<bos>", "cat", "<eos>", PAD, PAD]
+    labels_y = ["<bos>", "<eos>", PAD, PAD, PAD]
+    ax = figures.coupling_matrix(np.array([0, 4, 1, 2, 3]), labels_x, labels_y)
+    squares = sorted((round(p.get_y() + 0.45), round(p.get_x() + 0.45)) for p in ax.patches)
+    assert squares == [(0, 0), (1, 2), (2, 1), (3, 2)]
+    assert [text.get_text() for text in ax.texts] == ["2"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["<bos>", "cat", "<eos>", "padding ×2"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["<bos>", "<eos>", "padding ×3"]
+
+
+def test_wasserstein_map_marks_groups_at_their_middle(rng):
+    ax = figures.wasserstein_map(rng.random((5, 5)), ["a", "a", "a", "b", "b"])
+    assert ax.get_yticks().tolist() == [1.0, 3.5]
+    assert {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1} == {2.5}
+
+
+def test_embedding_joins_the_members_of_a_group(rng):
+    points = rng.normal(size=(4, 2))
+    distances = np.linalg.norm(points[:, None] - points, axis=-1)
+    ax = figures.wasserstein_embedding(distances, ["a", "b", "a", "b"])
+    found = figures.classical_scaling(distances)
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), found[[0, 2]])
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), found[[1, 3]])
+
+
+def test_curves_use_the_palette_and_are_named():
+    ax = figures.curves(
+        [0, 1], {"row": np.array([1.0, 2.0]), "worst": np.array([3.0, 4.0])}, "x", "y"
+    )
+    assert [line.get_label() for line in ax.lines] == ["row", "worst"]
+    colours = [to_hex(line.get_color()).upper() for line in ax.lines]
+    assert colours == [figures.PALETTE["row"], figures.PALETTE["worst"]]
+
+
+def study_pairs(rng):
+    pairs = pd.DataFrame({"grade": np.repeat([5, 3, 0], 10)})
+    for name in ("row", "optimal", "random"):
+        pairs[name] = rng.uniform(0.1, 1, len(pairs))
+    pairs["improvement"] = (pairs["row"] - pairs["optimal"]) / pairs["row"]
+    return pairs
+
+
+def test_distributions_have_a_panel_for_each_grade_most_similar_first(rng):
+    pairs = study_pairs(rng)
+    panels = figures.ppl_distributions(pairs, ["row", "optimal", "random"]).axes
+    assert [ax.get_title() for ax in panels] == ["grade 5", "grade 3", "grade 0"]
+    joined = [line.get_ydata() for line in panels[0].lines if line.get_alpha() == 0.1]
+    np.testing.assert_array_equal(
+        joined, pairs.loc[pairs["grade"] == 5, ["row", "optimal", "random"]]
+    )
+
+
+def test_boxes_keep_the_order_from_top_to_bottom(rng):
+    ax = figures.boxes({"top": rng.normal(size=9), "bottom": rng.normal(size=9)}, "x")
+    labels = {
+        label.get_text(): tick
+        for label, tick in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)
+    }
+    assert labels["top"] > labels["bottom"]
+
+
+def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
+    effects = pd.DataFrame(
+        {"estimate": [1.0, -2.0], "low": [0.5, -3.0], "high": [2.0, -1.0]}, index=["a", "b"]
+    )
+    ax = figures.forest(effects, "effect")
+    [intervals] = ax.collections
+    np.testing.assert_array_equal(
+        intervals.get_segments(), [[[0.5, 1], [2.0, 1]], [[-3.0, 0], [-1.0, 0]]]
+    )
+    np.testing.assert_array_equal(ax.lines[-1].get_xydata(), [[1.0, 1], [-2.0, 0]])
+
+
+def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_edge(rng):
+    pairs = study_pairs(rng)
+    pairs.loc[0, "improvement"] = -9.0
+    ax = figures.improvement_by_similarity(pairs)
+    shown = ax.collections[0].get_offsets()[:, 1]
+    assert shown.min() == -100
+    assert len(shown) == len(pairs)
+    medians = 100 * pairs.groupby("grade")["improvement"].median()
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), medians)

@@ -1,0 +1,201 @@
+"""Provenance, glued numbers, photographs, and the rule that picks the pairs shown."""
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from embedding_geometry import pages
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what a page displays."""
+    displayed = []
+
+    def record(data, metadata=None, raw=False):
+        assert raw
+        displayed.append((data, metadata))
+
+    monkeypatch.setattr(pages, "display", record)
+    return displayed
+
+
+def study_table(ppl, seeds=(0, 1), grade=5.0):
+    """A study in which pair k has the given PPL under (row, optimal) on every seed."""
+    rows = [
+        {"pair_id": pair_id, "similarity": grade, "stratum": "free", "coupling": coupling,
+         "seed": seed, "ppl": value, "w2": 3.0}
+        for pair_id, values in ppl.items()
+        for seed in seeds
+        for coupling, value in zip(("row", "optimal"), values, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "percent", "text"),
+    [
+        (0.123456, 2, False, "0.12"),
+        (0.123456, 1, True, "12.3\u202f%"),
+        (-0.5, 1, False, "−0.5"),
+        (-1e-9, 1, False, "0.0"),
+        (1234567.0, 0, False, "1\u202f234\u202f567"),
+        (77.0, 0, False, "77"),
+    ],
+)
+def test_numbers_are_rounded_and_written_for_reading(value, digits, percent, text):
+    assert pages.number_text(value, digits, percent=percent) == text
+
+
+def test_interval_names_its_unit_once():
+    assert pages.interval_text((-0.01, 0.0312), 1, percent=True) == "−1.0 to 3.1\u202f%"
+    assert pages.interval_text((0.1, 0.2), 2) == "0.10 to 0.20"
+
+
+def test_p_values_keep_two_digits_down_to_a_floor():
+    assert [pages.p_text(p) for p in (0.01234, 0.5, 1e-7)] == [
+        "p = 0.012",
+        "p = 0.5",
+        "p < 0.0001",
+    ]
+
+
+def test_glued_number_is_the_record_that_jupyter_book_reads(shown):
+    pages.glue_number("gain", 0.0213, 1, percent=True)
+    [(data, metadata)] = shown
+    assert data == {"application/papermill.record/text/plain": "'2.1\\u202f%'"}
+    prefix = "application/papermill.record/"
+    assert metadata == {"scrapbook": {"name": "gain", "mime_prefix": prefix}}
+
+
+def test_glued_text_survives_quotes(shown):
+    pages.glue_text("pair", 'a cat\'s "tail"')
+    [(data, _)] = shown
+    assert eval(data["application/papermill.record/text/plain"]) == 'a cat\'s "tail"'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_not_quoted(value):
+    with pytest.raises(ValueError, match="'gain' is (nan|inf)"):
+        pages.glue_number("gain", value, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [
+        (0.0, 1, "0"),
+        (3e-7, 1, "≤ 1e-6"),
+        (1e-6, 1, "≤ 1e-6"),
+        (3e-8, 3, "≤ 1e-6"),
+        (2.0, 1, "≤ 1e1"),
+    ],
+)
+def test_bound_is_the_next_power_of_ten(value, step, text):
+    assert pages.at_most(value, step) == text
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_bound_of_no_size_is_an_error(value):
+    with pytest.raises(ValueError, match="size"):
+        pages.at_most(value)
+
+
+def test_provenance_names_model_metric_seed_and_released_versions():
+    @dataclass
+    class Source:
+        name: str = "pocket"
+        revision: str = "0123456789ab"
+        device: str = "cpu"
+        dtype: str = "float32"
+
+        def __post_init__(self):
+            self.versions = {"torch": "2.9.1+cpu", "diffusers": "0.36.0"}
+
+    @dataclass
+    class Part:
+        provenance: Source
+        name: str = "alex"
+        revision: str = "ba9876543210"
+
+    line = pages.provenance_line(Part(Source()), Part(Source()), seed=3).data
+    for fact in ("pocket", "0123456789ab", "cpu", "float32", "alex", "ba9876543210", "seed 3",
+                 "torch 2.9.1,", "diffusers 0.36.0."):  # fmt: skip
+        assert fact in line
+
+
+def test_photo_is_a_jpeg_that_another_page_can_show(shown):
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().imshow(np.random.default_rng(0).random((8, 8)))
+    pages.show_photo(figure, name="key")
+    [(data, metadata)] = shown
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert picture.format == "JPEG"
+    assert picture.size == (220, 110)
+    assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
+
+
+def test_pairs_average_over_latents_and_compare_within_the_pair():
+    study = study_table({"a": (0.4, 0.3), "b": (0.2, 0.3)})
+    study.loc[study["seed"] == 1, "ppl"] *= 3
+    pairs = pages.by_pair(study)
+    np.testing.assert_allclose(pairs.loc["a", ["row", "optimal"]].astype(float), [0.8, 0.6])
+    np.testing.assert_allclose(pairs["improvement"], [0.25, -0.5])
+    assert pairs["grade"].tolist() == [5, 5]
+
+
+def test_coupling_of_one_latent_alone_is_not_averaged_with_the_others():
+    study = study_table({"a": (0.4, 0.3)})
+    worst = study.iloc[[0]].assign(coupling="worst")
+    assert "worst" not in pages.by_pair(pd.concat([study, worst]))
+
+
+def test_equal_prompts_have_nothing_to_improve():
+    assert pages.by_pair(study_table({"a": (0.0, 0.0)}))["improvement"].tolist() == [0.0]
+
+
+def test_representative_pair_is_the_median_of_its_grade():
+    high = study_table({f"h{k}": (1.0, 1.0 - gain) for k, gain in enumerate([0.5, 0.1, 0.3])})
+    low = study_table(
+        {f"l{k}": (1.0, 1.0 - gain) for k, gain in enumerate([0.4, 0.2, 0.1, 0.3])}, grade=0.0
+    )
+    pairs = pages.by_pair(pd.concat([low, high]))
+    assert pages.representative_pairs(pairs) == ["h2", "l1"]  # most similar first, lower middle
+
+
+def test_representative_pair_does_not_depend_on_the_order_of_the_table():
+    pairs = pages.by_pair(study_table({f"p{k}": (1.0, 0.9) for k in range(5)}))
+    assert pages.representative_pairs(pairs.iloc[::-1]) == ["p2"]
+
+
+def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    with pytest.raises(
+        pages.StudyNotRecordedError, match=r"some/model.*model_study\.csv.*study --help"
+    ):
+        pages.recorded_study("some/model")
+
+
+def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    study_table({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
+    pd.DataFrame({"step": [0]}).to_parquet(tmp_path / "model_steps.parquet")
+    (tmp_path / "model_manifest.json").write_text(json.dumps({"cells": 4}), encoding="utf-8")
+    assert len(pages.recorded_study("some/model")) == 4
+    assert pages.recorded_steps("some/model")["step"].tolist() == [0]
+    assert pages.recorded_manifest("some/model") == {"cells": 4}
+
+
+def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
+    assert pages.prompt_table("pocket").name == "pocket_pairs.csv"
+    assert pages.prompt_table("some/stable-diffusion").name == "pairs.csv"
+    assert [pages.metric_name(name) for name in ("pocket", "some/stable-diffusion")] == [
+        "pocket",
+        "alex",
+    ]

@@ -1,0 +1,447 @@
+"""Stopped anywhere a study goes on to the same table; couplings are compared like with like."""
+
+import json
+import multiprocessing
+import shutil
+import time
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embedding_geometry import study
+from embedding_geometry.clouds import PromptTooLongError, encode_prompts
+from embedding_geometry.couplings import coupling_cost, optimal_coupling, random_coupling
+from embedding_geometry.generation import RenderSettings, initial_latent, render
+from embedding_geometry.paths import displacement_interpolation, wasserstein_length
+from embedding_geometry.perception import load_metric, perceptual_distances
+from embedding_geometry.results import DamagedCellWarning, ResultsFolderError, StudySettingsError
+from embedding_geometry.study import StudySettings, publish_results, run_study
+
+PAIRS = """\
+pair_id,source,target,similarity,stratum
+b,a small cat on the beach at night,"at night, on the beach: a little cat",5,free
+a,a red car in the snow,two birds over the sea,0,free
+same,the green tree,the green tree,5,rigid
+"""
+COLUMNS = [
+    *("pair_id", "similarity", "stratum", "coupling", "seed", "frames", "ppl", "total"),
+    *("scaled_mean", "root_sum", "gini", "maximum_step", "wasserstein_length", "w2"),
+]
+FRAMES, STEPS, SCALE = 5, 2, 3.0
+CELLS = 3 * (4 + 3)  # three pairs; four couplings on the first latent, three on the second
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> StudySettings:
+    pairs = tmp_path_factory.mktemp("pairs") / "pairs.csv"
+    pairs.write_text(PAIRS, encoding="utf-8")
+    return StudySettings(
+        pairs,
+        model=str(tiny_folder),
+        frames=FRAMES,
+        steps=STEPS,
+        guidance_scale=SCALE,
+        device="cpu",
+    )
+
+
+@pytest.fixture(autouse=True)
+def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metric of the pocket, around the tiny model's backbone."""
+    folder = tiny_folder / "perceptual"
+    monkeypatch.setattr(study, "load_metric", partial(load_metric, folder=folder))
+
+
+@pytest.fixture(scope="module")
+def finished(settings: StudySettings, tiny_folder: Path, tmp_path_factory) -> Path:
+    """A study that ran to its end undisturbed; read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            study, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
+        )
+        run_study(settings, folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def half_done(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study that lacks every second cell, and the tables."""
+    folder = tmp_path / "half"
+    shutil.copytree(finished, folder)
+    for path in [*sorted((folder / "cells").iterdir())[::2], *folder.glob("s*e*.*")]:
+        if path.name != "settings.json":
+            path.unlink()
+    return folder
+
+
+def tables(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in ("study.csv", "steps.parquet")]
+
+
+def cell_times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json")}
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "study.csv", float_precision="round_trip")
+
+
+# --- the tables ---------------------------------------------------------------------------------
+
+
+def test_one_row_per_cell_in_the_order_of_pairs_seeds_and_couplings(finished: Path) -> None:
+    table = read_table(finished)
+    assert list(table.columns) == COLUMNS
+    couplings = {0: ["row", "optimal", "random", "worst"], 1: ["row", "optimal", "random"]}
+    expected = [(p, s, c) for p in ("b", "a", "same") for s in (0, 1) for c in couplings[s]]
+    assert list(table[["pair_id", "seed", "coupling"]].itertuples(index=False)) == expected
+    assert set(table["frames"]) == {FRAMES}
+    assert dict(zip(table["pair_id"], table["similarity"], strict=True)) == {
+        "b": 5.0,
+        "a": 0.0,
+        "same": 5.0,
+    }
+    assert set(table["stratum"]) == {"free", "rigid"}
+    assert not table.isna().any().any()
+
+
+def test_the_steps_are_those_that_the_table_sums_up(finished: Path) -> None:
+    steps = pd.read_parquet(finished / "steps.parquet")
+    assert list(steps.columns) == ["pair_id", "coupling", "seed", "step", "distance"]
+    assert len(steps) == CELLS * (FRAMES - 1)
+    table = read_table(finished).set_index(["pair_id", "coupling", "seed"])
+    by_cell = steps.groupby(["pair_id", "coupling", "seed"])["distance"]
+    np.testing.assert_allclose(by_cell.mean().loc[table.index], table["ppl"], rtol=1e-12)
+    np.testing.assert_allclose(by_cell.max().loc[table.index], table["maximum_step"], rtol=0)
+    assert sorted(steps["step"].unique()) == list(range(FRAMES - 1))
+
+
+def test_a_cell_is_what_the_pipeline_gives_when_called_by_hand(
+    finished: Path, tiny_model, tiny_metric
+) -> None:
+    """The same numbers from the package's parts: the ends' batch, the inner batch, one seed."""
+    x, y = encode_prompts(tiny_model, ["a red car in the snow", "two birds over the sea"])
+    sigma = random_coupling(x, y, study.coupling_rng("a"))
+    path = displacement_interpolation(x, y, sigma, np.linspace(0, 1, FRAMES))
+    settings = RenderSettings(STEPS, SCALE)
+    latent = initial_latent(tiny_model, 1)
+    first, last = render(tiny_model, np.stack([x, y]), latent, settings)
+    inner = render(tiny_model, path[1:-1], latent, settings)
+    distances = perceptual_distances(tiny_metric, np.stack([first, *inner, last]))
+    row = read_table(finished).query("pair_id == 'a' and seed == 1 and coupling == 'random'")
+    assert row["ppl"].item() == pytest.approx(distances.mean(), rel=1e-9)
+    assert row["wasserstein_length"].item() == pytest.approx(wasserstein_length(path))
+    assert row["w2"].item() == pytest.approx(coupling_cost(x, y, optimal_coupling(x, y)))
+
+
+def test_lengths_of_the_couplings_are_in_their_order(finished: Path) -> None:
+    table = read_table(finished).query("seed == 0 and pair_id != 'same'")
+    length = table.pivot_table(index="pair_id", columns="coupling", values="wasserstein_length")
+    w2 = table.groupby("pair_id")["w2"].first()
+    np.testing.assert_allclose(length["optimal"], w2, rtol=1e-6)
+    assert (length["optimal"] < length["row"]).all()
+    assert (length["row"] < length["random"]).all()
+    assert (length["random"] < length["worst"]).all()
+
+
+def test_identical_prompts_are_at_distance_zero_without_a_gap_in_the_table(
+    finished: Path,
+) -> None:
+    same = read_table(finished).query("pair_id == 'same'").set_index("coupling")
+    assert set(same["w2"]) == {0.0}
+    still = same.loc[["row", "optimal"]]
+    assert (still["ppl"] < 1e-5).all()
+    assert (same.loc[["random", "worst"], "ppl"] > 1e-4).all()
+
+
+def test_the_random_coupling_belongs_to_the_pair(finished: Path) -> None:
+    """One is drawn per pair: another pair's is another, both latents of a pair share it."""
+    table = read_table(finished).query("coupling == 'random'")
+    lengths = table.groupby("pair_id")["wasserstein_length"]
+    assert (lengths.nunique() == 1).all()
+    drawn = [study.coupling_rng(name).permutation(77).tolist() for name in ("a", "b", "a")]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_all_couplings_start_from_one_latent_and_share_both_ends(
+    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends are rendered once per pair and seed, and reach the metric bit for bit the same."""
+    seen: list[np.ndarray] = []
+    batches: list[tuple[int, bytes]] = []
+
+    def watch_frames(metric, frames):
+        seen.append(frames)
+        return perceptual_distances(metric, frames)
+
+    def watch_batches(model, clouds, latent, rendering):
+        batches.append((len(clouds), latent.numpy().tobytes()))
+        return render(model, clouds, latent, rendering)
+
+    monkeypatch.setattr(study, "perceptual_distances", watch_frames)
+    monkeypatch.setattr(study, "render", watch_batches)
+    run_study(settings, tmp_path / "results", progress=False)
+
+    couplings_of_latent = [4, 3] * 3
+    sizes = [[2, *[FRAMES - 2] * n] for n in couplings_of_latent]
+    assert [size for size, _ in batches] == [size for group in sizes for size in group]
+    latents = [len(list(group)) for _, group in groupby(latent for _, latent in batches)]
+    assert latents == [5, 4] * 3
+    remaining = iter(seen)
+    for count in couplings_of_latent:
+        first, *others = [next(remaining) for _ in range(count)]
+        for frames in others:
+            np.testing.assert_array_equal(frames[[0, -1]], first[[0, -1]])
+
+
+def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(
+    tiny_model,
+) -> None:
+    """Rendering them once is no approximation: the UNet does not see the order of the tokens."""
+    [y] = encode_prompts(tiny_model, ["two birds over the sea"])
+    clouds = np.stack([y, y[study.coupling_rng("a").permutation(77)]])
+    images = render(
+        tiny_model, clouds, initial_latent(tiny_model, 0), RenderSettings(STEPS, SCALE)
+    )
+    assert np.abs(images[0].astype(int) - images[1]).max() <= 1
+
+
+def test_the_manifest_says_how_the_tables_came_about(finished: Path, tiny_model) -> None:
+    text = (finished / "manifest.json").read_text()
+    manifest = json.loads(text)
+    assert manifest["model"]["revision"] == tiny_model.provenance.revision
+    assert manifest["cells"] == CELLS
+    assert manifest["pairs"] == {"file": "pairs.csv", "count": 3}
+    assert manifest["settings"]["seeds"] == [0, 1]
+    assert manifest["settings"]["steps"] == STEPS
+    assert manifest["started"] < manifest["ended"]
+    assert manifest["seconds"] > 0
+    [environment] = manifest["environments"]
+    assert environment["versions"]["torch"]
+    assert environment["cores"] > 0
+
+
+def test_steps_and_guidance_are_the_models_own_unless_given(settings: StudySettings) -> None:
+    """The tiny model's folder asks for 4 steps and a guidance scale of 3."""
+    own = study.prepare_bench(replace(settings, steps=None, guidance_scale=None)).rendering
+    assert (own.steps, own.guidance_scale) == (4, 3.0)
+    given = study.prepare_bench(replace(settings, steps=1, guidance_scale=1.0)).rendering
+    assert (given.steps, given.guidance_scale) == (1, 1.0)
+
+
+# --- stopped and resumed ------------------------------------------------------------------------
+
+
+def test_a_half_done_study_goes_on_to_the_same_tables(
+    settings: StudySettings, finished: Path, half_done: Path
+) -> None:
+    before = cell_times(half_done)
+    assert 0 < len(before) < CELLS
+    assert not (half_done / "study.csv").exists()
+    table = run_study(settings, half_done, progress=False)
+    assert tables(half_done) == tables(finished)
+    pd.testing.assert_frame_equal(table, read_table(finished), check_exact=True, check_dtype=False)
+    assert before.items() <= cell_times(half_done).items()
+
+
+def test_a_finished_study_computes_nothing_again(
+    settings: StudySettings, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(finished, folder)
+    monkeypatch.setattr(study, "render", None)
+    run_study(settings, folder, progress=False)
+    assert tables(folder) == tables(finished)
+    assert (folder / "manifest.json").read_bytes() == (finished / "manifest.json").read_bytes()
+
+
+def test_a_damaged_cell_is_reported_and_computed_again(
+    settings: StudySettings, finished: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    victim = min((folder / "cells").iterdir())
+    victim.write_bytes(victim.read_bytes()[:-20])
+    with pytest.warns(DamagedCellWarning, match=victim.name):
+        run_study(settings, folder, progress=False)
+    assert tables(folder) == tables(finished)
+
+
+def test_a_corrected_similarity_reaches_the_table_without_new_images(
+    settings: StudySettings, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "corrected"
+    shutil.copytree(finished, folder)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(PAIRS.replace("sea,0,free", "sea,1.5,free"))
+    monkeypatch.setattr(study, "render", None)
+    table = run_study(replace(settings, pairs=pairs), folder, progress=False)
+    assert table.query("pair_id == 'a'")["similarity"].unique() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": 4}, "frames is 5 there and 4 now"),
+        ({"steps": 1}, "steps is 2 there and 1 now"),
+        ({"seeds": (0,)}, r"seeds is \[0, 1\] there and \[0\] now"),
+        ({"couplings": ("row", "optimal")}, "couplings is .*'random'.* there"),
+        ({"dtype": "float64"}, "dtype is 'float32' there and 'float64' now"),
+    ],
+)
+def test_other_settings_in_the_same_folder_are_refused(
+    settings: StudySettings, finished: Path, change: dict, message: str
+) -> None:
+    before = tables(finished)
+    with pytest.raises(StudySettingsError, match=message):
+        run_study(replace(settings, **change), finished, progress=False)
+    assert tables(finished) == before
+
+
+def test_other_texts_in_the_same_folder_are_refused(
+    settings: StudySettings, finished: Path, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(PAIRS.replace("the snow", "the sand"))
+    with pytest.raises(StudySettingsError, match="pairs is"):
+        run_study(replace(settings, pairs=pairs), finished, progress=False)
+
+
+def test_a_disk_that_fills_up_is_one_error_and_the_study_goes_on_later(
+    settings: StudySettings, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, written = tmp_path / "full", []
+
+    def fill_up(source, target):
+        if len(written) == 8:
+            raise OSError(28, "No space left on device")
+        written.append(target)
+        rename(source, target)
+
+    rename = study.os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(study.os, "replace", fill_up)
+        with pytest.raises(ResultsFolderError, match="No space left on device. Finished cells"):
+            run_study(settings, folder, progress=False)
+    before = cell_times(folder)
+    assert len(before) == 7  # the first file that was written is settings.json
+    assert not list(folder.rglob("*.tmp"))
+    run_study(settings, folder, progress=False)
+    assert tables(folder) == tables(finished)
+    assert before.items() <= cell_times(folder).items()
+
+
+def test_an_interruption_leaves_finished_cells_and_nothing_else(
+    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def interrupt_later(metric, frames):
+        calls.append(frames)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return perceptual_distances(metric, frames)
+
+    monkeypatch.setattr(study, "perceptual_distances", interrupt_later)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(settings, tmp_path / "results", progress=False)
+    names = sorted(path.name for path in (tmp_path / "results").rglob("*") if path.is_file())
+    assert len(names) == 3
+    assert names[-1] == "settings.json"
+
+
+# --- killed -------------------------------------------------------------------------------------
+
+
+def run_in_child(settings: StudySettings, folder: Path, backbone: Path) -> None:
+    """Run the study in a process of its own, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    study.load_metric = partial(load_metric, folder=backbone)
+    run_study(settings, folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def start_study(settings: StudySettings, tiny_folder: Path):
+    """Start the study as a process; they are forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["embedding_geometry.study"])
+
+    def start(folder: Path) -> multiprocessing.Process:
+        process = context.Process(
+            target=run_in_child, args=(settings, folder, tiny_folder / "perceptual")
+        )
+        process.start()
+        return process
+
+    return start
+
+
+def wait_for_cells(process: multiprocessing.Process, folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("cells/*.json"))) < count and time.monotonic() < deadline:
+        assert process.is_alive(), f"the study ended by itself with {process.exitcode}"
+        time.sleep(0.001)
+
+
+def test_killed_at_any_moment_it_loses_and_repeats_no_finished_cell(
+    start_study, tmp_path: Path
+) -> None:
+    undisturbed = start_study(tmp_path / "undisturbed")
+    undisturbed.join(120)
+    assert undisturbed.exitcode == 0
+
+    folder, times = tmp_path / "killed", {}
+    for cells, delay in [(1, 0.0), (3, 0.004), (4, 0.001), (9, 0.008), (13, 0.0), (20, 0.002)]:
+        process = start_study(folder)
+        wait_for_cells(process, folder, cells)
+        time.sleep(delay)
+        process.kill()
+        process.join()
+        assert process.exitcode == -9
+        assert times.items() <= cell_times(folder).items()
+        times = cell_times(folder)
+    last = start_study(folder)
+    last.join(120)
+    assert last.exitcode == 0
+    assert times.items() <= cell_times(folder).items()
+    assert len(cell_times(folder)) == CELLS
+    assert tables(folder) == tables(tmp_path / "undisturbed")
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def test_a_prompt_that_is_too_long_is_found_before_anything_is_computed(
+    settings: StudySettings, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(PAIRS + f"long,a cat,{'cat ' * 80},3,free\n")
+    with pytest.raises(PromptTooLongError, match="cat cat"):
+        run_study(replace(settings, pairs=pairs), tmp_path / "results", progress=False)
+    assert not (tmp_path / "results").exists()
+
+
+def test_publishing_copies_the_tables_under_the_models_name(
+    finished: Path, tmp_path: Path
+) -> None:
+    copies = publish_results(finished, tmp_path / "tiny")
+    assert [path.name for path in copies] == [
+        "tiny_study.csv",
+        "tiny_steps.parquet",
+        "tiny_manifest.json",
+    ]
+    assert [path.read_bytes() for path in copies[:2]] == tables(finished)
+
+
+def test_an_unfinished_study_is_not_published(half_done: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="run the study there to its end"):
+        publish_results(half_done, tmp_path / "tiny")
+    assert not list(tmp_path.glob("tiny*"))
