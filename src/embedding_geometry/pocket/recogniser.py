@@ -15,7 +15,7 @@ from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
 from embedding_geometry.pocket.pictures import picture, pixels
 from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES, Scene, sample_scene
 
-PLAN = Plan(steps=2500, batch=96, rate=1e-3)
+PLAN = Plan(steps=1500, batch=96, rate=1e-3)
 SLOTS = ("left", "middle", "right")
 
 
