@@ -28,7 +28,7 @@ from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, lab
 from embedding_geometry.pocket.text import Contrastive, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import Scene, sample_scene
 
-JUDGE_PLAN = Plan(steps=2500, batch=96, rate=1.5e-3)
+JUDGE_PLAN = Plan(steps=1500, batch=96, rate=1.5e-3)
 PROMPTS, SEED = 1000, 7
 
 
