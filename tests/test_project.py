@@ -106,8 +106,8 @@ def test_readme_snippet_prints_one_path_length_per_coupling(capsys):
 def test_readme_commands_are_targets_that_continuous_integration_runs():
     commands = re.findall(r"^make (\w+)", code_block("sh"), flags=re.MULTILINE)
     assert commands == ["book", "test"]
-    pipeline = (ROOT / ".ci/run").read_text()
-    assert [f"make {name}" in pipeline for name in [*commands, "lint"]] == [True] * 3
+    pipeline = (ROOT / ".ci/run").read_text().splitlines()
+    assert {f"make {name}" for name in [*commands, "lint"]} <= set(pipeline)
     assert set(commands) < set(make_targets())
 
 
@@ -156,4 +156,4 @@ def test_every_module_with_code_has_its_test_file():
     """A subpackage may have one test file for all of its modules."""
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
     names = {path: {path.stem.strip("_"), path.parent.name} for path in MODULES if has_code(path)}
-    assert [str(path) for path, candidates in names.items() if not candidates & tested] == []
+    assert [path.name for path, candidates in names.items() if not candidates & tested] == []
