@@ -35,7 +35,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
-from embedding_geometry.models import POCKET_FOLDER, default_device, library_versions
+from embedding_geometry.models import POCKET_FOLDER, find_device, library_versions
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -104,20 +104,20 @@ def load_metric(
 
     Raises:
         MetricNotFoundError: the weights are neither there nor to be downloaded.
-        ValueError: an unknown net, or damaged weights.
+        ValueError: an unknown net or device, or damaged weights.
     """
+    where = find_device(device)
     if net == "pocket":
         network = _pocket_network(Path(folder) / "backbone.safetensors")
     elif net in BACKBONES:
         network = _published_network(net)
     else:
         raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
-    where = device or default_device()
     return PerceptualMetric(
         network=network.to(where).eval().requires_grad_(False),
         net=net,
         revision=_weights_hash(network),
-        device=where,
+        device=str(where),
         versions=library_versions("lpips", "torchvision"),
     )
 
