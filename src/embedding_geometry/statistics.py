@@ -1,0 +1,260 @@
+r"""Paired comparisons over prompt pairs: how much, how often, how surely.
+
+Every prompt pair is measured under a treatment and under a control, here two couplings on the
+same initial latent, giving numbers :math:`a_k` and :math:`b_k` where lower is better. The
+analysis rests on the differences :math:`b_k - a_k`, *positive where the treatment is better*. All
+tests and intervals are those of scipy and statsmodels:
+
+- Wilcoxon's signed-rank test (Wilcoxon 1945) and the matched-pairs rank-biserial correlation
+  (Kerby 2014), the share of the rank sum in favour less the share against;
+- bias-corrected and accelerated bootstrap intervals (Efron 1987);
+- Holm's correction for several tests (Holm 1979);
+- Spearman's rank correlation (Spearman 1904).
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+Interval = tuple[float, float]
+Verdict = Literal["holds", "does not hold", "undecided on this model"]
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """What `paired_comparison` finds; every effect is positive where the treatment is lower.
+
+    Attributes:
+        n: number of pairs.
+        mean_difference: mean of control - treatment, in the units of the measurements.
+        interval: bootstrap interval of `mean_difference`.
+        median_difference: median of control - treatment.
+        median_interval: bootstrap interval of `median_difference`.
+        relative_improvement: median of (control - treatment) / control; 0.02 is a gain of 2 %.
+        relative_interval: bootstrap interval of `relative_improvement`.
+        share_won: share of pairs in which the treatment is lower, ties counting half.
+        p_value: one-sided Wilcoxon signed-rank test against "the treatment is not lower".
+        rank_biserial: effect size from -1 (treatment always higher) to 1 (always lower).
+    """
+
+    n: int
+    mean_difference: float
+    interval: Interval
+    median_difference: float
+    median_interval: Interval
+    relative_improvement: float
+    relative_interval: Interval
+    share_won: float
+    p_value: float
+    rank_biserial: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """What `spearman` finds: rho, its bootstrap interval, the two-sided p-value and the pairs n."""
+
+    rho: float
+    interval: Interval
+    p_value: float
+    n: int
+
+
+def paired_comparison(
+    treatment: Float[np.ndarray, " p"],
+    control: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> PairedComparison:
+    """Compare two measurements of the same pairs, the lower being the better.
+
+    Zero differences keep their ranks, half of each counting for either side (scipy's ``zsplit``):
+    a tie is evidence for neither, and as in `share_won` it weakens the result instead of leaving
+    it. Without any difference p is 1 and all effects and intervals are 0. A pair with control 0
+    and treatment 0 has improved by 0. Intervals are BCa; where BCa is undefined, because the
+    resamples or the leave-one-out values are all the same, they are the percentiles of the same
+    resamples.
+
+    Args:
+        treatment: measurements (p,), one a pair.
+        control: measurements (p,) of the same pairs in the same order, none negative.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the intervals.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: The arrays differ in length, have fewer than two pairs, hold NaN or infinity;
+            or a control is negative, or 0 where the treatment is not, so that there is no
+            relative improvement.
+    """
+    treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
+    difference = control - treatment
+    relative = _relative(difference, control)
+    p_value, rank_biserial = _signed_ranks(difference)
+
+    def interval(sample: np.ndarray, statistic: Callable) -> Interval:
+        return _bootstrap_interval((sample,), statistic, rng, confidence, resamples)
+
+    return PairedComparison(
+        n=len(difference),
+        mean_difference=float(difference.mean()),
+        interval=interval(difference, np.mean),
+        median_difference=float(np.median(difference)),
+        median_interval=interval(difference, np.median),
+        relative_improvement=float(np.median(relative)),
+        relative_interval=interval(relative, np.median),
+        share_won=float(np.mean((1 + np.sign(difference)) / 2)),
+        p_value=p_value,
+        rank_biserial=rank_biserial,
+    )
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's adjusted p-values: each is compared with the level meant for all of them together.
+
+    Args:
+        p_values: one p-value for each named comparison.
+
+    Returns:
+        The adjusted p-values under the same names, in the same order.
+
+    Raises:
+        ValueError: There is no p-value, or one lies outside [0, 1].
+    """
+    values = np.array(list(p_values.values()), np.float64)
+    if len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p-values lie in [0, 1] and there is at least one; got {dict(p_values)}")
+    adjusted = multipletests(values, method="holm")[1]
+    return {name: float(p) for name, p in zip(p_values, adjusted, strict=True)}
+
+
+def spearman(
+    x: Float[np.ndarray, " p"],
+    y: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> Correlation:
+    """Spearman's rank correlation with a BCa interval over resampled pairs.
+
+    A resample in which one side is constant shows no association and counts as 0; a perfect
+    correlation leaves BCa undefined, and its interval is that of the percentiles.
+
+    Args:
+        x: values (p,), one a pair, such as the similarity of the prompts.
+        y: values (p,) of the same pairs, such as the improvement.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the interval.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: The arrays differ in length, have fewer than three pairs, hold NaN or
+            infinity, or one of them is constant and so has no ranks to correlate.
+    """
+    x, y = _check_pairs("x", x, "y", y, least=3)
+    for name, values in (("x", x), ("y", y)):
+        if np.ptp(values) == 0:
+            raise ValueError(
+                f"{name} has the same value {values[0]} in all {len(values)} pairs: a constant has "
+                "no rank correlation; take pairs in which it varies"
+            )
+    result = stats.spearmanr(x, y)
+    interval = _bootstrap_interval((x, y), _rank_correlation, rng, confidence, resamples)
+    return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
+
+
+def verdict(low: float, high: float) -> Verdict:
+    """Verdict on the claim "the effect is greater than 0" from an interval of the effect.
+
+    It holds if the whole interval is above 0 and does not hold if none of it is.
+
+    Raises:
+        ValueError: The ends are NaN or in the wrong order.
+    """
+    if not low <= high:
+        raise ValueError(f"an interval goes from its low to its high end; got {low} to {high}")
+    if low > 0:
+        return "holds"
+    return "does not hold" if high <= 0 else "undecided on this model"
+
+
+def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Improvement of each pair as a share of its control."""
+    undefined = (control < 0) | ((control == 0) & (difference != 0))
+    if undefined.any():
+        raise ValueError(
+            "no relative improvement over a control that is negative, or 0 where the treatment is "
+            f"not, as in {undefined.sum()} of {len(control)} pairs, "
+            f"{np.flatnonzero(undefined)[:5].tolist()} first: leave them out, and say so"
+        )
+    return np.divide(difference, control, out=np.zeros_like(difference), where=control > 0)
+
+
+def _signed_ranks(difference: np.ndarray) -> tuple[float, float]:
+    """One-sided signed-rank test for positive differences: p-value and rank-biserial."""
+    if not difference.any():
+        return 1.0, 0.0
+    test = stats.wilcoxon(difference, alternative="greater", zero_method="zsplit")
+    n = len(difference)
+    return float(test.pvalue), float(2 * test.statistic / (n * (n + 1) / 2) - 1)
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rho along an axis: the correlation of the ranks, 0 where one side is constant."""
+    ranks = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
+    return np.nan_to_num(stats.pearsonr(*ranks, axis=axis).statistic)
+
+
+def _bootstrap_interval(
+    data: tuple[np.ndarray, ...],
+    statistic: Callable,
+    rng: np.random.Generator,
+    confidence: float,
+    resamples: int,
+) -> Interval:
+    """BCa interval of a statistic of paired samples, or percentiles where BCa is undefined."""
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        # constant resamples and the 0/0 they lead to are dealt with here and in _rank_correlation
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        result = stats.bootstrap(
+            data,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=resamples,
+            confidence_level=confidence,
+            rng=rng,
+        )
+    ends = np.array(result.confidence_interval)
+    if np.isnan(ends).any():
+        tail = (1 - confidence) / 2
+        ends = np.quantile(result.bootstrap_distribution, [tail, 1 - tail])
+    return float(ends[0]), float(ends[1])
+
+
+def _check_pairs(
+    name_a: str, a: np.ndarray, name_b: str, b: np.ndarray, *, least: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both samples in float64, once they are known to be paired, finite and long enough."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 1 or a.shape != b.shape or len(a) < least:
+        raise ValueError(
+            f"paired samples are two arrays of one length, at least {least}; got {name_a} of "
+            f"shape {a.shape} and {name_b} of {b.shape}: pass one value for each prompt pair"
+        )
+    if not (np.isfinite(a) & np.isfinite(b)).all():
+        raise ValueError(
+            f"{name_a} and {name_b} hold NaN or infinity in "
+            f"{(~np.isfinite(a) | ~np.isfinite(b)).sum()} of {len(a)} pairs: leave out the pairs "
+            "that were not measured, and say so"
+        )
+    return a, b
