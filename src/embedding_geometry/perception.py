@@ -36,6 +36,7 @@ from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
 from embedding_geometry.models import POCKET_FOLDER, find_device, library_versions
+from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -123,9 +124,7 @@ def load_metric(
 
 
 @torch.no_grad()
-def perceptual_distances(
-    metric: PerceptualMetric, frames: UInt8[np.ndarray, "t h w 3"]
-) -> Float[np.ndarray, " t-1"]:
+def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.ndarray, " t-1"]:
     """Return the LPIPS distance of each frame to the next.
 
     The features of a frame serve both of its distances and are computed once.
@@ -166,7 +165,7 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
     )
 
 
-def read_frames(folder: str | Path) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(folder: str | Path) -> Frames:
     """Read the images of a folder as frames, in natural order (2 before 10).
 
     Raises:
