@@ -121,7 +121,7 @@ def test_provenance_names_model_metric_seed_and_released_versions():
     @dataclass
     class Part:
         provenance: Source
-        name: str = "alex"
+        net: str = "alex"
         revision: str = "ba9876543210"
 
     line = pages.provenance_line(Part(Source()), Part(Source()), seed=3).data

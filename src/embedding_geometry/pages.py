@@ -42,7 +42,7 @@ def provenance_line(
     parts = [f"**Provenance.** Model {source.name} (revision {source.revision})"]
     parts.append(f"on {source.device} in {source.dtype}")
     if metric is not None:
-        parts.append(f"perceptual metric {metric.name} (revision {metric.revision})")
+        parts.append(f"perceptual metric {metric.net} (revision {metric.revision})")
     if seed is not None:
         parts.append(f"seed {seed}")
     # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
