@@ -92,6 +92,8 @@ def new_unet() -> UNet2DConditionModel:
 class Denoising(nn.Module):
     """The velocity loss of a noised latent, given the text."""
 
+    unet: UNet2DConditionModel
+
     def __init__(self, unet: UNet2DConditionModel):
         """The noise schedule is that of the sampler."""
         super().__init__()
