@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedding_geometry.prompts import PromptPair, PromptPairsError, read_prompt_pairs
@@ -46,6 +46,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no bug
 @given(
     st.lists(
         st.builds(PromptPair, TEXTS, TEXTS, TEXTS, st.floats(0, 5), TEXTS),

@@ -5,6 +5,7 @@ need torch are imported where they are used, so that `--help` answers at once.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ class Render:
                 write_frames(images, self.out / coupling)
         print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
 
-    def _render(self) -> dict[CouplingName, Frames]:
+    def _render(self) -> dict[str, Frames]:
         import numpy as np
 
         from embedding_geometry.clouds import encode_prompts
@@ -116,6 +117,11 @@ class Render:
         from embedding_geometry.paths import displacement_interpolation
         from embedding_geometry.study import rendering_settings
 
+        if self.frames < 2 or not self.couplings:
+            raise ValueError(
+                f"frames is {self.frames} and couplings is {' '.join(self.couplings) or 'empty'}; "
+                "a path has 2 frames or more, and at least one coupling is wanted"
+            )
         times = np.linspace(0.0, 1.0, self.frames)
         model = load_model(self.model or configured_model(), self.device, self.dtype)
         settings = rendering_settings(
@@ -123,7 +129,7 @@ class Render:
         )
         x, y = encode_prompts(model, [self.source, self.target])
         latent = initial_latent(model, self.seed)
-        frames = {}
+        frames: dict[str, Frames] = {}
         for coupling in self.couplings:
             sigma = couple(coupling, x, y, np.random.default_rng(self.seed))
             path = displacement_interpolation(x, y, sigma, times)
@@ -156,15 +162,19 @@ class Ppl:
             read_frames,
         )
 
-        images = [read_frames(folder) for folder in self.folders]
+        if not self.folders:
+            raise ValueError("no folder of images is named; name one or more")
+        images = {str(folder): read_frames(folder) for folder in self.folders}
         metric = load_metric(self.net, self.device)
-        lengths = [perceptual_path_length(perceptual_distances(metric, item)) for item in images]
         rows = [
-            {"folder": str(f), **asdict(n)} for f, n in zip(self.folders, lengths, strict=True)
+            {"folder": folder}
+            | asdict(perceptual_path_length(perceptual_distances(metric, frames)))
+            for folder, frames in images.items()
         ]
         table = pd.DataFrame(rows).rename(columns={"mean": "ppl"})
-        print(table.to_string(index=False))
-        print(f"ppl is the mean LPIPS distance of consecutive images; net {metric.name}")
+        print(table.to_string(index=False, float_format="{:.6g}".format))
+        versions = " ".join(" ".join(item) for item in metric.versions.items())
+        print(f"ppl: mean LPIPS of consecutive images, net {metric.net}, {versions}")
 
 
 @dataclass(frozen=True)
@@ -190,11 +200,15 @@ class Info:
         model = load_model(self.model or configured_model(), self.device)
         metric = load_metric(self.net, self.device)
         source = model.provenance
-        print(f"model   {source.name}, revision {source.revision}, {source.dtype}")
-        print(f"metric  {metric.name}")
-        print(f"pocket  {POCKET_FOLDER}")
-        for name, value in environment(model).items():
-            print(f"{name:<7} {value}")
+        facts = {
+            "model": f"{source.name}, revision {source.revision}, {source.dtype}",
+            "metric": f"{metric.net}, revision {metric.revision}",
+            "pocket": POCKET_FOLDER,
+            **environment(model),
+        }
+        versions = facts.pop("versions")
+        for name, value in (facts | versions).items():
+            print(f"{name:<13} {value}")
 
 
 COMMANDS = (
@@ -224,6 +238,11 @@ def write_frames(frames: Frames, folder: Path) -> None:
         Image.fromarray(frame).save(folder / f"frame_{index:03}.png")
 
 
+def show_warning(message: Warning | str, *place: object) -> None:
+    """Show a warning as one line without the place in the code that it came from."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; return 0, or 2 after one line about bad input on standard error."""
     command = tyro.cli(
@@ -234,12 +253,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config=(DisallowNone, PositionalMetavarFromFieldName),
     )
     try:
-        command.run()
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            command.run()
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted: nothing finished is lost, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted; finished cells of a study are kept, the same command goes on with them",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0
 

@@ -54,16 +54,7 @@ from embedding_geometry.types import Cloud, CloudPath, CouplingName
 
 __all__ = ["StudySettings", "publish_results", "run_study"]
 
-LIBRARIES = (
-    "torch",
-    "diffusers",
-    "transformers",
-    "lpips",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-)
+LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -148,13 +139,14 @@ def run_study(
 
 
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
-    """Copy a finished study's tables and manifest to `<prefix>_study.csv`, `<prefix>_steps...`.
+    """Copy a finished study to `<prefix>_study.csv`, `_steps.parquet` and `_manifest.json`.
 
     Raises:
         FileNotFoundError: The study in the folder is not finished.
         ResultsFolderError: The copies cannot be written.
     """
     prefix = Path(prefix)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
     copies = []
     for name in ("study.csv", "steps.parquet", "manifest.json"):
         original = Path(folder) / name
@@ -200,10 +192,8 @@ def check_prompts(
     model: TextToImageModel, settings: RenderSettings, pairs: list[PromptPair]
 ) -> None:
     """Raise for a prompt that is too long now, not hours later when its turn comes."""
-    for text in (
-        settings.negative_prompt,
-        *(t for pair in pairs for t in (pair.source, pair.target)),
-    ):
+    texts = [text for pair in pairs for text in (pair.source, pair.target)]
+    for text in (settings.negative_prompt, *texts):
         token_ids(model, text, truncate=False)
 
 
@@ -213,7 +203,7 @@ def conditions_of_cells(bench: Bench) -> dict[str, object]:
         "model": bench.model.provenance.revision,
         "device": bench.model.device.type,
         "dtype": bench.model.provenance.dtype,
-        "net": bench.metric.name,
+        "net": bench.metric.net,
         "net_revision": bench.metric.revision,
         "frames": bench.frames,
         **asdict(bench.rendering),
@@ -344,7 +334,7 @@ def study_manifest(
     return {
         "model": asdict(bench.model.provenance),
         "settings": conditions_of_cells(bench) | conditions_of_plan(settings, pairs),
-        "metric": {"net": bench.metric.name, "revision": bench.metric.revision},
+        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
         "pairs": {"file": settings.pairs.name, "count": len(pairs)},
         "cells": len(cells),
         "started": min(cell.started for cell in cells),

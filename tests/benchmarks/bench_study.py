@@ -107,20 +107,21 @@ def study_cells(bench: study.Bench, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 
 def test_cells_are_three_times_as_fast_as_the_plain_loop(
-    bench: study.Bench, pipeline: StableDiffusionPipeline, monkeypatch, capsys
+    bench: study.Bench, pipeline: StableDiffusionPipeline, monkeypatch, report
 ) -> None:
     study_cells(bench, monkeypatch)  # the first pass through the networks is slower
-    rounds = [(plain_loop(bench, pipeline), study_cells(bench, monkeypatch)) for _ in range(ROUNDS)]
+    rounds = [
+        (plain_loop(bench, pipeline), study_cells(bench, monkeypatch)) for _ in range(ROUNDS)
+    ]
     loop, cells = rounds[0]
     for expected, frames in zip(loop.frames, cells.frames, strict=True):
         assert np.abs(expected.astype(int) - frames).max() <= 1
     np.testing.assert_allclose(cells.lengths, loop.lengths, rtol=1e-2)
     ratio = median(loop.seconds / cells.seconds for loop, cells in rounds)
-    with capsys.disabled():
-        print(
-            f"\n{len(cells.frames)} couplings x {bench.frames} frames and their PPL on "
-            f"{torch.get_num_threads()} threads: frame by frame "
-            f"{median(loop.seconds for loop, _ in rounds):.1f} s, study "
-            f"{median(cells.seconds for _, cells in rounds):.1f} s, ratio {ratio:.1f}"
-        )
+    report(
+        f"{len(cells.frames)} couplings x {bench.frames} frames and their PPL on "
+        f"{torch.get_num_threads()} threads: frame by frame "
+        f"{median(loop.seconds for loop, _ in rounds):.1f} s, study "
+        f"{median(cells.seconds for _, cells in rounds):.1f} s, ratio {ratio:.1f}"
+    )
     assert ratio >= WANTED

@@ -40,7 +40,7 @@ def loop_over_pot(clouds: np.ndarray, pairs: list[tuple[int, int]]) -> np.ndarra
     return np.sqrt([ot.emd2(weights, weights, cost) for cost in costs])
 
 
-def test_all_pairs_are_ten_times_as_fast_as_a_loop(clouds: np.ndarray, capsys) -> None:
+def test_all_pairs_are_ten_times_as_fast_as_a_loop(clouds: np.ndarray, report) -> None:
     every = list(combinations(range(CLOUDS), 2))
     rng = np.random.default_rng(1)
     loop_times, times = [], []
@@ -54,21 +54,19 @@ def test_all_pairs_are_ten_times_as_fast_as_a_loop(clouds: np.ndarray, capsys) -
         times.append(time.perf_counter() - started)
         np.testing.assert_allclose(distances[tuple(np.transpose(sampled))], expected, rtol=1e-6)
     ratio = median(loop / own for loop, own in zip(loop_times, times, strict=True))
-    with capsys.disabled():
-        print(
-            f"\nW2 of all {len(every)} pairs of {CLOUDS} clouds {TOKENS}x{WIDTH}: "
-            f"loop over ot.emd2 {median(loop_times):.1f} s (from {SAMPLED_PAIRS} pairs), "
-            f"pairwise_wasserstein {median(times):.1f} s, ratio {ratio:.1f}"
-        )
+    report(
+        f"W2 of all {len(every)} pairs of {CLOUDS} clouds {TOKENS}x{WIDTH}: "
+        f"loop over ot.emd2 {median(loop_times):.1f} s (from {SAMPLED_PAIRS} pairs), "
+        f"pairwise_wasserstein {median(times):.1f} s, ratio {ratio:.1f}"
+    )
     assert ratio >= WANTED
 
 
-def test_memory_is_bounded_by_the_block_and_not_by_the_pairs(clouds: np.ndarray, capsys) -> None:
+def test_memory_is_bounded_by_the_block_and_not_by_the_pairs(clouds: np.ndarray, report) -> None:
     """All cost matrices together would take 6 GB in float64."""
     tracemalloc.start()
     pairwise_wasserstein(clouds[:200], normalized=False, block=8)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    with capsys.disabled():
-        print(f"\npeak memory for 200 clouds, block 8: {peak / 1e6:.0f} MB")
+    report(f"peak memory for 200 clouds, block 8: {peak / 1e6:.0f} MB")
     assert peak < 4 * clouds[:200].nbytes

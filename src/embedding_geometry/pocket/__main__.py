@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import tyro
@@ -13,9 +13,10 @@ from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
-from embedding_geometry.pocket.train import STAGES, run_stage
+from embedding_geometry.pocket.train import run_stage
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
+ALL: tuple[Stage, ...] = get_args(Stage)
 DATA = Path(__file__).resolve().parents[3] / "data"
 
 
@@ -23,7 +24,7 @@ DATA = Path(__file__).resolve().parents[3] / "data"
 class Train:
     """Run stages of the training; a stage that was interrupted goes on from its checkpoint."""
 
-    stages: tuple[Stage, ...] = tuple(STAGES)
+    stages: tuple[Stage, ...] = ALL
     """Which stages, in this order."""
     run: Path = Path("runs/pocket")
     """Where checkpoints and finished parts go."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 Batch = tuple[Tensor, ...]
+Objective = TypeVar("Objective", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Plan:
 
 def fit(
     name: str,
-    objective: nn.Module,
+    objective: Objective,
     draw: Callable[[np.random.Generator, int], Batch],
     plan: Plan,
     place: Place,
     minutes_between_checkpoints: float = 3,
-) -> nn.Module:
+) -> Objective:
     """Train `objective` and leave the averaged weights in it; resumes from its checkpoint.
 
     Args:
@@ -118,11 +120,12 @@ def fit(
 def _share_gradients(parameters: list[nn.Parameter], world: int) -> None:
     if world == 1:
         return
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
     flat /= world
-    for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad.copy_(g.view_as(p))
+    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(mean.view_as(g))
 
 
 @torch.no_grad()

@@ -1,0 +1,351 @@
+"""What each subcommand writes and prints, and the one line for what cannot be done."""
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from embedding_geometry import perception, study
+from embedding_geometry.__main__ import main
+from embedding_geometry.perception import (
+    load_metric,
+    perceptual_distances,
+    perceptual_path_length,
+    read_frames,
+)
+
+PAIRS = """\
+pair_id,source,target,similarity
+1,a small cat on the beach,a big dog in the snow,2
+2,two birds over the sea,the green tree,0
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metric of the pocket, around the tiny model's backbone."""
+    load = partial(load_metric, folder=tiny_folder / "perceptual")
+    monkeypatch.setattr(perception, "load_metric", load)
+    monkeypatch.setattr(study, "load_metric", load)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.csv"
+    path.write_text(PAIRS)
+    return path
+
+
+@pytest.fixture
+def study_arguments(pairs: Path, tiny_folder: Path, tmp_path: Path) -> list[str]:
+    options = f"--pairs {pairs} --model {tiny_folder} --out {tmp_path / 'out'}"
+    return f"study {options} --frames 4 --steps 1 --seeds 5 --device cpu".split()
+
+
+def render_arguments(model: Path, out: Path, *options: str) -> list[str]:
+    prompts = ["a small cat on the beach", "two birds over the sea"]
+    fixed = f"--model {model} --out {out} --steps 1 --device cpu".split()
+    return ["render", *prompts, *fixed, *options]
+
+
+def write_images(folder: Path, names: list[str]) -> None:
+    """Noise, another for every name."""
+    folder.mkdir()
+    for index, name in enumerate(names):
+        noise = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / name)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What stands on standard error, which must be a single line of ours."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+def test_help_comes_without_loading_torch() -> None:
+    code = (
+        "import sys; from embedding_geometry.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "finally: print(sorted({'torch', 'diffusers', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("[]")
+    for name in ("study", "render", "ppl", "info"):
+        assert f"• {name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
+        ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
+        ("ppl", "FOLDERS --net --device"),
+        ("info", "--model --net --device"),
+    ],
+)
+def test_help_names_and_explains_every_option(
+    command: str, options: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for option in options.split():
+        assert option in shown
+    unexplained = re.findall(r"│ (--[a-z-]+) [^│]*│\n│ +\((?:default|required)", shown)
+    assert unexplained == []
+
+
+# --- study --------------------------------------------------------------------------------------
+
+
+def test_study_writes_and_publishes_its_tables_and_resumes(
+    study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish = ["--publish", str(tmp_path / "tiny")]
+    assert main([*study_arguments, *publish]) == 0
+    table = pd.read_csv(tmp_path / "tiny_study.csv")
+    assert len(table) == 2 * 4
+    assert set(table["seed"]) == {5}
+    assert len(pd.read_parquet(tmp_path / "tiny_steps.parquet")) == 2 * 4 * 3
+    assert json.loads((tmp_path / "tiny_manifest.json").read_text())["cells"] == 8
+    output = capsys.readouterr()
+    assert "8 cells in" in output.out
+    assert "optimal" in output.out
+    assert "8/8" in output.err  # the progress bar
+
+    victim = min((tmp_path / "out/cells").iterdir())
+    victim.write_text("{")
+    assert main(study_arguments) == 0
+    error = capsys.readouterr().err
+    assert f"warning: {victim} is damaged; this cell is computed again\n" in error
+
+
+def test_other_settings_in_the_folder_are_one_line(
+    study_arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(study_arguments) == 0
+    capsys.readouterr()
+    assert main([*study_arguments, "--frames", "5"]) == 2
+    assert "frames is 4 there and 5 now" in one_line(capsys)
+
+
+def study_in_child(arguments: list[str], backbone: Path, errors: Path) -> None:
+    """Run the command in a process of its own, its standard error in a file."""
+    study.load_metric = partial(load_metric, folder=backbone)
+    with errors.open("w") as sys.stderr:
+        code = main(arguments)
+    os._exit(code)
+
+
+def test_ctrl_c_ends_with_one_line_and_leaves_a_clean_folder(
+    study_arguments: list[str], tiny_folder: Path, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["embedding_geometry.study"])
+    arguments = [*study_arguments, "--seeds", *map(str, range(200))]
+    errors = tmp_path / "errors.txt"
+    process = context.Process(
+        target=study_in_child, args=(arguments, tiny_folder / "perceptual", errors)
+    )
+    process.start()
+    cells = tmp_path / "out/cells"
+    deadline = time.monotonic() + 600
+    while len(list(cells.glob("*.json"))) < 2 and time.monotonic() < deadline:
+        assert process.is_alive(), errors.read_text()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 130
+    text = errors.read_text()
+    assert "Traceback" not in text
+    assert text.splitlines()[-1].startswith("interrupted; finished cells of a study are kept")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json"}
+
+
+# --- render -------------------------------------------------------------------------------------
+
+
+def test_render_writes_strips_animations_and_frames(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "images"
+    (out / "row").mkdir(parents=True)
+    (out / "row/frame_007.png").write_text("of an earlier, longer path")
+    options = [
+        "--couplings",
+        "row",
+        "random",
+        "--frames",
+        "4",
+        "--write",
+        "strips",
+        "gif",
+        "frames",
+    ]
+    assert main(render_arguments(tiny_folder, out, *options)) == 0
+    assert str(out) in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == [
+        "random",
+        "random.gif",
+        "row",
+        "row.gif",
+        "strips.png",
+    ]
+    names = [f"frame_00{index}.png" for index in range(4)]
+    assert sorted(path.name for path in (out / "row").iterdir()) == names
+    row, random = read_frames(out / "row"), read_frames(out / "random")
+    assert row.shape == (4, 64, 64, 3)
+    assert np.abs(row[[0, -1]].astype(int) - random[[0, -1]]).max() <= 1
+    assert (row[1:-1] != random[1:-1]).any()
+    with Image.open(out / "row.gif") as animation:
+        assert animation.n_frames == 4
+
+
+def test_render_takes_seed_and_settings(tiny_folder: Path, tmp_path: Path) -> None:
+    def frames(name: str, *options: str) -> np.ndarray:
+        arguments = ["--couplings", "row", "--frames", "2", "--write", "frames"]
+        main(render_arguments(tiny_folder, tmp_path / name, *arguments, *options))
+        return read_frames(tmp_path / name / "row")
+
+    first = frames("first", "--seed", "1")
+    np.testing.assert_array_equal(frames("again", "--seed", "1"), first)
+    changes = {"--seed": "2", "--guidance-scale": "1", "--negative-prompt": "snow", "--steps": "2"}
+    for option, value in changes.items():
+        assert (frames(option, "--seed", "1", option, value) != first).any(), option
+
+
+# --- ppl ----------------------------------------------------------------------------------------
+
+
+def test_ppl_measures_folders_in_natural_order(
+    tmp_path: Path, tiny_metric, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "a", ["1.png", "2.png", "10.png"])
+    write_images(tmp_path / "b", ["x.png", "y.png"])
+    assert main(["ppl", str(tmp_path / "a"), str(tmp_path / "b"), "--device", "cpu"]) == 0
+    header, first, second, footer = capsys.readouterr().out.splitlines()
+    columns = "folder frames ppl total scaled_mean root_sum gini maximum_step"
+    assert header.split() == columns.split()
+    ordered = np.stack([np.asarray(Image.open(tmp_path / f"a/{n}.png")) for n in (1, 2, 10)])
+    expected = perceptual_path_length(perceptual_distances(tiny_metric, ordered))
+    name, frames, ppl, *_ = first.split()
+    assert (name, frames) == (str(tmp_path / "a"), "3")
+    assert float(ppl) == pytest.approx(expected.mean, rel=1e-5)
+    assert second.split()[1] == "2"
+    assert "net pocket" in footer
+    assert "lpips" in footer
+
+
+# --- info ---------------------------------------------------------------------------------------
+
+
+def test_info_says_what_is_in_use(
+    tiny_folder: Path, tiny_model, tiny_metric, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", "--model", str(tiny_folder), "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    for fact in (
+        f"revision {tiny_model.provenance.revision}, float32",
+        f"pocket, revision {tiny_metric.revision}",
+        str(Path("data/pocket")),
+        f"python        {sys.version.split()[0]}",
+        f"torch         {tiny_model.provenance.versions['torch']}",
+    ):
+        assert fact in shown
+
+
+def test_the_model_of_the_environment_is_used_unless_another_is_named(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", str(tiny_folder))
+    assert main(["info", "--device", "cpu"]) == 0
+    assert str(tiny_folder) in capsys.readouterr().out
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("study --pairs nowhere.csv --out {tmp}/out", "no table of prompt pairs at nowhere.csv"),
+        ("study --pairs {pairs} --frames 2", "frames is 2; a path needs 3 or more"),
+        ("study --pairs {pairs} --seeds", "seeds is empty"),
+        ("study --pairs {pairs} --model no-such-model", "no-such-model"),
+        ("study --pairs {pairs} --model {model} --out {pairs}/out", "Not a directory"),
+        ("study --pairs {pairs} --model {model} --dtype float7", "float7"),
+        ("render cat dog --model no-such-model", "no-such-model"),
+        ("render cat dog --model {model} --frames 1", "frames is 1"),
+        ("render cat dog --model {model} --couplings", "couplings is empty"),
+        ("render cat dog --model {model} --device tpu", "tpu"),
+        ("ppl", "no folder of images is named"),
+        ("ppl {tmp}/nowhere", "nowhere"),
+        ("ppl {tmp}/empty", "holds 0 images"),
+        ("ppl {tmp}/single", "holds 1 images"),
+        ("ppl {tmp}/mixed", "have one size"),
+        ("ppl {tmp}/corrupt", "1.png is not an image"),
+        ("info --model no-such-model", "no-such-model"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: str,
+    message: str,
+    pairs: Path,
+    tiny_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    write_images(tmp_path / "single", ["1.png"])
+    write_images(tmp_path / "mixed", ["1.png", "2.png"])
+    Image.new("RGB", (32, 64)).save(tmp_path / "mixed/3.png")
+    write_images(tmp_path / "corrupt", ["1.png", "2.png"])
+    (tmp_path / "corrupt/1.png").write_bytes(b"\x89PNG")
+    filled = arguments.format(tmp=tmp_path, pairs=pairs, model=tiny_folder)
+    assert main(filled.split()) == 2
+    line = one_line(capsys)
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_prompt_that_is_too_long_is_one_line(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", "cat " * 90, "dog", "--model", str(tiny_folder)]) == 2
+    assert "77" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("study", "--pairs"),
+        ("study --pairs a --frames many", "--frames"),
+        ("render cat dog --couplings diagonal", "--couplings"),
+        ("paint", "paint"),
+    ],
+)
+def test_unknown_options_and_values_are_named(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments.split())
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
