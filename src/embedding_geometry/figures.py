@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch
 
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
 INK = "#262626"
-WIDTH = 7.2  # inches, the text width of the book
+WIDTH = 6.0  # inches, the text width of the book
 STYLE = {
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -27,10 +27,10 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": 9.5,
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
     "savefig.facecolor": "white",
@@ -119,14 +119,12 @@ def gallery(images: Images, titles: Sequence[str], columns: int = 4) -> Figure:
     """A contact sheet: pictures in rows of `columns`, each under its title."""
     rows = -(-len(images) // columns)
     cell = WIDTH / columns
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, rows * (cell + 0.45)), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * (cell + 0.3)), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, interpolation="lanczos")
-        ax.set_title(title, fontsize=9, wrap=True)
+        ax.set_title(title, fontsize=8.5)
     return figure
 
 
@@ -146,7 +144,7 @@ def _box(ax: Axes, centre: tuple[float, float], text: str, colour: str) -> None:
             edgecolor=INK,
         )
     )
-    ax.text(x, y, text, ha="center", va="center", fontsize=10.5, linespacing=1.35)
+    ax.text(x, y, text, ha="center", va="center", fontsize=10, linespacing=1.35)
 
 
 def pipeline_diagram(
@@ -159,7 +157,7 @@ def pipeline_diagram(
 
     Blue marks the one input that this paper varies; grey marks what it holds fixed.
     """
-    figure, ax = plt.subplots(figsize=(5.4, 4.9))
+    figure, ax = plt.subplots(figsize=(5.0, 4.5))
     ax.set(xlim=(0, 6.2), ylim=(0, 5.6))
     ax.axis("off")
     left, right, fixed, varied = 1.45, 4.65, "#EFEFEF", "#CFE6F5"
@@ -265,9 +263,10 @@ def coupling_matrix(
         if counts[i, j] > 1:
             ax.text(j, i, str(counts[i, j]), color="white", ha="center", va="center", fontsize=7)
     ax.set(xlim=(-0.5, len(column_labels) - 0.5), ylim=(len(row_labels) - 0.5, -0.5), aspect=1)
+    ax.xaxis.tick_top()
     ax.set_xticks(range(len(column_labels)), column_labels, rotation=90, fontsize=8)
     ax.set_yticks(range(len(row_labels)), row_labels, fontsize=8)
-    ax.set_title(name, color=PALETTE[name], fontweight="bold")
+    ax.set_xlabel(name, color=PALETTE[name], fontweight="bold")
     return ax
 
 

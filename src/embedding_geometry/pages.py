@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import warnings
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from embedding_geometry.statistics import PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 class StudyNotRecordedError(FileNotFoundError):
@@ -111,7 +116,8 @@ def at_most(value: float, step: int = 1) -> str:
         raise ValueError(f"a size is expected, not {value}")
     if value == 0:
         return "0"
-    return f"≤ 1e{step * math.ceil(math.log10(value) / step)}"
+    exponent = step * math.ceil(math.log10(value) / step)
+    return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
 def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> None:
@@ -123,7 +129,7 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": quality})
+    figure.savefig(buffer, format="jpeg", dpi=150, pil_kwargs={"quality": quality})
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
