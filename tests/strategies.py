@@ -7,8 +7,13 @@ from contextlib import contextmanager
 
 import jaxtyping
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+# The same examples on every run, and no time limit for one: a busy machine is no counterexample.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
 
 # Coordinates on a grid of 1/8: differences and squares are exact, and ties, the hard case of an
 # assignment, do occur.

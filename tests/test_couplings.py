@@ -245,6 +245,7 @@ def kinds_of_clouds(rng):
         "float32": generic.astype(np.float32),
         "far from the origin": generic + 1e6,
         "one shared cloud and small changes": common + 1e-3 * generic,
+        "one shared cloud and minute changes": 1e6 * common + 1e-6 * generic,
         "clusters of nearly equal clouds": near + 1e-7 * random_clouds(rng, *near.shape),
         "far clusters": near + 1e5 * np.arange(12)[:, None, None] ** 2,
         "padding": np.stack([padded(rng, 20, 48, words=w) for w in range(2, 12)]),

@@ -182,6 +182,12 @@ def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
         pages.recorded_study("some/model")
 
 
+def test_a_pilot_is_called_a_pilot():
+    study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
+    assert pages.coverage_text(study, 2) == "It covers all 2 prompt pairs"
+    assert pages.coverage_text(study, 3) == "It is a pilot: it covers 2 of the 3 prompt pairs"
+
+
 def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     study_table({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)

@@ -13,6 +13,7 @@ from embedding_geometry.generation import default_settings, initial_latent, rend
 from embedding_geometry.models import load_model
 from embedding_geometry.perception import load_metric
 from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
+from embedding_geometry.pocket.__main__ import Evaluate, main
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.pictures import FONT
@@ -37,8 +38,7 @@ def run(tmp_path_factory):
         patch.setattr(denoiser, "PICTURES", 200)
         for stage in STAGES:
             run_stage(stage, Place(folder))
-        export(folder, folder / "model")
-        evaluate.evaluate(folder, folder / "model", prompts=6)
+        main(Evaluate(run=folder, target=folder / "model", prompts=8))
     return folder
 
 
@@ -70,9 +70,18 @@ def test_the_tokenizer_knows_the_words_and_spells_the_others(run) -> None:
 
 def test_evaluation_is_written_beside_the_model(run) -> None:
     quality = json.loads((run / "model" / "evaluation.json").read_text())
-    assert quality["prompts"] == 6
+    assert quality["prompts"] == 8
     assert 0 <= quality["objects"] <= 1
     assert (run / "model" / "samples.png").exists()
+
+
+def test_the_card_states_what_was_measured(run) -> None:
+    quality = json.loads((run / "model" / "evaluation.json").read_text())
+    card = (run / "model" / "README.md").read_text(encoding="utf-8")
+    assert f"{quality['psnr']} dB" in card
+    assert f"| the place is recognised | {100 * quality['place']:.1f} % | ≥ 90 % |" in card
+    assert "| autoencoder | 2 | 8 |" in card
+    assert "$" not in card
 
 
 def test_export_names_the_stages_that_are_missing(tmp_path) -> None:

@@ -146,7 +146,7 @@ def test_one_deviating_pair_leaves_a_finite_median_interval(rng):
     assert 1 <= low <= high <= 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=2, max_size=8))
 def test_ties_and_zeros_never_make_a_nan(pairs):
     treatment, control = np.array(pairs, dtype=float).T

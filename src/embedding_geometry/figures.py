@@ -42,7 +42,7 @@ Images = UInt8[np.ndarray, "images h w 3"]
 
 def set_style() -> None:
     """Use the paper's look for every figure that follows."""
-    plt.rcParams.update(STYLE)
+    plt.style.use(STYLE)
 
 
 def _axes(ax: Axes | None, height: float) -> Axes:
@@ -235,8 +235,10 @@ def coupling_map(
     plane = principal_plane(np.concatenate([x, y]))
     start, end = plane[: len(x)], plane[len(x) :]
     ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=PALETTE[name], lw=0.9)
-    ax.scatter(*start.T, s=22, color=INK, zorder=3, label="tokens of A")
-    ax.scatter(*end.T, s=26, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B")
+    ax.scatter(start[:, 0], start[:, 1], s=22, color=INK, zorder=3, label="tokens of A")
+    ax.scatter(
+        end[:, 0], end[:, 1], s=26, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
+    )
     ax.set(xlabel="first principal component", ylabel="second", title=name)
     return ax
 

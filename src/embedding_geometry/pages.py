@@ -179,6 +179,14 @@ def recorded_study(model_name: str) -> pd.DataFrame:
     return pd.read_csv(recorded_file(model_name, "study.csv"))
 
 
+def coverage_text(study: pd.DataFrame, pairs: int) -> str:
+    """Say whether the recorded study covers all prompt pairs of its table, or is a pilot."""
+    recorded = study["pair_id"].nunique()
+    if recorded == pairs:
+        return f"It covers all {pairs} prompt pairs"
+    return f"It is a pilot: it covers {recorded} of the {pairs} prompt pairs"
+
+
 def recorded_steps(model_name: str) -> pd.DataFrame:
     """The perceptual distance of every single step of the study."""
     return pd.read_parquet(recorded_file(model_name, "steps.parquet"))

@@ -145,15 +145,15 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
         FileNotFoundError: The study in the folder is not finished.
         ResultsFolderError: The copies cannot be written.
     """
-    prefix = Path(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    copies = []
-    for name in ("study.csv", "steps.parquet", "manifest.json"):
-        original = Path(folder) / name
+    originals = [Path(folder) / name for name in ("study.csv", "steps.parquet", "manifest.json")]
+    for original in originals:
         if not original.is_file():
             raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
-        copies.append(prefix.with_name(f"{prefix.name}_{name}"))
-        write_whole(copies[-1], original.read_bytes())
+    prefix = Path(prefix)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    copies = [prefix.with_name(f"{prefix.name}_{original.name}") for original in originals]
+    for original, copy in zip(originals, copies, strict=True):
+        write_whole(copy, original.read_bytes())
     return copies
 
 

@@ -1,5 +1,6 @@
 """Make the pocket model, evaluate it, write its prompt pairs."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 import tyro
 from tyro.conf import subcommand
 
+from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
@@ -68,7 +70,11 @@ def main(command: Command) -> None:
                 run_stage(stage, place, command.workers)
         case Evaluate():
             export(command.run, command.target)
-            sys.stdout.write(f"{evaluate(command.run, command.target, command.prompts)}\n")
+            training = json.dumps(collect_training(command.run), indent=1)
+            (command.target / "training.json").write_text(training + "\n")
+            quality = evaluate(command.run, command.target, command.prompts)
+            write_card(command.target)
+            sys.stdout.write(f"{quality}\n")
         case Pairs():
             write_pocket_pairs(command.target, command.seed)
 

@@ -29,7 +29,7 @@ from embedding_geometry.pocket.text import Contrastive, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import Scene, sample_scene
 
 JUDGE_PLAN = Plan(steps=1500, batch=96, rate=1.5e-3)
-PROMPTS, SEED = 1000, 7
+PROMPTS, SHOWN, SEED = 1000, 40, 7
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,11 @@ def _generate(model: TextToImageModel, texts: list[str]) -> tuple[np.ndarray, fl
     return np.stack(frames), round((time.perf_counter() - start) / len(texts), 2)
 
 
-def contact_sheet(
-    frames: np.ndarray, columns: int = 8, rows: int = 5, zoom: int = 2
-) -> Image.Image:
-    """The first images in reading order, no choice made."""
-    grid = frames[: columns * rows].reshape(rows, columns, *frames.shape[1:])
-    sheet = Image.fromarray(np.concatenate(np.concatenate(grid, 1), 1))
+def contact_sheet(frames: np.ndarray, zoom: int = 2) -> Image.Image:
+    """The first `SHOWN` images, eight a row in reading order; no choice made."""
+    rows = min(SHOWN, len(frames)) // 8
+    grid = frames[: 8 * rows].reshape(rows, 8, *frames.shape[1:])
+    sheet = Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in grid]))
     return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.LANCZOS)
 
 
@@ -149,7 +148,7 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
     Args:
         run: the run folder with the contrastive model; the judge is trained there if need be.
         folder: the finished model.
-        prompts: number of held-out scenes.
+        prompts: number of held-out scenes, eight or more.
     """
     rng = np.random.default_rng(SEED)
     scenes = [sample_scene(rng, held_out=True) for _ in range(prompts)]
