@@ -137,7 +137,7 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     [(data, metadata)] = shown
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
     assert picture.format == "JPEG"
-    assert picture.size == (300, 150)
+    assert picture.size == (230, 115)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
 
 

@@ -27,7 +27,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 150,
+    "figure.dpi": 130,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 9.5,

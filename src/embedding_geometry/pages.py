@@ -120,7 +120,7 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> None:
+def show_photo(figure: Figure, name: str | None = None, quality: int = 82) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
@@ -129,7 +129,7 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=150, pil_kwargs={"quality": quality})
+    figure.savefig(buffer, format="jpeg", dpi=115, pil_kwargs={"quality": quality})
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
