@@ -158,9 +158,9 @@ def pipeline_diagram(
     Blue marks the one input that this paper varies; grey marks what it holds fixed.
     """
     figure, ax = plt.subplots(figsize=(5.0, 4.5))
-    ax.set(xlim=(0, 6.2), ylim=(0, 5.6))
+    ax.set(xlim=(0, 6.4), ylim=(0, 5.6))
     ax.axis("off")
-    left, right, fixed, varied = 1.45, 4.65, "#EFEFEF", "#CFE6F5"
+    left, right, fixed, varied = 1.4, 5.0, "#EFEFEF", "#CFE6F5"
     (n, d), latent, (h, w) = cloud_shape, "×".join(map(str, latent_shape)), image_size
     boxes = {
         "prompt": (left, 5.05, "prompt\n(a sentence)", varied),
@@ -184,20 +184,26 @@ def pipeline_diagram(
         (x, top), bottom = boxes[start][:2], boxes[end][1]
         ax.annotate("", (x, bottom + 0.475), (x, top - 0.475), arrowprops=arrow)
     ax.annotate("", (right - 1.25, 3.3), (left + 1.25, 2.45), arrowprops=arrow)
-    ax.text((left + right) / 2 + 0.05, 2.6, "cross-\nattention", fontsize=9, ha="center", va="top")
+    ax.text((left + right) / 2 + 0.1, 2.65, "cross-\nattention", fontsize=9, ha="center", va="top")
     return figure
 
 
-def token_heatmap(cloud: Float[np.ndarray, "n d"], labels: Sequence[str]) -> Axes:
-    """The matrix that CLIP makes of a prompt: a row per token, a column per dimension."""
-    ax = _axes(None, 4.6)
+def token_heatmap(
+    cloud: Float[np.ndarray, "n d"], labels: Sequence[str], padding: int = 8
+) -> Axes:
+    """The matrix that CLIP makes of a prompt: a row per token, a column per dimension.
+
+    Of the padding only the first rows are drawn, as many as `padding` says.
+    """
+    words = sum(label != PADDING for label in labels)
+    shown = cloud[: words + padding]
+    ax = _axes(None, 0.16 * len(shown) + 0.8)
     limit = float(np.quantile(np.abs(cloud), 0.99))
     image = ax.imshow(
-        cloud, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
+        shown, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
     )
-    words = sum(label != PADDING for label in labels)
-    ax.set_yticks(range(words), labels[:words], fontsize=7.5)
-    ax.set(xlabel="dimension", ylabel="token (below the last label: padding)")
+    ax.set_yticks(range(len(shown)), labels[: len(shown)], fontsize=8)
+    ax.set(xlabel="dimension", ylabel="token")
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="value", shrink=0.7)
     return ax
