@@ -120,7 +120,7 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> None:
+def show_photo(figure: Figure, name: str | None = None, quality: int = 70) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
