@@ -64,7 +64,7 @@ study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
 		--out runs/study --publish data/results/pocket
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand
-	$(BIN)/python -m pytest tests/benchmarks
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py
 
 pocket: $(INSTALLED) ## train or resume the pocket model (hours on two cores)
 	$(BIN)/python -m embedding_geometry.pocket train

@@ -80,10 +80,12 @@ def test_pipeline_diagram_prints_the_sizes_it_is_given():
         assert size in text
 
 
-def test_heatmap_labels_words_and_leaves_padding_blank(rng):
-    ax = figures.token_heatmap(rng.normal(size=(6, 4)), ["<bos>", "cat", "<eos>", PAD, PAD, PAD])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["<bos>", "cat", "<eos>"]
-    assert ax.images[0].get_array().shape == (6, 4)
+def test_heatmap_shows_all_words_and_the_first_padding(rng):
+    labels = ["<bos>", "cat", "<eos>", *[PAD] * 9]
+    cloud = rng.normal(size=(12, 4))
+    ax = figures.token_heatmap(cloud, labels, padding=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == labels[:5]
+    np.testing.assert_array_equal(ax.images[0].get_array(), cloud[:5])
 
 
 def test_principal_plane_of_flat_points_keeps_their_distances(rng):

@@ -91,14 +91,14 @@ def test_a_number_that_is_none_is_not_quoted(value):
     ("value", "step", "text"),
     [
         (0.0, 1, "0"),
-        (3e-7, 1, "≤ 1e-6"),
-        (1e-6, 1, "≤ 1e-6"),
-        (3e-8, 3, "≤ 1e-6"),
-        (2.0, 1, "≤ 1e1"),
+        (3e-7, 1, "≤ 10⁻⁶"),
+        (1e-6, 1, "≤ 10⁻⁶"),
+        (3e-8, 3, "≤ 10⁻⁶"),
+        (2.0, 1, "≤ 10¹"),
     ],
 )
 def test_bound_is_the_next_power_of_ten(value, step, text):
-    assert pages.at_most(value, step) == text
+    assert pages.at_most(value, step).replace("\u00a0", " ") == text
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan")])
@@ -121,7 +121,7 @@ def test_provenance_names_model_metric_seed_and_released_versions():
     @dataclass
     class Part:
         provenance: Source
-        name: str = "alex"
+        net: str = "alex"
         revision: str = "ba9876543210"
 
     line = pages.provenance_line(Part(Source()), Part(Source()), seed=3).data
@@ -137,7 +137,7 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     [(data, metadata)] = shown
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
     assert picture.format == "JPEG"
-    assert picture.size == (220, 110)
+    assert picture.size == (300, 150)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
 
 
@@ -180,6 +180,12 @@ def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
         pages.StudyNotRecordedError, match=r"some/model.*model_study\.csv.*study --help"
     ):
         pages.recorded_study("some/model")
+
+
+def test_a_pilot_is_called_a_pilot():
+    study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
+    assert pages.coverage_text(study, 2) == "It covers all 2 prompt pairs"
+    assert pages.coverage_text(study, 3) == "It is a pilot: it covers 2 of the 3 prompt pairs"
 
 
 def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):

@@ -159,6 +159,11 @@ def test_a_backbone_of_another_network_is_refused(tmp_path):
         load_metric("pocket", device="cpu", folder=tmp_path)
 
 
+def test_an_unknown_device_is_named():
+    with pytest.raises(ValueError, match="device 'tpu9' is not available"):
+        load_metric("pocket", device="tpu9")
+
+
 @pytest.mark.parametrize("name", ["alex", "vgg", "squeeze"])
 def test_weights_that_cannot_be_had_are_named(name, tmp_path, monkeypatch, no_network):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -106,8 +106,8 @@ def test_readme_snippet_prints_one_path_length_per_coupling(capsys):
 def test_readme_commands_are_targets_that_continuous_integration_runs():
     commands = re.findall(r"^make (\w+)", code_block("sh"), flags=re.MULTILINE)
     assert commands == ["book", "test"]
-    pipeline = (ROOT / ".ci/run").read_text()
-    assert [f"make {name}" in pipeline for name in [*commands, "lint"]] == [True] * 3
+    pipeline = (ROOT / ".ci/run").read_text().splitlines()
+    assert {f"make {name}" for name in [*commands, "lint"]} <= set(pipeline)
     assert set(commands) < set(make_targets())
 
 
@@ -147,8 +147,13 @@ def test_citation_agrees_with_the_package():
     assert PROJECT["project"]["license"] in citation["license"]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_module_with_code_has_its_test_file(module):
+def has_code(module):
     tree = ast.parse(module.read_text())
-    code = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    assert not code or (ROOT / f"tests/test_{module.stem.strip('_')}.py").exists()
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
+
+
+def test_every_module_with_code_has_its_test_file():
+    """A subpackage may have one test file for all of its modules."""
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
+    names = {path: {path.stem.strip("_"), path.parent.name} for path in MODULES if has_code(path)}
+    assert [path.name for path, candidates in names.items() if not candidates & tested] == []

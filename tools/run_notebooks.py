@@ -6,7 +6,6 @@
 The text of a page is its .md file; its .ipynb is made from that and holds the outputs.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -40,8 +39,6 @@ def execute(text: Path) -> nbformat.NotebookNode:
 
 def main(names: list[str]) -> None:
     """Execute the named notebooks, or all."""
-    # A warning of the kernel about its own transport would be stored among the outputs.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
     for text in map(Path, names or sorted(map(str, (ROOT / "notebooks").glob("*.md")))):
         started = time.monotonic()
         notebook = execute(text)

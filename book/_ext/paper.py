@@ -92,7 +92,7 @@ class GlueFigure(SphinxDirective):
     """A numbered figure around an image that another page has glued.
 
     The argument is the glued name; `doc` is the page, `name` the label, `alt` the text in place of
-    the image, the content the caption.
+    the image, `class` its style, the content the caption.
     """
 
     required_arguments = 1
@@ -101,6 +101,7 @@ class GlueFigure(SphinxDirective):
         "doc": directives.unchanged_required,
         "name": directives.unchanged_required,
         "alt": directives.unchanged_required,
+        "class": directives.class_option,
     }
 
     def run(self) -> list[nodes.Node]:
@@ -109,7 +110,8 @@ class GlueFigure(SphinxDirective):
         image = create_pending_glue_ref(
             self.state.document, source, line, self.options["doc"], self.arguments[0]
         )
-        figure = nodes.figure("", image, glued_alt=self.options["alt"])
+        looks = {"alt": self.options["alt"], "classes": self.options.get("class", [])}
+        figure = nodes.figure("", image, glued=looks)
         self.set_source_info(figure)
         caption = nodes.caption("", "")
         caption += self.parse_inline(" ".join(self.content))[0]
@@ -119,16 +121,15 @@ class GlueFigure(SphinxDirective):
 
 
 class DescribeGluedImages(SphinxPostTransform):
-    """Give the glued images of `GlueFigure` their alternative text, after myst-nb put them in."""
+    """Give the images of `GlueFigure` their text and style, after myst-nb put them in."""
 
     default_priority = 6
 
     def run(self, **kwargs: Any) -> None:
-        """Copy the figure's text to its image."""
+        """Copy what the figure was told to its image."""
         for figure in self.document.findall(nodes.figure):
-            if "glued_alt" in figure:
-                for image in figure.findall(nodes.image):
-                    image["alt"] = figure["glued_alt"]
+            for image in figure.findall(nodes.image):
+                image.update_all_atts(figure.get("glued", {}))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO, cast
 
 import tyro
 from tyro.conf import (
@@ -97,8 +97,9 @@ class Render:
         frames = self._render()
         self.out.mkdir(parents=True, exist_ok=True)
         if "strips" in self.write:
-            from embedding_geometry.figures import film_strips
+            from embedding_geometry.figures import film_strips, set_style
 
+            set_style()
             film_strips(frames).savefig(self.out / "strips.png", dpi=200)
         for coupling, images in frames.items():
             if "gif" in self.write:
@@ -206,7 +207,7 @@ class Info:
             "pocket": POCKET_FOLDER,
             **environment(model),
         }
-        versions = facts.pop("versions")
+        versions = cast("dict[str, object]", facts.pop("versions"))
         for name, value in (facts | versions).items():
             print(f"{name:<13} {value}")
 
@@ -238,7 +239,14 @@ def write_frames(frames: Frames, folder: Path) -> None:
         Image.fromarray(frame).save(folder / f"frame_{index:03}.png")
 
 
-def show_warning(message: Warning | str, *place: object) -> None:
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Show a warning as one line without the place in the code that it came from."""
     print(f"warning: {message}", file=sys.stderr)
 

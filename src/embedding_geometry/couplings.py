@@ -65,7 +65,8 @@ def check_coupling(sigma: np.ndarray, n: int) -> Coupling:
     if not np.array_equal(np.sort(sigma), np.arange(n)):
         raise ValueError(
             f"a coupling takes each of 0 … {n - 1} exactly once; got {len(np.unique(sigma))} "
-            f"distinct values from {sigma.min()} to {sigma.max()}: use one of the coupling functions"
+            f"distinct values from {sigma.min()} to {sigma.max()}: take the result of a coupling "
+            "function"
         )
     return sigma
 
@@ -161,10 +162,8 @@ def optimum_is_unique(x: Cloud, y: Cloud, *, tolerance: float = 1e-12) -> bool:
     costs = cost_matrix(*check_cloud_pair(x, y))
     rows, sigma = linear_sum_assignment(costs)
     slack = tolerance * len(costs) * costs.max()
-    return all(
-        _cost_without(costs, i, sigma[i]) > costs[rows, sigma].sum() + slack
-        for i in range(len(costs))
-    )
+    level = costs[rows, sigma].sum() + slack
+    return all(_cost_without(costs, i, j) > level for i, j in enumerate(sigma.tolist()))
 
 
 def coupling_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
@@ -211,7 +210,8 @@ def pairwise_wasserstein(
     add the same to every permutation, so an assignment needs the products alone, and one matrix
     product gives them for block × block pairs. It runs in float32 on what the clouds differ by
     from their mean cloud; the mean's share is added in float64. Pairs too close for that (see
-    `CLOSE_FLOAT32`) are solved one by one from float64 differences: identical clouds are at exactly 0.
+    `CLOSE_FLOAT32`) are solved one by one from float64 differences, so that identical clouds are
+    at distance exactly 0.
 
     Args:
         clouds: p clouds (p, n, d).

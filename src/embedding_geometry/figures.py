@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch
 
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
 INK = "#262626"
-WIDTH = 7.2  # inches, the text width of the book
+WIDTH = 6.0  # inches, the text width of the book
 STYLE = {
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -27,10 +27,10 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": 9.5,
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
     "savefig.facecolor": "white",
@@ -42,7 +42,7 @@ Images = UInt8[np.ndarray, "images h w 3"]
 
 def set_style() -> None:
     """Use the paper's look for every figure that follows."""
-    plt.rcParams.update(STYLE)
+    plt.style.use(STYLE)
 
 
 def _axes(ax: Axes | None, height: float) -> Axes:
@@ -119,14 +119,12 @@ def gallery(images: Images, titles: Sequence[str], columns: int = 4) -> Figure:
     """A contact sheet: pictures in rows of `columns`, each under its title."""
     rows = -(-len(images) // columns)
     cell = WIDTH / columns
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, rows * (cell + 0.45)), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * (cell + 0.3)), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, interpolation="lanczos")
-        ax.set_title(title, fontsize=9, wrap=True)
+        ax.set_title(title, fontsize=8.5)
     return figure
 
 
@@ -146,7 +144,7 @@ def _box(ax: Axes, centre: tuple[float, float], text: str, colour: str) -> None:
             edgecolor=INK,
         )
     )
-    ax.text(x, y, text, ha="center", va="center", fontsize=10.5, linespacing=1.35)
+    ax.text(x, y, text, ha="center", va="center", fontsize=10, linespacing=1.35)
 
 
 def pipeline_diagram(
@@ -159,10 +157,10 @@ def pipeline_diagram(
 
     Blue marks the one input that this paper varies; grey marks what it holds fixed.
     """
-    figure, ax = plt.subplots(figsize=(5.4, 4.9))
-    ax.set(xlim=(0, 6.2), ylim=(0, 5.6))
+    figure, ax = plt.subplots(figsize=(5.0, 4.5))
+    ax.set(xlim=(0, 6.4), ylim=(0, 5.6))
     ax.axis("off")
-    left, right, fixed, varied = 1.45, 4.65, "#EFEFEF", "#CFE6F5"
+    left, right, fixed, varied = 1.4, 5.0, "#EFEFEF", "#CFE6F5"
     (n, d), latent, (h, w) = cloud_shape, "×".join(map(str, latent_shape)), image_size
     boxes = {
         "prompt": (left, 5.05, "prompt\n(a sentence)", varied),
@@ -186,20 +184,26 @@ def pipeline_diagram(
         (x, top), bottom = boxes[start][:2], boxes[end][1]
         ax.annotate("", (x, bottom + 0.475), (x, top - 0.475), arrowprops=arrow)
     ax.annotate("", (right - 1.25, 3.3), (left + 1.25, 2.45), arrowprops=arrow)
-    ax.text((left + right) / 2 + 0.05, 2.6, "cross-\nattention", fontsize=9, ha="center", va="top")
+    ax.text((left + right) / 2 + 0.1, 2.65, "cross-\nattention", fontsize=9, ha="center", va="top")
     return figure
 
 
-def token_heatmap(cloud: Float[np.ndarray, "n d"], labels: Sequence[str]) -> Axes:
-    """The matrix that CLIP makes of a prompt: a row per token, a column per dimension."""
-    ax = _axes(None, 4.6)
+def token_heatmap(
+    cloud: Float[np.ndarray, "n d"], labels: Sequence[str], padding: int = 8
+) -> Axes:
+    """The matrix that CLIP makes of a prompt: a row per token, a column per dimension.
+
+    Of the padding only the first rows are drawn, as many as `padding` says.
+    """
+    words = sum(label != PADDING for label in labels)
+    shown = cloud[: words + padding]
+    ax = _axes(None, 0.16 * len(shown) + 0.8)
     limit = float(np.quantile(np.abs(cloud), 0.99))
     image = ax.imshow(
-        cloud, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
+        shown, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
     )
-    words = sum(label != PADDING for label in labels)
-    ax.set_yticks(range(words), labels[:words], fontsize=7.5)
-    ax.set(xlabel="dimension", ylabel="token (below the last label: padding)")
+    ax.set_yticks(range(len(shown)), labels[: len(shown)], fontsize=8)
+    ax.set(xlabel="dimension", ylabel="token")
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="value", shrink=0.7)
     return ax
@@ -231,8 +235,10 @@ def coupling_map(
     plane = principal_plane(np.concatenate([x, y]))
     start, end = plane[: len(x)], plane[len(x) :]
     ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=PALETTE[name], lw=0.9)
-    ax.scatter(*start.T, s=22, color=INK, zorder=3, label="tokens of A")
-    ax.scatter(*end.T, s=26, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B")
+    ax.scatter(start[:, 0], start[:, 1], s=22, color=INK, zorder=3, label="tokens of A")
+    ax.scatter(
+        end[:, 0], end[:, 1], s=26, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
+    )
     ax.set(xlabel="first principal component", ylabel="second", title=name)
     return ax
 
@@ -265,9 +271,10 @@ def coupling_matrix(
         if counts[i, j] > 1:
             ax.text(j, i, str(counts[i, j]), color="white", ha="center", va="center", fontsize=7)
     ax.set(xlim=(-0.5, len(column_labels) - 0.5), ylim=(len(row_labels) - 0.5, -0.5), aspect=1)
+    ax.xaxis.tick_top()
     ax.set_xticks(range(len(column_labels)), column_labels, rotation=90, fontsize=8)
     ax.set_yticks(range(len(row_labels)), row_labels, fontsize=8)
-    ax.set_title(name, color=PALETTE[name], fontweight="bold")
+    ax.set_xlabel(name, color=PALETTE[name], fontweight="bold")
     return ax
 
 

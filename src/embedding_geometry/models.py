@@ -132,7 +132,7 @@ def load_model(
         ModelNotFoundError: no such model, no network to fetch it, or a part of it is missing.
         ValueError: a damaged file, a folder of another architecture, an unknown device or dtype.
     """
-    where = _parse_device(device)
+    where = find_device(device)
     precision = _parse_dtype(dtype)
     folder, commit = _find_folder(name)
     _check_folder(folder)
@@ -170,7 +170,12 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _parse_device(device: str | None) -> torch.device:
+def find_device(device: str | None) -> torch.device:
+    """Return the named device, by default the first of CUDA, MPS and CPU.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
     try:
         return torch.empty(0, device=device or default_device()).device
     except (RuntimeError, AssertionError) as error:

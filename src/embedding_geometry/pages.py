@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import warnings
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from embedding_geometry.statistics import PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 class StudyNotRecordedError(FileNotFoundError):
@@ -42,7 +47,7 @@ def provenance_line(
     parts = [f"**Provenance.** Model {source.name} (revision {source.revision})"]
     parts.append(f"on {source.device} in {source.dtype}")
     if metric is not None:
-        parts.append(f"perceptual metric {metric.name} (revision {metric.revision})")
+        parts.append(f"perceptual metric {metric.net} (revision {metric.revision})")
     if seed is not None:
         parts.append(f"seed {seed}")
     # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
@@ -111,10 +116,11 @@ def at_most(value: float, step: int = 1) -> str:
         raise ValueError(f"a size is expected, not {value}")
     if value == 0:
         return "0"
-    return f"≤ 1e{step * math.ceil(math.log10(value) / step)}"
+    exponent = step * math.ceil(math.log10(value) / step)
+    return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> None:
+def show_photo(figure: Figure, name: str | None = None, quality: int = 70) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
@@ -123,7 +129,7 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 85) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": quality})
+    figure.savefig(buffer, format="jpeg", dpi=150, pil_kwargs={"quality": quality})
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
@@ -171,6 +177,14 @@ def recorded_file(model_name: str, ending: str) -> Path:
 def recorded_study(model_name: str) -> pd.DataFrame:
     """The study's table: one row per pair, initial latent and coupling."""
     return pd.read_csv(recorded_file(model_name, "study.csv"))
+
+
+def coverage_text(study: pd.DataFrame, pairs: int) -> str:
+    """Say whether the recorded study covers all prompt pairs of its table, or is a pilot."""
+    recorded = study["pair_id"].nunique()
+    if recorded == pairs:
+        return f"It covers all {pairs} prompt pairs"
+    return f"It is a pilot: it covers {recorded} of the {pairs} prompt pairs"
 
 
 def recorded_steps(model_name: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ The displacement interpolation along a coupling :math:`\sigma` moves every token
 constant speed, to the token it is paired with (McCann 1997; Peyré & Cuturi 2020, *Computational
 Optimal Transport*, section 7.1; arXiv:2511.12757, "Which Way from B to A"):
 
-.. math:: z_t = (1 - t)\, x + t\, y_\sigma, \qquad (y_\sigma)_i = y_{\sigma(i)}, \quad t \in [0, 1].
+.. math:: z_t = (1 - t)\, x + t\, y_\sigma, \quad (y_\sigma)_i = y_{\sigma(i)}, \quad t \in [0, 1].
 
 Along the optimal coupling this is a geodesic of the Wasserstein space (Villani 2009, *Optimal
 Transport: Old and New*, chapter 7): :math:`W_2(z_s, z_t) = |t - s|\, W_2(x, y)`. The row coupling

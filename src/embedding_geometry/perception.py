@@ -35,7 +35,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
-from embedding_geometry.models import POCKET_FOLDER, default_device, library_versions
+from embedding_geometry.models import POCKET_FOLDER, find_device, library_versions
+from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -104,28 +105,26 @@ def load_metric(
 
     Raises:
         MetricNotFoundError: the weights are neither there nor to be downloaded.
-        ValueError: an unknown net, or damaged weights.
+        ValueError: an unknown net or device, or damaged weights.
     """
+    where = find_device(device)
     if net == "pocket":
         network = _pocket_network(Path(folder) / "backbone.safetensors")
     elif net in BACKBONES:
         network = _published_network(net)
     else:
         raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
-    where = device or default_device()
     return PerceptualMetric(
         network=network.to(where).eval().requires_grad_(False),
         net=net,
         revision=_weights_hash(network),
-        device=where,
+        device=str(where),
         versions=library_versions("lpips", "torchvision"),
     )
 
 
 @torch.no_grad()
-def perceptual_distances(
-    metric: PerceptualMetric, frames: UInt8[np.ndarray, "t h w 3"]
-) -> Float[np.ndarray, " t-1"]:
+def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.ndarray, " t-1"]:
     """Return the LPIPS distance of each frame to the next.
 
     The features of a frame serve both of its distances and are computed once.
@@ -166,7 +165,7 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
     )
 
 
-def read_frames(folder: str | Path) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(folder: str | Path) -> Frames:
     """Read the images of a folder as frames, in natural order (2 before 10).
 
     Raises:

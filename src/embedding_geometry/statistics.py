@@ -57,7 +57,7 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class Correlation:
-    """What `spearman` finds: rho, its bootstrap interval, the two-sided p-value and the pairs n."""
+    """What `spearman` finds: rho, its bootstrap interval, its two-sided p-value, the n pairs."""
 
     rho: float
     interval: Interval
@@ -163,8 +163,8 @@ def spearman(
     for name, values in (("x", x), ("y", y)):
         if np.ptp(values) == 0:
             raise ValueError(
-                f"{name} has the same value {values[0]} in all {len(values)} pairs: a constant has "
-                "no rank correlation; take pairs in which it varies"
+                f"{name} is {values[0]} in all {len(values)} pairs, and a constant has no rank "
+                "correlation: take pairs in which it varies"
             )
     result = stats.spearmanr(x, y)
     interval = _bootstrap_interval((x, y), _rank_correlation, rng, confidence, resamples)
@@ -207,7 +207,7 @@ def _signed_ranks(difference: np.ndarray) -> tuple[float, float]:
     return float(test.pvalue), float(2 * test.statistic / (n * (n + 1) / 2) - 1)
 
 
-def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> float | np.ndarray:
     """Spearman's rho along an axis: the correlation of the ranks, 0 where one side is constant."""
     ranks = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
     return np.nan_to_num(stats.pearsonr(*ranks, axis=axis).statistic)

@@ -1,16 +1,8 @@
 """Benchmarks stand in bench_*.py and say what they measured, whether they pass or not."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect bench_*.py, which `make test` passes by."""
-    if file_path.match("bench_*.py"):
-        return pytest.Module.from_parent(parent, path=file_path)
-    return None
 
 
 @pytest.fixture

@@ -1,21 +1,24 @@
 """Make the pocket model, evaluate it, write its prompt pairs."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import tyro
 from tyro.conf import subcommand
 
+from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
-from embedding_geometry.pocket.train import STAGES, run_stage
+from embedding_geometry.pocket.train import run_stage
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
+ALL: tuple[Stage, ...] = get_args(Stage)
 DATA = Path(__file__).resolve().parents[3] / "data"
 
 
@@ -23,7 +26,7 @@ DATA = Path(__file__).resolve().parents[3] / "data"
 class Train:
     """Run stages of the training; a stage that was interrupted goes on from its checkpoint."""
 
-    stages: tuple[Stage, ...] = tuple(STAGES)
+    stages: tuple[Stage, ...] = ALL
     """Which stages, in this order."""
     run: Path = Path("runs/pocket")
     """Where checkpoints and finished parts go."""
@@ -67,7 +70,11 @@ def main(command: Command) -> None:
                 run_stage(stage, place, command.workers)
         case Evaluate():
             export(command.run, command.target)
-            sys.stdout.write(f"{evaluate(command.run, command.target, command.prompts)}\n")
+            training = json.dumps(collect_training(command.run), indent=1)
+            (command.target / "training.json").write_text(training + "\n")
+            quality = evaluate(command.run, command.target, command.prompts)
+            write_card(command.target)
+            sys.stdout.write(f"{quality}\n")
         case Pairs():
             write_pocket_pairs(command.target, command.seed)
 

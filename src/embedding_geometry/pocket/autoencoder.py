@@ -49,6 +49,8 @@ def reconstruction_loss(out: Tensor, target: Tensor) -> Tensor:
 class Autoencoding(nn.Module):
     """Reconstruction with a slight pull of the latents towards a standard normal."""
 
+    vae: AutoencoderKL
+
     def __init__(self, vae: AutoencoderKL, *, decoder_only: bool = False):
         """With `decoder_only` the encoder, and with it the latents, stays as it is."""
         super().__init__()

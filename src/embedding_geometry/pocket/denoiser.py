@@ -21,7 +21,7 @@ from embedding_geometry.pocket.pictures import picture, pixels
 from embedding_geometry.pocket.text import TOKENS, WIDTH, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import sample_scene
 
-PLAN = Plan(steps=9000, batch=64, rate=1e-3, hold=0.5)
+PLAN = Plan(steps=5000, batch=64, rate=1e-3, hold=0.4)
 PICTURES, CAPTIONS_A_PICTURE, SHARD = 60_000, 2, 4_000
 
 
@@ -50,7 +50,7 @@ def encode_dataset(place: Place) -> None:
         text = torch.stack(texts).view(-1, CAPTIONS_A_PICTURE, 100, TOKENS, WIDTH).transpose(1, 2)
         save_file(
             {
-                "latents": torch.cat(latents).half().cpu(),
+                "latents": torch.cat(latents).half().cpu().contiguous(),
                 "texts": text.reshape(SHARD, CAPTIONS_A_PICTURE, TOKENS, WIDTH).contiguous(),
             },
             path.with_suffix(".tmp"),
@@ -69,6 +69,7 @@ def new_scheduler() -> DDIMScheduler:
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
     )
 
 
@@ -90,6 +91,8 @@ def new_unet() -> UNet2DConditionModel:
 
 class Denoising(nn.Module):
     """The velocity loss of a noised latent, given the text."""
+
+    unet: UNet2DConditionModel
 
     def __init__(self, unet: UNet2DConditionModel):
         """The noise schedule is that of the sampler."""

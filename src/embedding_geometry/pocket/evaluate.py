@@ -28,8 +28,8 @@ from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, lab
 from embedding_geometry.pocket.text import Contrastive, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import Scene, sample_scene
 
-JUDGE_PLAN = Plan(steps=2500, batch=96, rate=1.5e-3)
-PROMPTS, SEED = 1000, 7
+JUDGE_PLAN = Plan(steps=1500, batch=96, rate=1.5e-3)
+PROMPTS, SHOWN, SEED = 1000, 40, 7
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Quality:
 
     prompts: int
     retrieval_top1: float
-    """Text finds its own picture among all `prompts` pictures."""
+    """A caption finds its picture among those of `prompts` different scenes."""
     psnr: float
     judge_objects: float
     """The judge names every object of a real picture: what it could reach at best."""
@@ -99,12 +99,17 @@ def _named(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _retrieval(run: Path, texts: list[str], images: Tensor) -> float:
+def _retrieval(run: Path, count: int, rng: np.random.Generator) -> float:
+    """Share of captions whose most similar picture, among `count` scenes, is their own."""
+    scenes: dict[Scene, None] = {}
+    while len(scenes) < count:
+        scenes[sample_scene(rng, held_out=True)] = None
     tokenizer = load_tokenizer(run)
     model = Contrastive(tokenizer)
     model.load_state_dict(load_file(run / "text_final.safetensors"))
-    scores = model.eval().similarities(tokenize(tokenizer, texts), images)
-    return float((scores.argmax(1) == torch.arange(len(texts))).float().mean())
+    ids = tokenize(tokenizer, [caption(s, rng) for s in scenes])
+    scores = model.eval().similarities(ids, pixels([picture(s, rng) for s in scenes]))
+    return float((scores.argmax(1) == torch.arange(count)).float().mean())
 
 
 @torch.no_grad()
@@ -129,12 +134,11 @@ def _generate(model: TextToImageModel, texts: list[str]) -> tuple[np.ndarray, fl
     return np.stack(frames), round((time.perf_counter() - start) / len(texts), 2)
 
 
-def contact_sheet(
-    frames: np.ndarray, columns: int = 8, rows: int = 5, zoom: int = 2
-) -> Image.Image:
-    """The first images in reading order, no choice made."""
-    grid = frames[: columns * rows].reshape(rows, columns, *frames.shape[1:])
-    sheet = Image.fromarray(np.concatenate(np.concatenate(grid, 1), 1))
+def contact_sheet(frames: np.ndarray, zoom: int = 2) -> Image.Image:
+    """The first `SHOWN` images, eight a row in reading order; no choice made."""
+    rows = min(SHOWN, len(frames)) // 8
+    grid = frames[: 8 * rows].reshape(rows, 8, *frames.shape[1:])
+    sheet = Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in grid]))
     return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.LANCZOS)
 
 
@@ -144,7 +148,7 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
     Args:
         run: the run folder with the contrastive model; the judge is trained there if need be.
         folder: the finished model.
-        prompts: number of held-out scenes.
+        prompts: number of held-out scenes, eight or more.
     """
     rng = np.random.default_rng(SEED)
     scenes = [sample_scene(rng, held_out=True) for _ in range(prompts)]
@@ -159,7 +163,7 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
         wanted,
         _verdicts(judge, images),
         _verdicts(judge, pixels(list(frames))),
-        retrieval=_retrieval(run, texts, images),
+        retrieval=_retrieval(run, prompts, rng),
         psnr=_psnr(model, images),
         seconds=seconds,
     )

@@ -5,12 +5,14 @@ that draws a batch from a random generator. The generator of step s on process r
 (seed, s, r): a run that was interrupted goes on with exactly the batches it would have seen.
 """
 
+import json
 import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 Batch = tuple[Tensor, ...]
+Objective = TypeVar("Objective", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,15 @@ class Plan:
 
 def fit(
     name: str,
-    objective: nn.Module,
+    objective: Objective,
     draw: Callable[[np.random.Generator, int], Batch],
     plan: Plan,
     place: Place,
     minutes_between_checkpoints: float = 3,
-) -> nn.Module:
+) -> Objective:
     """Train `objective` and leave the averaged weights in it; resumes from its checkpoint.
+
+    When done, `<folder>/<name>.json` says how many samples were seen and how long it took.
 
     Args:
         name: the stage, which names the checkpoint `<folder>/<name>.safetensors`.
@@ -77,93 +82,116 @@ def fit(
         place: folder, device and process.
         minutes_between_checkpoints: how much work an interruption may cost.
     """
-    objective.to(place.device).train()
-    parameters = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    averaged = [p.detach().clone() for p in parameters]
+    training = _Training(objective.to(place.device).train(), plan, place)
     checkpoint = place.folder / f"{name}.safetensors"
-    start = _resume(checkpoint, objective, optimizer, averaged)
+    start = training.resume(checkpoint)
     saved, smooth = time.monotonic(), None
-    bar = tqdm(
-        range(start, plan.steps),
-        name,
-        initial=start,
-        total=plan.steps,
-        disable=not place.first,
-        mininterval=10,
-    )
-    for step in bar:
-        rng = np.random.default_rng([place.seed, step, place.rank])
-        batch = tuple(t.to(place.device) for t in draw(rng, plan.batch // place.world))
-        optimizer.param_groups[0]["lr"] = plan.rate_at(step)
-        loss = objective(*batch)
-        optimizer.zero_grad()
+    with tqdm(
+        total=plan.steps, initial=start, desc=name, disable=not place.first, mininterval=10
+    ) as bar:
+        for step in range(start, plan.steps):
+            rng = np.random.default_rng([place.seed, step, place.rank])
+            loss = training.advance(step, draw(rng, plan.batch // place.world))
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+            bar.update()
+            due = time.monotonic() - saved > 60 * minutes_between_checkpoints
+            if place.first and (due or step + 1 == plan.steps):
+                training.save(checkpoint, step + 1)
+                saved = time.monotonic()
+    if place.first:
+        training.record(place.folder / f"{name}.json")
+    return training.finished()
+
+
+class _Training(Generic[Objective]):
+    """The state of a run: objective, optimizer, averaged weights, and the seconds spent so far."""
+
+    def __init__(self, objective: Objective, plan: Plan, place: Place):
+        self.objective, self.plan, self.place = objective, plan, place
+        self.parameters = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.98), weight_decay=0.01)
+        self.averaged = [p.detach().clone() for p in self.parameters]
+        self.seconds, self.started = 0.0, time.monotonic()
+
+    def advance(self, step: int, batch: Batch) -> float:
+        """One step of AdamW on the mean gradient of all processes; returns the loss."""
+        self.optimizer.param_groups[0]["lr"] = self.plan.rate_at(step)
+        loss = self.objective(*(t.to(self.place.device) for t in batch))
+        self.optimizer.zero_grad()
         loss.backward()
-        _share_gradients(parameters, place.world)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        _follow(averaged, parameters, min(plan.average, (1 + step) / (10 + step)))
-        smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
-        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-        last = step + 1 == plan.steps
-        if place.first and (last or time.monotonic() - saved > 60 * minutes_between_checkpoints):
-            _save(checkpoint, objective, optimizer, averaged, step + 1)
-            saved = time.monotonic()
-    with torch.no_grad():
-        for parameter, average in zip(parameters, averaged, strict=True):
+        _share_gradients(self.parameters, self.place.world)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        decay = min(self.plan.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averaged, [p.detach() for p in self.parameters], 1 - decay)
+        return loss.item()
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self.seconds + time.monotonic() - self.started
+
+    def save(self, path: Path, step: int) -> None:
+        """Write all a resume needs; the old checkpoint stays until the new one is complete."""
+        state = {f"model.{k}": v for k, v in self.objective.state_dict().items()}
+        for i, (average, parameter) in enumerate(zip(self.averaged, self.parameters, strict=True)):
+            moments = self.optimizer.state[parameter]
+            state |= {
+                f"average.{i}": average,
+                f"first.{i}": moments["exp_avg"],
+                f"second.{i}": moments["exp_avg_sq"],
+            }
+        state |= {"step": torch.tensor(step), "seconds": torch.tensor(self.elapsed())}
+        half_written = path.with_suffix(".tmp")
+        plain = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+        save_file(plain, half_written)
+        os.replace(half_written, path)
+
+    def resume(self, path: Path) -> int:
+        """Take everything from the checkpoint, if there is one; returns the next step."""
+        if not path.exists():
+            return 0
+        state = load_file(path, device=self.place.device)
+        weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+        self.objective.load_state_dict(weights)
+        self.seconds = state["seconds"].item()
+        for i, parameter in enumerate(self.parameters):
+            self.averaged[i].copy_(state[f"average.{i}"])
+            self.optimizer.state[parameter] = {
+                "step": state["step"].float().cpu(),
+                "exp_avg": state[f"first.{i}"],
+                "exp_avg_sq": state[f"second.{i}"],
+            }
+        return int(state["step"])
+
+    def record(self, path: Path) -> None:
+        """Say what the stage cost."""
+        samples = self.plan.steps * self.plan.batch
+        device = "CUDA" if self.place.device.startswith("cuda") else "CPU"
+        minutes = round(self.elapsed() / 60, 1)
+        facts = {
+            "steps": self.plan.steps,
+            "samples": samples,
+            "minutes": minutes,
+            "device": device,
+        }
+        path.write_text(json.dumps(facts) + "\n")
+
+    @torch.no_grad()
+    def finished(self) -> Objective:
+        """The objective with the averaged weights."""
+        for parameter, average in zip(self.parameters, self.averaged, strict=True):
             parameter.copy_(average)
-    return objective.eval()
+        return self.objective.eval()
 
 
 def _share_gradients(parameters: list[nn.Parameter], world: int) -> None:
     if world == 1:
         return
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
     flat /= world
-    for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad.copy_(g.view_as(p))
-
-
-@torch.no_grad()
-def _follow(averaged: list[Tensor], parameters: list[nn.Parameter], decay: float) -> None:
-    torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)
-
-
-def _save(
-    path: Path,
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    averaged: list[Tensor],
-    step: int,
-) -> None:
-    """Write everything a resume needs; the old checkpoint stays until the new one is complete."""
-    state = {f"model.{k}": v for k, v in objective.state_dict().items()}
-    for i, (average, moments) in enumerate(zip(averaged, optimizer.state.values(), strict=True)):
-        state |= {
-            f"average.{i}": average,
-            f"first.{i}": moments["exp_avg"],
-            f"second.{i}": moments["exp_avg_sq"],
-        }
-    state["step"] = torch.tensor(step)
-    half_written = path.with_suffix(".tmp")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, half_written)
-    os.replace(half_written, path)
-
-
-def _resume(
-    path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer, averaged: list[Tensor]
-) -> int:
-    if not path.exists():
-        return 0
-    state = load_file(path)
-    objective.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
-    step = state["step"]
-    for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
-        averaged[i].copy_(state[f"average.{i}"])
-        optimizer.state[parameter] = {
-            "step": step.float(),
-            "exp_avg": state[f"first.{i}"].to(parameter.device),
-            "exp_avg_sq": state[f"second.{i}"].to(parameter.device),
-        }
-    return int(step)
+    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(mean.view_as(g))

@@ -185,9 +185,7 @@ def _glyph(thing: str, pixels: int) -> np.ndarray:
     return glyph
 
 
-def _paste(
-    picture: np.ndarray, thing: str, size: str, center: int, floor: int, time: str
-) -> None:
+def _paste(picture: np.ndarray, thing: str, size: str, center: int, floor: int, time: str) -> None:
     glyph = _glyph(thing, SIZES[size])
     n = len(glyph)
     left = int(np.clip(center - n // 2, 1, PIXELS - 1 - n))

@@ -15,7 +15,7 @@ from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
 from embedding_geometry.pocket.pictures import picture, pixels
 from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES, Scene, sample_scene
 
-PLAN = Plan(steps=2500, batch=96, rate=1e-3)
+PLAN = Plan(steps=1500, batch=96, rate=1e-3)
 SLOTS = ("left", "middle", "right")
 
 
@@ -54,9 +54,8 @@ class Recognising(nn.Module):
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
         """Sum of the cross-entropies of all labels."""
-        return sum(
-            F.cross_entropy(o, t) for o, t in zip(self.logits(images), target.T, strict=True)
-        )
+        kinds = zip(self.logits(images), target.T, strict=True)
+        return torch.stack([F.cross_entropy(o, t) for o, t in kinds]).sum()
 
 
 class _LPIPSInput(nn.Module):

@@ -87,6 +87,8 @@ class ImageTower(nn.Sequential):
 class Contrastive(nn.Module):
     """CLIP's symmetric loss between pooled texts and pictures at 32x32 pixels."""
 
+    text_encoder: CLIPTextModel
+
     def __init__(self, tokenizer: CLIPTokenizer):
         """New weights for both halves; the vocabulary is the tokenizer's."""
         super().__init__()

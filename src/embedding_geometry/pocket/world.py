@@ -132,20 +132,20 @@ def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
     kinds = ["thing", "size", "position", "place", "time"] + (["second"] if scene.second else [])
     if not 0 <= count <= len(kinds):
         raise ValueError(f"{count} values of a scene cannot change: it has {len(kinds)}, {kinds}")
-    new = {}
+    values: dict[str, Iterable[str]] = {
+        "thing": OBJECTS,
+        "size": SIZES,
+        "position": POSITIONS,
+        "place": PLACES,
+        "time": TIMES,
+        "second": OBJECTS,
+    }
+    new: dict[str, str] = {}
     for kind in rng.permutation(kinds)[:count]:
-        options = {
-            "thing": OBJECTS,
-            "size": SIZES,
-            "position": POSITIONS,
-            "place": PLACES,
-            "time": TIMES,
-            "second": OBJECTS,
-        }[kind]
         taken = {getattr(scene, kind)}
         if kind in ("thing", "second"):
             taken |= {scene.thing, scene.second, *new.values()}
         if kind == "position" and scene.second:
             taken.add("middle")
-        new[kind] = pick((o for o in options if o not in taken), rng)
+        new[kind] = pick((v for v in values[kind] if v not in taken), rng)
     return replace(scene, **new)

@@ -1,0 +1,79 @@
+"""The model card of the pocket model: every figure in it is read from the recorded files."""
+
+import json
+from pathlib import Path
+from string import Template
+
+from safetensors import safe_open
+
+from embedding_geometry.pocket.evaluate import SHOWN
+from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES
+
+TARGETS = {"retrieval_top1": 0.70, "psnr": 27.0, "objects": 0.80, "place": 0.90}
+STAGES = {
+    "text": "text encoder",
+    "vae": "autoencoder",
+    "polish": "decoder alone, encoder fixed",
+    "unet": "UNet",
+    "perceptual": "perceptual backbone",
+}
+CARD = Path(__file__).with_suffix(".md")
+
+
+def _parameters(folder: Path) -> dict[str, int]:
+    """Number of weights of each part."""
+    counts = {}
+    for file in sorted(folder.rglob("*.safetensors")):
+        with safe_open(file, "np") as weights:
+            counts[file.parent.name] = sum(
+                weights.get_tensor(key).size for key in list(weights.keys())
+            )
+    return counts
+
+
+def _stage_rows(training: dict[str, dict[str, object]]) -> str:
+    rows = [
+        f"| {STAGES[name]} | {r['steps']} | {r['samples']} | {r['minutes']} | {r['device']} |"
+        for name, r in training.items()
+    ]
+    return "\n".join(rows)
+
+
+def collect_training(run: Path) -> dict[str, dict[str, object]]:
+    """What each finished stage of a run cost."""
+    files = {name: run / f"{name}.json" for name in STAGES}
+    return {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
+
+
+def write_card(folder: Path) -> None:
+    """Fill in `card.md` from the evaluation, the training record, the settings and the weights.
+
+    Raises:
+        FileNotFoundError: the model was not evaluated yet.
+    """
+    quality = json.loads((folder / "evaluation.json").read_text())
+    settings = json.loads((folder / "generation.json").read_text())
+    training = json.loads((folder / "training.json").read_text())
+    parts = [f"| {part} | {count:,} |" for part, count in _parameters(folder).items()]
+    shares = {
+        key: f"{100 * value:.1f} %"
+        if key not in ("prompts", "psnr", "seconds_per_image")
+        else value
+        for key, value in quality.items()
+    }
+    aims = {
+        f"aim_{key}": f"≥ {value if key == 'psnr' else f'{100 * value:.0f} %'}"
+        for key, value in TARGETS.items()
+    }
+    text = Template(CARD.read_text(encoding="utf-8")).substitute(
+        {**shares, **aims, "objects_named": shares["objects"]},
+        shown=SHOWN,
+        steps=settings["steps"],
+        guidance=settings["guidance_scale"],
+        objects=len(OBJECTS),
+        places=len(PLACES),
+        times=len(TIMES),
+        parts="\n".join(parts),
+        stages=_stage_rows(training),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

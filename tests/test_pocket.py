@@ -1,0 +1,118 @@
+"""The whole recipe in miniature: every stage runs for a few steps and leaves a working model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from embedding_geometry.clouds import encode_prompts, token_labels
+from embedding_geometry.generation import default_settings, initial_latent, render
+from embedding_geometry.models import load_model
+from embedding_geometry.perception import load_metric
+from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
+from embedding_geometry.pocket.__main__ import Evaluate, main
+from embedding_geometry.pocket.export import export
+from embedding_geometry.pocket.fit import Place, Plan
+from embedding_geometry.pocket.pictures import FONT
+from embedding_geometry.pocket.train import STAGES, run_stage
+from embedding_geometry.pocket.world import Scene
+
+pytestmark = pytest.mark.skipif(
+    not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"
+)
+SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (text, autoencoder, denoiser, recogniser):
+            patch.setattr(module, "PLAN", SHORT)
+        patch.setattr(autoencoder, "POLISH", SHORT)
+        patch.setattr(evaluate, "JUDGE_PLAN", SHORT)
+        patch.setattr(denoiser, "SHARD", 100)
+        patch.setattr(denoiser, "PICTURES", 200)
+        for stage in STAGES:
+            run_stage(stage, Place(folder))
+        main(Evaluate(run=folder, target=folder / "model", prompts=8))
+    return folder
+
+
+def test_the_stages_leave_a_model_that_loads_and_renders(run) -> None:
+    model = load_model(str(run / "model"), device="cpu")
+    clouds = encode_prompts(model, ["a cat on the beach"])
+    frames = render(model, clouds, initial_latent(model, 0), default_settings(model))
+    assert clouds.shape == (1, 77, 128)
+    assert frames.shape == (1, 64, 64, 3)
+    assert (model.default_steps, model.default_guidance_scale) == (16, 4.0)
+    load_metric("pocket", folder=run / "model" / "perceptual")
+
+
+def test_the_folder_is_a_plain_pipeline(run) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(run / "model")
+    assert pipeline.scheduler.config.rescale_betas_zero_snr
+    assert pipeline.safety_checker is None
+
+
+def test_the_tokenizer_knows_the_words_and_spells_the_others(run) -> None:
+    tokenizer = CLIPTokenizer.from_pretrained(run / "model" / "tokenizer")
+    words = tokenizer.tokenize("a small cat, on the BEACH")
+    assert words == ["a</w>", "small</w>", "cat</w>", ",</w>", "on</w>", "the</w>", "beach</w>"]
+    assert tokenizer.decode(tokenizer("xylophone 12").input_ids[1:-1]).startswith("xylophone")
+    assert tokenizer.eos_token_id not in tokenizer("zq & 7").input_ids[1:-1]
+    model = load_model(str(run / "model"), device="cpu")
+    assert token_labels(model, "a cat")[:5] == ["<bos>", "a", "cat", "<eos>", "<pad>"]
+
+
+def test_evaluation_is_written_beside_the_model(run) -> None:
+    quality = json.loads((run / "model" / "evaluation.json").read_text())
+    assert quality["prompts"] == 8
+    assert 0 <= quality["objects"] <= 1
+    assert (run / "model" / "samples.png").exists()
+
+
+def test_the_card_states_what_was_measured(run) -> None:
+    quality = json.loads((run / "model" / "evaluation.json").read_text())
+    card = (run / "model" / "README.md").read_text(encoding="utf-8")
+    assert f"{quality['psnr']} dB" in card
+    assert f"| the place is recognised | {100 * quality['place']:.1f} % | ≥ 90 % |" in card
+    assert "| autoencoder | 2 | 8 |" in card
+    assert "$" not in card
+
+
+def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
+    (tmp_path / "vae").mkdir()
+    with pytest.raises(FileNotFoundError, match="lacks tokenizer, text_encoder, unet, perceptual"):
+        export(tmp_path, tmp_path / "model")
+
+
+def test_the_unet_stage_says_when_there_are_no_latents(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="run the stage 'latents' first"):
+        denoiser.train_unet(Place(tmp_path))
+
+
+def test_labels_say_what_stands_where() -> None:
+    alone = recogniser.labels(Scene("dog", "small", "middle", "snow", "sunset"))
+    two = recogniser.labels(Scene("dog", "small", "right", "snow", "night", second="cat"))
+    assert alone == [0, 2, 0, 1, 1]
+    assert two == [1, 0, 2, 1, 2]
+
+
+def test_an_object_counts_as_named_wherever_it_stands() -> None:
+    wanted = np.array([[0, 2, 0, 1, 1], [1, 0, 2, 1, 2], [1, 0, 2, 1, 2]])
+    found = np.array([[2, 0, 0, 0, 0], [2, 0, 1, 0, 0], [2, 0, 2, 0, 0]])
+    np.testing.assert_array_equal(evaluate._named(found, wanted), [True, True, False])
+
+
+def test_reconstruction_costs_nothing_when_it_is_exact_and_more_where_there_is_detail() -> None:
+    flat = torch.zeros(1, 3, 64, 64)
+    dotted = flat.clone()
+    dotted[..., ::4, ::4] = 1
+    assert autoencoder.reconstruction_loss(dotted, dotted) == 0
+    off_flat = autoencoder.reconstruction_loss(flat + 0.1, flat)
+    off_dotted = autoencoder.reconstruction_loss(dotted + 0.1, dotted)
+    assert off_dotted > 1.5 * off_flat

@@ -1,0 +1,265 @@
+"""Paired statistics against cases worked by hand, scipy called directly, and planted effects."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from strategies import without_type_checks
+
+from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
+
+# Five pairs worked by hand: differences 1, 2, 3, -1, 0 of controls 10, 10, 10, 4, 5.
+TREATMENT = np.array([9.0, 8.0, 7.0, 5.0, 5.0])
+CONTROL = np.array([10.0, 10.0, 10.0, 4.0, 5.0])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20251112)
+
+
+def planted(rng, n, gain, spread=0.05):
+    """Treatment and control, over three decades from pair to pair, the first lower by `gain`."""
+    control = 10 ** rng.uniform(-2, 1, n)
+    return control * (1 - gain + spread * rng.normal(size=n)), control
+
+
+def test_five_pairs_by_hand(rng):
+    found = paired_comparison(TREATMENT, CONTROL, rng)
+    assert found.n == 5
+    assert found.mean_difference == pytest.approx(1)
+    assert found.median_difference == 1
+    # relative gains .1, .2, .3, -.25, 0
+    assert found.relative_improvement == pytest.approx(0.1)
+    # three won, one lost, one tie
+    assert found.share_won == pytest.approx(0.7)
+    # ranks of |0|, |1|, |-1|, |2|, |3|: 1, 2.5, 2.5, 4, 5; in favour .5 + 2.5 + 4 + 5 = 12 of 15
+    assert found.rank_biserial == pytest.approx((12 - 3) / 15)
+
+
+def test_the_p_value_of_untied_pairs_is_the_exact_count(rng):
+    # differences 1, 2, 3, 4, -5: 10 of 15 ranks in favour. Of the 32 sign patterns, those with
+    # at most 5 ranks against: {}, 1, 2, 3, 4, 5, 12, 13, 14, 23
+    control = np.full(5, 10.0)
+    treatment = control - [1, 2, 3, 4, -5]
+    assert paired_comparison(treatment, control, rng).p_value == pytest.approx(10 / 32)
+
+
+def test_the_test_is_one_sided_towards_a_lower_treatment(rng):
+    treatment, control = planted(rng, 60, gain=0.05)
+    better = paired_comparison(treatment, control, rng)
+    worse = paired_comparison(control, treatment, rng)
+    expected = stats.wilcoxon(treatment, control, alternative="less", zero_method="zsplit")
+    assert better.p_value == pytest.approx(expected.pvalue, rel=1e-12)
+    assert better.p_value < 0.001 < 0.999 < worse.p_value
+    assert worse.rank_biserial == pytest.approx(-better.rank_biserial)
+    assert worse.share_won == pytest.approx(1 - better.share_won)
+
+
+def test_a_planted_gain_is_found_and_bracketed(rng):
+    found = paired_comparison(*planted(rng, 300, gain=0.1), rng)
+    low, high = found.relative_interval
+    assert low < 0.1 < high
+    assert high - low < 0.03
+    assert low < found.relative_improvement < high
+    assert found.interval[0] < found.mean_difference < found.interval[1]
+    assert found.median_interval[0] <= found.median_difference <= found.median_interval[1]
+    assert verdict(low, high) == "holds"
+
+
+def test_gains_balanced_by_losses_leave_the_verdict_open(rng):
+    gains = rng.normal(size=100)
+    control = np.full(200, 10.0)
+    found = paired_comparison(control - np.r_[gains, -gains], control, rng)
+    assert found.p_value == pytest.approx(0.5, abs=0.01)
+    assert found.rank_biserial == pytest.approx(0, abs=0.01)
+    assert verdict(*found.relative_interval) == "undecided on this model"
+
+
+def test_without_a_gain_the_test_errs_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    p_values = [
+        paired_comparison(*planted(rng, 30, gain=0), rng, resamples=9).p_value for _ in range(300)
+    ]
+    assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(200):
+        control = rng.exponential(size=40) + 1
+        treatment = control - rng.exponential(size=40) * 0.1  # true mean difference 0.1
+        found = paired_comparison(treatment, control, rng, confidence=0.9, resamples=299)
+        covered += found.interval[0] <= 0.1 <= found.interval[1]
+    assert 0.8 < covered / 200 < 0.97
+
+
+def test_intervals_are_scipys_bca():
+    treatment, control = planted(np.random.default_rng(0), 30, gain=0.1)
+    found = paired_comparison(treatment, control, np.random.default_rng(1), resamples=500)
+    expected = stats.bootstrap(
+        (control - treatment,), np.mean, n_resamples=500, rng=np.random.default_rng(1)
+    )
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval), rel=1e-12)
+
+
+def test_confidence_widens_the_intervals(rng):
+    pairs = planted(rng, 50, gain=0.1)
+    narrow = paired_comparison(*pairs, np.random.default_rng(0), confidence=0.5).interval
+    wide = paired_comparison(*pairs, np.random.default_rng(0), confidence=0.99).interval
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_the_result_follows_the_generator_alone(rng):
+    pairs = planted(rng, 40, gain=0.02)
+    first = paired_comparison(*pairs, np.random.default_rng(3), resamples=200)
+    assert paired_comparison(*pairs, np.random.default_rng(3), resamples=200) == first
+    assert paired_comparison(*pairs, np.random.default_rng(4), resamples=200) != first
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_identical_inputs_show_no_effect_and_no_nan(rng, n, value):
+    same = np.full(n, value)
+    found = paired_comparison(same, same, rng, resamples=99)
+    assert found.mean_difference == found.median_difference == found.relative_improvement == 0
+    assert found.interval == found.median_interval == found.relative_interval == (0, 0)
+    assert (found.share_won, found.p_value, found.rank_biserial) == (0.5, 1, 0)
+
+
+def test_a_constant_difference_has_an_interval_without_width(rng):
+    control = np.full(8, 4.0)
+    found = paired_comparison(control - 1, control, rng, resamples=99)
+    assert found.interval == found.median_interval == (1, 1)
+    assert found.relative_interval == (0.25, 0.25)
+    assert (found.share_won, found.rank_biserial) == (1, 1)
+    assert found.p_value == pytest.approx(1 / 2**8)
+
+
+def test_one_deviating_pair_leaves_a_finite_median_interval(rng):
+    control = np.full(10, 4.0)
+    treatment = control - np.r_[np.ones(9), 2]
+    low, high = paired_comparison(treatment, control, rng, resamples=99).median_interval
+    assert 1 <= low <= high <= 2
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=2, max_size=8))
+def test_ties_and_zeros_never_make_a_nan(pairs):
+    treatment, control = np.array(pairs, dtype=float).T
+    found = paired_comparison(treatment, control, np.random.default_rng(0), resamples=49)
+    for low, high in (found.interval, found.median_interval, found.relative_interval):
+        assert -math.inf < low <= high < math.inf
+    assert 0 <= found.p_value <= 1
+    assert -1 <= found.rank_biserial <= 1
+
+
+def test_holm_by_hand():
+    # sorted .01, .02, .03 times 3, 2, 1, made increasing: .03, .04, .04
+    adjusted = holm({"b": 0.03, "a": 0.01, "c": 0.02})
+    assert list(adjusted) == ["b", "a", "c"]
+    assert adjusted == pytest.approx({"b": 0.04, "a": 0.03, "c": 0.04})
+    assert holm({"one": 0.2}) == pytest.approx({"one": 0.2})
+    assert holm({"x": 0.9, "y": 0.8}) == pytest.approx({"x": 1, "y": 1})
+
+
+def test_spearman_by_hand(rng):
+    # ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6·4 / (5·24) = .8
+    x, y = np.array([1.0, 2.0, 3.0, 4.0, 100.0]), np.array([0.2, 0.1, 5.0, 4.0, 6.0])
+    found = spearman(x, y, rng, resamples=199)
+    assert found.rho == pytest.approx(0.8)
+    assert found.n == 5
+    assert -1 <= found.interval[0] <= 0.8 <= found.interval[1] <= 1
+
+
+def test_spearman_brackets_a_planted_correlation():
+    rng = np.random.default_rng(2)
+    x, noise = rng.normal(size=(2, 400))
+    found = spearman(x, np.exp(0.6 * x + 0.8 * noise), rng, resamples=999)
+    truth = 6 / math.pi * math.asin(0.6 / 2)  # of a normal pair with correlation .6
+    assert found.interval[0] < truth < found.interval[1]
+    assert found.interval[1] - found.interval[0] < 0.2
+    assert found.p_value < 1e-20
+
+
+def test_spearman_interval_is_near_fishers(rng):
+    x, noise = rng.normal(size=(2, 300))
+    found = spearman(x, 0.5 * x + noise, rng, resamples=1999)
+    # Bonett & Wright 2000: standard error of the Fisher transform of a rank correlation
+    half = 1.96 * math.sqrt((1 + found.rho**2 / 2) / (300 - 3))
+    expected = (math.tanh(math.atanh(found.rho) + side * half) for side in (-1, 1))
+    assert found.interval == pytest.approx(tuple(expected), abs=0.04)
+
+
+def test_spearman_of_a_perfect_order_is_one_without_width(rng):
+    x = np.arange(9.0)
+    found = spearman(x, x**3, rng, resamples=199)
+    assert found.rho == pytest.approx(1)
+    assert found.interval == pytest.approx((1, 1))
+    assert spearman(x, -x, rng, resamples=199).interval == pytest.approx((-1, -1))
+
+
+def test_spearman_of_few_tied_pairs_is_finite(rng):
+    found = spearman(np.array([1.0, 1, 2]), np.array([0.0, 1, 1]), rng, resamples=199)
+    assert -1 <= found.interval[0] <= found.interval[1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.1, 0.2, "holds"),
+        (-0.1, 0.2, "undecided on this model"),
+        (0.0, 0.2, "undecided on this model"),
+        (-0.2, -0.1, "does not hold"),
+        (-0.2, 0.0, "does not hold"),
+        (0.0, 0.0, "does not hold"),
+    ],
+)
+def test_verdict_asks_where_the_interval_lies(low, high, expected):
+    assert verdict(low, high) == expected
+
+
+# ------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize("function", [paired_comparison, spearman])
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0], r"one length.*\(3,\).*\(2,\)"),
+        ([1.0], [1.0], r"at least [23]; got .* of shape \(1,\)"),
+        ([[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]], r"\(1, 3\).*one value for each prompt pair"),
+        ([1.0, np.nan, 3.0], [1.0, 2.0, np.inf], "NaN or infinity in 2 of 3 pairs"),
+    ],
+)
+def test_samples_that_are_not_paired_are_refused(function, a, b, message, rng):
+    with without_type_checks(), pytest.raises(ValueError, match=message):
+        function(np.array(a), np.array(b), rng)
+
+
+@pytest.mark.parametrize("control", [[0.0, 2.0], [-1.0, 2.0]])
+def test_a_control_without_relative_improvement_is_refused(control, rng):
+    with pytest.raises(ValueError, match=r"1 of 2 pairs, \[0\] first: leave them out"):
+        paired_comparison(np.array([1.0, 1.0]), np.array(control), rng)
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_constant_has_no_rank_correlation(name, rng):
+    samples = {"x": np.arange(4.0), "y": np.arange(4.0)} | {name: np.full(4, 7.0)}
+    with pytest.raises(ValueError, match=f"{name} is 7.0 in all 4 pairs"):
+        spearman(**samples, rng=rng)
+
+
+@pytest.mark.parametrize("p_values", [{}, {"a": 1.2}, {"a": -0.1}, {"a": math.nan}])
+def test_holm_refuses_what_is_no_p_value(p_values):
+    with pytest.raises(ValueError, match=r"p-values lie in \[0, 1\]"):
+        holm(p_values)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 0.0), (math.nan, 1.0), (0.0, math.nan)])
+def test_verdict_refuses_what_is_no_interval(low, high):
+    with pytest.raises(ValueError, match="from its low to its high end"):
+        verdict(low, high)
