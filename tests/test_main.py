@@ -116,6 +116,7 @@ def test_help_names_and_explains_every_option(
 # --- study --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("default::embedding_geometry.results.DamagedCellWarning")
 def test_study_writes_and_publishes_its_tables_and_resumes(
     study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

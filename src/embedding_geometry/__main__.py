@@ -97,8 +97,9 @@ class Render:
         frames = self._render()
         self.out.mkdir(parents=True, exist_ok=True)
         if "strips" in self.write:
-            from embedding_geometry.figures import film_strips
+            from embedding_geometry.figures import film_strips, set_style
 
+            set_style()
             film_strips(frames).savefig(self.out / "strips.png", dpi=200)
         for coupling, images in frames.items():
             if "gif" in self.write:
