@@ -151,6 +151,8 @@ def test_other_settings_in_the_folder_are_one_line(
 def study_in_child(arguments: list[str], backbone: Path, errors: Path) -> None:
     """Run the command in a process of its own, its standard error in a file."""
     study.load_metric = partial(load_metric, folder=backbone)
+    # a parent that runs in the background hands down a SIGINT that is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with errors.open("w") as sys.stderr:
         code = main(arguments)
     os._exit(code)
