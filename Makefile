@@ -59,14 +59,14 @@ lint: $(INSTALLED) ## style, import directions and types
 notebooks: $(INSTALLED) ## execute every page and store its outputs beside it
 	$(REFERENCE) $(BIN)/python tools/run_notebooks.py
 
-study: $(INSTALLED) ## run or resume the recorded study (hours on two cores)
+study: $(INSTALLED) ## run or resume the recorded study (an hour on two cores)
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py
 
-pocket: $(INSTALLED) ## train or resume the pocket model (hours on two cores)
+pocket: $(INSTALLED) ## train or resume the pocket model (three hours on two cores)
 	$(BIN)/python -m embedding_geometry.pocket train
 	$(BIN)/python -m embedding_geometry.pocket evaluate
 
