@@ -20,6 +20,13 @@ def _rounded(module: torch.nn.Module) -> torch.nn.Module:
     return module.half().float()
 
 
+def _forget_origin(config: Path) -> None:
+    """Drop the path that the part was loaded from: it means nothing on another machine."""
+    settings = json.loads(config.read_text())
+    settings.pop("_name_or_path", None)
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
 def export(run: Path, target: Path) -> None:
     """Write tokenizer, text encoder, UNet, autoencoder, scheduler and backbone to `target`.
 
@@ -43,6 +50,8 @@ def export(run: Path, target: Path) -> None:
     pipeline.save_pretrained(target, safe_serialization=True)
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(run / "tokenizer" / name, target / "tokenizer" / name)
+    for name in ("unet", "vae"):
+        _forget_origin(target / name / "config.json")
     shutil.copytree(run / "perceptual", target / "perceptual", dirs_exist_ok=True)
     settings = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE}
     (target / "generation.json").write_text(json.dumps(settings) + "\n")
