@@ -353,7 +353,8 @@ def _find_family(folder: Path) -> Family:
         file, found = index, str(_read_json(index).get("_class_name"))
     elif config.is_file():  # a single network, such as a language model
         content = _read_json(config)
-        file, found = config, str(content.get("architectures") or content.get("_class_name"))
+        names = content.get("architectures") or [content.get("_class_name")]
+        file, found = config, ", ".join(map(str, names))
     else:
         raise _incomplete(folder, [f"index ({INDEX})"])
     if found not in FAMILIES:
