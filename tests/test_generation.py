@@ -180,9 +180,9 @@ def test_the_initial_noise_has_the_schedulers_scale(tiny_model, clouds, latent, 
 def scheduler_of_scale(model, scale):
     """Make schedulers whose initial noise has another standard deviation."""
 
-    def make(_, steps):
+    def make(_, settings):
         scheduler = type(model.scheduler).from_config(model.scheduler.config)
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(settings.steps)
         scheduler.init_noise_sigma = scale
         return scheduler
 

@@ -8,6 +8,7 @@ import socket
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_model
 
@@ -57,8 +58,8 @@ def test_networks_are_for_evaluation_only(tiny_model):
 
 
 def test_every_weight_is_the_files(tiny_folder, tiny_model):
-    for part, file in models.WEIGHTS.items():
-        stored = load_file(tiny_folder / file)
+    for part in models.SD.networks:
+        stored = load_file(tiny_folder / models.WEIGHTS[part])
         loaded = getattr(tiny_model, part).state_dict()
         assert len(loaded) == len(stored)
         for name, weight in loaded.items():
@@ -73,7 +74,8 @@ def test_the_tiny_model_has_no_zero_weight(tiny_model):
 def test_the_tiny_model_is_reproducible(tiny_folder, tmp_path):
     again = write_tiny_model(tmp_path / "again")
     other = write_tiny_model(tmp_path / "other", seed=1)
-    files = [*models.WEIGHTS.values(), "perceptual/backbone.safetensors"]
+    files = [models.WEIGHTS[part] for part in models.SD.networks]
+    files.append("perceptual/backbone.safetensors")
     for file in files:
         assert (again / file).read_bytes() == (tiny_folder / file).read_bytes()
         assert (other / file).read_bytes() != (tiny_folder / file).read_bytes()
@@ -177,9 +179,11 @@ def test_the_configured_model(monkeypatch):
     assert configured_model() == "owner/name"
 
 
-@pytest.mark.parametrize("name", ["pockett", "/nowhere/at/all", "a/b/c"])
+@pytest.mark.parametrize("name", ["pockett", "/nowhere/at/all", "a/b/c", "a/file"])
 def test_an_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
     with pytest.raises(ModelNotFoundError, match="neither 'pocket', nor a folder here"):
         load_model(name, device="cpu")
 
@@ -210,6 +214,45 @@ def test_a_hub_id_in_the_cache_needs_no_network(offline, tiny_folder, mode, monk
     model = load_model("owner/name", device="cpu")
     assert model.provenance.name == "owner/name"
     assert model.provenance.revision == commit[:12]
+    pinned = load_model("owner/name", device="cpu", revision=commit)
+    assert pinned.provenance.revision == commit[:12]
+    with pytest.raises(ModelNotFoundError, match=r"'owner/name' of revision 'v2' is not a folder"):
+        load_model("owner/name", device="cpu", revision="v2")
+
+
+def test_a_folder_has_no_revisions(tiny_folder):
+    with pytest.raises(ValueError, match="only a hub id has revisions"):
+        load(tiny_folder, revision="main")
+
+
+def test_of_the_hub_only_what_is_needed_is_fetched(copy, tmp_path, monkeypatch):
+    """The hub's part is played by a folder; a part without other weights comes in float16."""
+    whole = copy / models.WEIGHTS["unet"]
+    half = whole.with_suffix(".fp16.safetensors")
+    save_file({n: w.half() for n, w in load_file(whole).items()}, half, metadata={"format": "pt"})
+    whole.unlink()
+    spare = (copy / models.WEIGHTS["vae"]).with_suffix(".fp16.safetensors")
+    shutil.copy(copy / models.WEIGHTS["vae"], spare)
+    (copy / "v1-5-pruned.safetensors").write_bytes(b"of another tool")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    fetched = tmp_path / commit
+
+    def fetch(name, revision, allow_patterns):
+        assert revision in {"fp16", commit}
+        names = [str(f.relative_to(copy)) for f in copy.rglob("*") if f.is_file()]
+        for each in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (fetched / each).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(copy / each, fetched / each)
+        return str(fetched)
+
+    monkeypatch.setattr(models, "snapshot_download", fetch)
+    model = load_model("owner/name", device="cpu", revision="fp16")
+    assert model.provenance.revision == commit[:12]
+    assert {str(file.relative_to(fetched)) for file in fetched.rglob("*.safetensors")} == {
+        models.WEIGHTS["text_encoder"],
+        models.WEIGHTS["vae"],
+        str(half.relative_to(copy)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -276,7 +319,25 @@ def test_weights_of_another_shape_are_refused(copy, part):
 
 def test_another_architecture_is_refused(copy):
     edit_json(copy / "model_index.json", _class_name="StableDiffusion3Pipeline")
+    shutil.rmtree(copy / "unet")
     with pytest.raises(ValueError, match="describes a StableDiffusion3Pipeline; only"):
+        load(copy)
+
+
+def test_a_folder_of_one_network_is_refused(tmp_path):
+    content = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"config\.json describes a LlamaForCausalLM; only"):
+        load(tmp_path)
+
+
+def test_a_unet_that_wants_more_than_a_text_is_refused(copy):
+    """Distilled models read the guidance scale as well, inpainting models a picture."""
+    edit_json(copy / "unet" / "config.json", time_cond_proj_dim=8)
+    file = copy / models.WEIGHTS["unet"]
+    weights = load_file(file) | {"time_embedding.cond_proj.weight": torch.ones(16, 8)}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="distilled to read the guidance scale; only plain"):
         load(copy)
 
 

@@ -114,6 +114,17 @@ def test_alexnet_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
     assert perceptual_distances(metric, random_frames(3)).min() > 0
 
 
+def test_vgg_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"]).state_dict()
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    weights = {f"features.{name}": value for name, value in features.items()}
+    torch.save(weights, folder / "vgg16-397923af.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    last = dict(load_metric("vgg", device="cpu").network.net.slice5.named_children())["28"]
+    torch.testing.assert_close(last.weight.data, features["28.weight"])
+
+
 def test_features_are_computed_once_per_frame(tiny_metric):
     seen = []
     hook = tiny_metric.network.net.register_forward_hook(

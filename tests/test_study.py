@@ -182,9 +182,9 @@ def test_all_couplings_start_from_one_latent_and_share_both_ends(
         seen.append(frames)
         return perceptual_distances(metric, frames)
 
-    def watch_batches(model, clouds, latent, rendering):
+    def watch_batches(model, clouds, latent, rendering, pooled):
         batches.append((len(clouds), latent.numpy().tobytes()))
-        return render(model, clouds, latent, rendering)
+        return render(model, clouds, latent, rendering, pooled)
 
     monkeypatch.setattr(study, "perceptual_distances", watch_frames)
     monkeypatch.setattr(study, "render", watch_batches)

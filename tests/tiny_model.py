@@ -1,9 +1,11 @@
-"""A Stable Diffusion of random weights in the standard folder format, small enough for unit tests.
+"""Stable Diffusions of random weights in the standard folder format, small enough for unit tests.
 
-It has the classes and the layout of the pocket model: CLIP tokenizer with 77 tokens, CLIP text
-encoder, UNet with cross-attention on 8x8 latents, autoencoder with f = 8, DDIM with v-prediction,
-and the SqueezeNet backbone of the perceptual metric. Every parameter is drawn at random and none
-is zero: a zero-initialised layer would make the checks of invariance vacuous.
+``write_tiny_model`` has the classes and the layout of the pocket model: CLIP tokenizer with 77
+tokens, CLIP text encoder, UNet with cross-attention on 8x8 latents, autoencoder with f = 8, DDIM
+with v-prediction, and the SqueezeNet backbone of the perceptual metric. ``write_tiny_family``
+writes the folders of Stable Diffusion 1, 2 and XL as they are published: their schedulers,
+paddings and UNets. Every parameter is drawn at random and none is zero: a zero-initialised layer
+would make the checks of invariance vacuous.
 """
 
 import json
@@ -11,10 +13,23 @@ from pathlib import Path
 
 import torch
 import torchvision
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 TOKENS = 77
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
@@ -25,6 +40,12 @@ CAPTIONS = [
     "the green tree stands in a meadow under the blue sky",
     "two birds over the sea",
 ]
+PUBLISHED_NOISE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 
 
 def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> Path:
@@ -50,7 +71,75 @@ def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> P
     return folder
 
 
-def write_tokenizer(folder: Path) -> CLIPTokenizer:
+def write_tiny_family(folder: str | Path, family: str) -> Path:
+    """Write a tiny ``sd1``, ``sd2`` or ``xl`` as published, and return the folder."""
+    folder = Path(folder)
+    torch_state = torch.get_rng_state()
+    generator = torch.Generator().manual_seed(1)
+    pipeline = {"sd1": sd1, "sd2": sd2, "xl": xl}[family](folder, generator)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    torch.set_rng_state(torch_state)
+    return folder
+
+
+def sd1(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
+    """Return a model that predicts the noise, with the sampler that Stable Diffusion 1 names."""
+    tokenizer = write_tokenizer(folder / "tokenizer")
+    return StableDiffusionPipeline(
+        tokenizer=tokenizer,
+        text_encoder=randomize(text_encoder(tokenizer, 24), generator),
+        unet=randomize(unet(24), generator),
+        vae=randomize(vae(), generator),
+        scheduler=PNDMScheduler(**PUBLISHED_NOISE, skip_prk_steps=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def sd2(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
+    """Return a model that predicts the velocity; OpenCLIP pads with the first token, ``!``."""
+    tokenizer = write_tokenizer(folder / "tokenizer", pad="!")
+    return StableDiffusionPipeline(
+        tokenizer=tokenizer,
+        text_encoder=randomize(text_encoder(tokenizer, 40, hidden_act="gelu"), generator),
+        unet=randomize(unet(40, attention_head_dim=[2, 4], use_linear_projection=True), generator),
+        vae=randomize(vae(), generator),
+        scheduler=DDIMScheduler(
+            **PUBLISHED_NOISE, clip_sample=False, prediction_type="v_prediction"
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def xl(folder: Path, generator: torch.Generator) -> StableDiffusionXLPipeline:
+    """Return a model with two text encoders of widths 16 and 24, the second with a pooled 20."""
+    tokenizer = write_tokenizer(folder / "tokenizer")
+    tokenizer_2 = write_tokenizer(folder / "tokenizer_2", pad="!")
+    encoder_2 = text_encoder(tokenizer_2, 24, pooled_width=20, hidden_act="gelu")
+    beside = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 20 + 6 * 8,
+        "transformer_layers_per_block": [1, 2],
+        "use_linear_projection": True,
+    }
+    return StableDiffusionXLPipeline(
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        text_encoder=randomize(text_encoder(tokenizer, 16), generator),
+        text_encoder_2=randomize(encoder_2, generator),
+        unet=randomize(unet(16 + 24, **beside), generator),
+        vae=randomize(vae(), generator),
+        scheduler=EulerDiscreteScheduler(**PUBLISHED_NOISE, timestep_spacing="leading"),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+
+
+def write_tokenizer(folder: Path, pad: str = EOS) -> CLIPTokenizer:
     """Train CLIP's byte-pair encoding on a few captions; other tools read vocab and merges."""
     backend = CLIPTokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(
@@ -61,7 +150,9 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), BOS, EOS]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
+    tokenizer = CLIPTokenizer(
+        vocab=vocabulary, merges=merges, model_max_length=TOKENS, pad_token=pad
+    )
     tokenizer.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
     lines = ["#version: 0.2", *map(" ".join, merges), ""]
@@ -69,38 +160,45 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
-    """Return a CLIP text encoder of two layers."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            hidden_size=width,
-            intermediate_size=64,
-            projection_dim=width,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=TOKENS,
-        )
+def text_encoder(
+    tokenizer: CLIPTokenizer,
+    width: int,
+    *,
+    pooled_width: int | None = None,
+    hidden_act: str = "quick_gelu",
+) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """Return a CLIP text encoder of two layers, with a projection if a pooled width is given."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        hidden_size=width,
+        intermediate_size=64,
+        projection_dim=pooled_width or width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=TOKENS,
+        hidden_act=hidden_act,
     )
+    return CLIPTextModelWithProjection(config) if pooled_width else CLIPTextModel(config)
 
 
-def unet(width: int) -> UNet2DConditionModel:
+def unet(width: int, **changes: object) -> UNet2DConditionModel:
     """Return a UNet with cross-attention at both of its levels."""
-    return UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=(16, 32),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=width,
-        attention_head_dim=2,  # the number of heads, by the library's old name
-        norm_num_groups=8,
-    )
+    config = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "layers_per_block": 1,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": width,
+        "attention_head_dim": 2,  # the number of heads, by the library's old name
+        "norm_num_groups": 8,
+    }
+    return UNet2DConditionModel(**config | changes)
 
 
 def vae() -> AutoencoderKL:

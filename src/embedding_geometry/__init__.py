@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the same at run time
     from embedding_geometry.attention import cross_attention, order_sensitivity
-    from embedding_geometry.clouds import encode_prompts, token_labels
+    from embedding_geometry.clouds import (
+        encode_pooled,
+        encode_prompts,
+        interpolate_pooled,
+        token_labels,
+    )
     from embedding_geometry.couplings import (
         cost_matrix,
         couple,
@@ -50,6 +55,8 @@ _HOMES = {
     "configured_model": "models",
     "load_model": "models",
     "encode_prompts": "clouds",
+    "encode_pooled": "clouds",
+    "interpolate_pooled": "clouds",
     "token_labels": "clouds",
     "cross_attention": "attention",
     "order_sensitivity": "attention",

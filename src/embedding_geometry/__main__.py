@@ -21,7 +21,7 @@ from tyro.conf import (
 )
 
 from embedding_geometry.results import Net, StudySettings
-from embedding_geometry.types import CouplingName, Frames
+from embedding_geometry.types import CouplingName, Frames, SchedulerName
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -73,8 +73,12 @@ class Render:
         guidance_scale: Classifier-free guidance scale; the model's own default if not given.
         negative_prompt: Text of the unconditional half of the guidance.
         batch_size: Images denoised at once, at most.
+        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic.
+        height: Height of the images in pixels, a multiple of 8; the model's own if not given.
+        width: Width of the images in pixels, likewise.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
-        dtype: Precision (float32, float16, bfloat16, float64); the device's default if not given.
+        dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
+        revision: Branch, tag or commit of a hub id.
     """
 
     source: Positional[str]
@@ -89,8 +93,12 @@ class Render:
     guidance_scale: float | None = None
     negative_prompt: str = ""
     batch_size: int = 16
+    scheduler: SchedulerName = "ddim"
+    height: int | None = None
+    width: int | None = None
     device: str | None = None
     dtype: str | None = None
+    revision: str | None = None
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
@@ -111,7 +119,7 @@ class Render:
     def _render(self) -> dict[str, Frames]:
         import numpy as np
 
-        from embedding_geometry.clouds import encode_prompts
+        from embedding_geometry.clouds import encode_pooled, encode_prompts, interpolate_pooled
         from embedding_geometry.couplings import couple
         from embedding_geometry.generation import initial_latent, render
         from embedding_geometry.models import configured_model, load_model
@@ -124,17 +132,25 @@ class Render:
                 "a path has 2 frames or more, and at least one coupling is wanted"
             )
         times = np.linspace(0.0, 1.0, self.frames)
-        model = load_model(self.model or configured_model(), self.device, self.dtype)
+        name = self.model or configured_model()
+        model = load_model(name, self.device, self.dtype, self.revision)
         settings = rendering_settings(
-            model, self.steps, self.guidance_scale, self.negative_prompt, self.batch_size
+            model,
+            self.steps,
+            self.guidance_scale,
+            self.negative_prompt,
+            self.batch_size,
+            self.scheduler,
+            (self.height, self.width),
         )
         x, y = encode_prompts(model, [self.source, self.target])
-        latent = initial_latent(model, self.seed)
+        pooled = interpolate_pooled(encode_pooled(model, [self.source, self.target]), times)
+        latent = initial_latent(model, self.seed, settings)
         frames: dict[str, Frames] = {}
         for coupling in self.couplings:
             sigma = couple(coupling, x, y, np.random.default_rng(self.seed))
             path = displacement_interpolation(x, y, sigma, times)
-            frames[coupling] = render(model, path, latent, settings, progress=True)
+            frames[coupling] = render(model, path, latent, settings, pooled, progress=True)
         return frames
 
 
@@ -186,11 +202,13 @@ class Info:
         model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+        revision: Branch, tag or commit of a hub id.
     """
 
     model: str | None = None
     net: Net = "pocket"
     device: str | None = None
+    revision: str | None = None
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
@@ -198,7 +216,8 @@ class Info:
         from embedding_geometry.perception import load_metric
         from embedding_geometry.study import environment
 
-        model = load_model(self.model or configured_model(), self.device)
+        name = self.model or configured_model()
+        model = load_model(name, self.device, revision=self.revision)
         metric = load_metric(self.net, self.device)
         source = model.provenance
         facts = {

@@ -25,6 +25,7 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor
 
+from embedding_geometry.clouds import conditions_beside
 from embedding_geometry.models import TextToImageModel
 
 Response = Callable[[np.ndarray], np.ndarray]
@@ -132,10 +133,24 @@ def layer_response(
 
 
 def unet_response(
-    model: TextToImageModel, latent: Float[Tensor, "1 c h w"], timestep: int
+    model: TextToImageModel,
+    latent: Float[Tensor, "1 c h w"],
+    timestep: int,
+    pooled: Float[np.ndarray, " p"] | None = None,
 ) -> Response:
-    """Return the UNet's prediction for a latent at a time as a function of the token cloud."""
-    return _response(model, lambda cloud: model.unet(latent, timestep, cloud).sample)
+    """Return the UNet's prediction for a latent at a time as a function of the token cloud.
+
+    SDXL's pooled vector, without tokens and so without an order, is held fixed beside the cloud.
+
+    Raises:
+        ValueError: a pooled vector is missing, not wanted, or of another width.
+    """
+    vector = None if pooled is None else _as_tensor(model, pooled)
+    height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
+    beside = conditions_beside(model, vector, height, width)
+    return _response(
+        model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
+    )
 
 
 def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> Response:
@@ -149,4 +164,4 @@ def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> R
 
 
 def _as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array)[None].to(model.device, model.dtype)
+    return torch.from_numpy(array)[None].to(model.dtype).to(model.device)

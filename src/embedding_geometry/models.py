@@ -8,6 +8,11 @@ Stable Diffusion (Rombach et al., CVPR 2022) is five parts in a diffusers folder
     vae           latent -> pixels
     scheduler     how far each denoising step goes: DDIM (Song et al., ICLR 2021), deterministic
 
+Stable Diffusion 1 and 2 differ in the width of the cloud (768 and 1024), in the text encoder and
+in what the UNet predicts; all of it stands in the folder's configs. SDXL (Podell et al., ICLR
+2024) has a second tokenizer and text encoder: its cloud is both encoders' side by side (768 +
+1280), and one pooled vector of the second travels beside it.
+
 The same code loads the pocket model that ships with this project, a local folder, and a hub id.
 Weights are read from safetensors files only, and never replaced: a missing part is an error.
 """
@@ -30,30 +35,48 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "data" / "pocket"
 
+NETWORKS = {
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+}
 WEIGHTS = {
     "text_encoder": "text_encoder/model.safetensors",
+    "text_encoder_2": "text_encoder_2/model.safetensors",
     "unet": "unet/diffusion_pytorch_model.safetensors",
     "vae": "vae/diffusion_pytorch_model.safetensors",
 }
-CONFIGS = {
-    "text_encoder": "text_encoder/config.json",
-    "unet": "unet/config.json",
-    "vae": "vae/config.json",
-    "scheduler": "scheduler/scheduler_config.json",
-}
+INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
 # a tokenizer comes as one file (new) or as two (as Stable Diffusion was published)
-TOKENIZERS = [("tokenizer/tokenizer.json",), ("tokenizer/vocab.json", "tokenizer/merges.txt")]
+TOKENIZER_FILES = [("tokenizer.json",), ("vocab.json", "merges.txt")]
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ModelNotFoundError(FileNotFoundError):
     """A model, or a part of it, is not where it was looked for."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The parts of a pipeline of diffusers, and the guidance scale it has there by default."""
+
+    tokenizers: tuple[str, ...]
+    networks: tuple[str, ...]
+    guidance_scale: float
+
+
+SD = Family(("tokenizer",), ("text_encoder", "unet", "vae"), 7.5)
+SDXL = Family(("tokenizer", "tokenizer_2"), ("text_encoder", "text_encoder_2", "unet", "vae"), 5.0)
+FAMILIES = {"StableDiffusionPipeline": SD, "StableDiffusionXLPipeline": SDXL}
 
 
 @dataclass(frozen=True)
@@ -73,7 +96,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class TextToImageModel:
-    """The five parts of Stable Diffusion, where they came from, and the sampler's defaults."""
+    """The parts of Stable Diffusion, where they came from, and the sampler's defaults.
+
+    The second tokenizer and text encoder are SDXL's, None for the others. Where an SDXL was
+    trained with zeros for the empty prompt, ``force_zeros_for_empty_prompt`` says so.
+    """
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -83,6 +110,9 @@ class TextToImageModel:
     provenance: Provenance
     default_steps: int
     default_guidance_scale: float
+    tokenizer_2: CLIPTokenizer | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    force_zeros_for_empty_prompt: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -91,8 +121,15 @@ class TextToImageModel:
 
     @property
     def text_width(self) -> int:
-        """Width d of a token cloud."""
-        return self.text_encoder.config.hidden_size
+        """Width d of a token cloud; SDXL's is that of both encoders together."""
+        encoders = filter(None, (self.text_encoder, self.text_encoder_2))
+        return sum(encoder.config.hidden_size for encoder in encoders)
+
+    @property
+    def pooled_width(self) -> int | None:
+        """Width of the pooled vector that SDXL reads beside the cloud; None for the others."""
+        second = self.text_encoder_2
+        return None if second is None else second.config.projection_dim
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -100,6 +137,17 @@ class TextToImageModel:
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
         return (self.unet.config.in_channels, height, width)
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Side of the square of pixels that one place of a latent becomes, 8 in practice."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the images the UNet was trained for."""
+        _, height, width = self.latent_shape
+        return (self.vae_scale_factor * height, self.vae_scale_factor * width)
 
     @property
     def device(self) -> torch.device:
@@ -118,43 +166,53 @@ def configured_model() -> str:
 
 
 def load_model(
-    name: str = "pocket", device: str | None = None, dtype: str | torch.dtype | None = None
+    name: str = "pocket",
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
 ) -> TextToImageModel:
-    """Load a text-to-image model of the Stable Diffusion 1 and 2 architecture.
+    """Load a text-to-image model of the Stable Diffusion 1, 2 or XL architecture.
 
     Args:
         name: ``"pocket"``, a local folder in the diffusers format, or a hub id ``owner/name``.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
-        dtype: a floating torch dtype or its name; by default float32 on every device, because in
-            half precision rounding hides the invariance under permutations that is measured here.
+        dtype: float16, bfloat16, float32 or float64, as torch's or by name; by default float32 on
+            every device, because in half precision rounding hides the invariance under
+            permutations that is measured here. SDXL's autoencoder overflows in float16 and is
+            kept in float32 where its config says so (``force_upcast``), as diffusers does.
+        revision: branch, tag or commit of a hub id; by default its main branch.
 
     Raises:
         ModelNotFoundError: no such model, no network to fetch it, or a part of it is missing.
-        ValueError: a damaged file, a folder of another architecture, an unknown device or dtype.
+        ValueError: a damaged file, a folder of another architecture, an unknown device or dtype,
+            a revision of what is not a hub id.
     """
     where = find_device(device)
     precision = _parse_dtype(dtype)
-    folder, commit = _find_folder(name)
-    _check_folder(folder)
-    steps, guidance_scale = _read_defaults(folder)
+    folder, commit = _find_folder(name, revision)
+    family = _check_folder(folder)
+    steps, guidance_scale = _read_defaults(folder, family)
     with _quiet_loading():
+        parts = {part: CLIPTokenizer.from_pretrained(folder / part) for part in family.tokenizers}
+        parts |= {
+            part: _load_part(folder, part, where, _part_dtype(folder, part, family, precision))
+            for part in family.networks
+        }
         model = TextToImageModel(
-            tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-            text_encoder=_load_part(CLIPTextModel, folder / "text_encoder", where, precision),
-            unet=_load_part(UNet2DConditionModel, folder / "unet", where, precision),
-            vae=_load_part(AutoencoderKL, folder / "vae", where, precision),
-            scheduler=_load_scheduler(folder / "scheduler"),
+            **parts,
+            scheduler=_load_scheduler(folder),
             provenance=Provenance(
                 name=name,
-                revision=commit or _content_hash(folder),
+                revision=commit or _content_hash(folder, family),
                 device=_device_name(where),
                 dtype=str(precision).removeprefix("torch."),
                 versions=library_versions("torch", "diffusers", "transformers"),
             ),
             default_steps=steps,
             default_guidance_scale=guidance_scale,
+            force_zeros_for_empty_prompt=_zeros_for_empty_prompt(folder, family),
         )
-    _check_widths(model, folder)
+    _check_fit(model, folder)
     return model
 
 
@@ -191,76 +249,129 @@ def _device_name(device: torch.device) -> str:
 
 def _parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    if found not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of float16, bfloat16, float32, float64")
     return found
 
 
-def _find_folder(name: str) -> tuple[Path, str | None]:
+def _find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
     """Return the model's folder and, for a hub id, the commit it was taken from."""
-    if name == "pocket":
-        if not POCKET_FOLDER.is_dir():
-            raise ModelNotFoundError(
-                f"the pocket model is not at {POCKET_FOLDER}: it ships with the repository, so "
-                "install the package from a clone with `pip install -e .`"
+    folder = POCKET_FOLDER if name == "pocket" else Path(name)
+    if name == "pocket" and not folder.is_dir():
+        raise ModelNotFoundError(
+            f"the pocket model is not at {POCKET_FOLDER}: it ships with the repository, so "
+            "install the package from a clone with `pip install -e .`"
+        )
+    if folder.is_dir():
+        if revision is not None:
+            raise ValueError(
+                f"revision {revision!r} of {name!r}: only a hub id has revisions, a folder is "
+                "known by the hash of its files; leave the revision out"
             )
-        return POCKET_FOLDER, None
-    if Path(name).is_dir():
-        return Path(name), None
-    if HUB_ID.fullmatch(name):
-        snapshot = _fetch_from_hub(name)
+        return folder, None
+    if HUB_ID.fullmatch(name) and not folder.is_file():
+        snapshot = _fetch_from_hub(name, revision)
         return snapshot, snapshot.name[:12]
     raise ModelNotFoundError(
-        f"model {name!r} is neither 'pocket', nor a folder here ({Path(name).absolute()} does "
-        "not exist), nor a hub id of the form owner/name"
+        f"model {name!r} is neither 'pocket', nor a folder here ({folder.absolute()} "
+        f"{'is a single file' if folder.is_file() else 'does not exist'}), nor a hub id of the "
+        "form owner/name"
     )
 
 
-def _fetch_from_hub(name: str) -> Path:
+def _fetch_from_hub(name: str, revision: str | None) -> Path:
     """Return the hub's snapshot from the local cache, downloading what is missing of it."""
-    wanted = ["model_index.json", "generation.json", "tokenizer/*"]
-    wanted += [*WEIGHTS.values(), *CONFIGS.values()]
+    wanted = [INDEX, "config.json", "generation.json", SCHEDULER, "tokenizer*/*"]
+    for part, file in WEIGHTS.items():
+        shards = file.replace(".safetensors", "-*.safetensors")
+        wanted += [f"{part}/config.json", file, f"{file}.index.json", shards]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        if half := _parts_in_half_precision_only(snapshot):
+            snapshot_download(name, revision=snapshot.name, allow_patterns=half)
     # no network, no such repository, no permission: the hub client has a class for each
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
+        of_revision = "" if revision is None else f" of revision {revision!r}"
         raise ModelNotFoundError(
-            f"model {name!r} is not a folder here ({Path(name).absolute()}), not in the hub cache "
-            f"({constants.HF_HUB_CACHE}), and could not be downloaded ({type(error).__name__}: "
-            f"{reason}). Either name a local folder in the diffusers format, or go online and, "
-            "where the model asks for it, log in with `hf auth login`"
+            f"model {name!r}{of_revision} is not a folder here ({Path(name).absolute()}), not in "
+            f"the hub cache ({constants.HF_HUB_CACHE}), and could not be downloaded "
+            f"({type(error).__name__}: {reason}). Either name a local folder in the diffusers "
+            "format, or go online and, where the model asks for it, log in with `hf auth login`"
         ) from error
+    return snapshot
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise unless the folder holds every part, readable and of the right architecture."""
-    index = folder / "model_index.json"
-    missing = [
-        f"{part} ({file})"
-        for files in (CONFIGS, WEIGHTS)
-        for part, file in files.items()
-        if not (folder / file).is_file()
+def _parts_in_half_precision_only(snapshot: Path) -> list[str]:
+    """Return the float16 files to ask the hub for: those of parts without other weights."""
+    parts = [part for part in WEIGHTS if (snapshot / part / "config.json").is_file()]
+    return [
+        str(Path(WEIGHTS[part]).with_suffix(".fp16.safetensors"))
+        for part in parts
+        if not all(file.is_file() for file in _weight_files(snapshot, part))
     ]
-    if not any(all((folder / file).is_file() for file in files) for files in TOKENIZERS):
-        missing.append("tokenizer (tokenizer/tokenizer.json, or vocab.json and merges.txt)")
-    if not index.is_file():
-        missing.insert(0, "index (model_index.json)")
+
+
+def _weight_files(folder: Path, part: str) -> list[Path]:
+    """Return the files that should hold a part's weights: one, its shards, or the fp16 variant."""
+    whole = folder / WEIGHTS[part]
+    shards = whole.with_name(f"{whole.name}.index.json")
+    half = whole.with_suffix(".fp16.safetensors")
+    if not whole.is_file() and shards.is_file():
+        weight_map = _read_json(shards).get("weight_map", {})
+        return [whole.with_name(name) for name in sorted(set(weight_map.values()))] or [whole]
+    return [half] if half.is_file() and not whole.is_file() else [whole]
+
+
+def _check_folder(folder: Path) -> Family:
+    """Return the folder's family; raise unless it holds every part, readable."""
+    family = _find_family(folder)
+    weights = {part: _weight_files(folder, part) for part in family.networks}
+    wanted = {part: [folder / part / "config.json", *weights[part]] for part in family.networks}
+    wanted["scheduler"] = [folder / SCHEDULER]
+    missing = [
+        f"{part} ({file.relative_to(folder)})"
+        for part, files in wanted.items()
+        for file in files
+        if not file.is_file()
+    ]
+    for part in family.tokenizers:
+        if not any(all((folder / part / name).is_file() for name in n) for n in TOKENIZER_FILES):
+            missing.append(f"{part} ({part}/tokenizer.json, or vocab.json and merges.txt)")
     if missing:
-        raise ModelNotFoundError(
-            f"the model folder {folder} lacks its {', '.join(missing)}; a complete Stable "
-            "Diffusion in the diffusers format, with safetensors weights, is needed"
-        )
-    architecture = _read_json(index).get("_class_name")
-    if architecture != "StableDiffusionPipeline":
+        raise _incomplete(folder, missing)
+    for files in wanted.values():
+        _read_json(files[0])
+    for file in (file for files in weights.values() for file in files):
+        _check_weights(file)
+    return family
+
+
+def _find_family(folder: Path) -> Family:
+    index, config = folder / INDEX, folder / "config.json"
+    if index.is_file():
+        file, found = index, str(_read_json(index).get("_class_name"))
+    elif config.is_file():  # a single network, such as a language model
+        content = _read_json(config)
+        names = content.get("architectures") or [content.get("_class_name")]
+        file, found = config, ", ".join(map(str, names))
+    else:
+        raise _incomplete(folder, [f"index ({INDEX})"])
+    if found not in FAMILIES:
         raise ValueError(
-            f"{index} describes a {architecture}; only StableDiffusionPipeline "
-            "(Stable Diffusion 1 and 2) can be loaded"
+            f"{file} describes a {found}; only StableDiffusionPipeline (Stable Diffusion 1 and 2) "
+            "and StableDiffusionXLPipeline can be loaded"
         )
-    for file in CONFIGS.values():
-        _read_json(folder / file)
-    for file in WEIGHTS.values():
-        _check_weights(folder / file)
+    return FAMILIES[found]
+
+
+def _incomplete(folder: Path, missing: list[str]) -> ModelNotFoundError:
+    return ModelNotFoundError(
+        f"the model folder {folder} lacks its {', '.join(missing)}; a complete Stable Diffusion "
+        "in the diffusers format, with safetensors weights, is needed. Complete the folder, or "
+        "name the model by its hub id while online (where it asks for it, log in with "
+        "`hf auth login`)"
+    )
 
 
 def _read_json(file: Path) -> dict:
@@ -280,50 +391,97 @@ def _check_weights(file: Path) -> None:
         raise ValueError(message) from error
 
 
-def _read_defaults(folder: Path) -> tuple[int, float]:
-    """Return steps and guidance scale: the folder's own, else those of Stable Diffusion."""
+def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
+    """Return steps and guidance scale: the folder's own, else those of its family."""
     file = folder / "generation.json"
     defaults = _read_json(file) if file.is_file() else {}
-    return int(defaults.get("steps", 50)), float(defaults.get("guidance_scale", 7.5))
+    scale = defaults.get("guidance_scale", family.guidance_scale)
+    return int(defaults.get("steps", 50)), float(scale)
 
 
-def _load_part(part: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
+    return family is SDXL and _read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
+
+
+def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of a part: the model's, but float32 where float16 would overflow."""
+    if part == "vae" and family is SDXL and dtype == torch.float16:
+        upcast = _read_json(folder / "vae/config.json").get("force_upcast", True)
+        return torch.float32 if upcast else dtype
+    return dtype
+
+
+def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
+    network_class = NETWORKS[part]
+    half = ".fp16." in _weight_files(folder, part)[0].name
     try:
-        network, report = part.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+        network, report = network_class.from_pretrained(
+            folder / part,
+            dtype=dtype,
+            use_safetensors=True,
+            variant="fp16" if half else None,
+            output_loading_info=True,
         )
     except RuntimeError as error:
-        raise ValueError(f"the weights in {folder} do not fit its config: {error}") from error
+        message = f"the weights in {folder / part} do not fit its config: {error}"
+        raise ValueError(message) from error
     if report["missing_keys"]:
         names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ValueError(f"the weights in {folder} lack {names}: not a {part.__name__} as named")
+        raise ValueError(
+            f"the weights in {folder / part} lack {names}: not a {network_class.__name__} as named"
+        )
     return network.to(device).eval().requires_grad_(False)
 
 
 def _load_scheduler(folder: Path) -> DDIMScheduler:
-    # whatever sampler the folder names, its noise schedule is kept; DDIM's own default would clip
-    # the sample to [-1, 1], which holds for pixels but not for latents
-    return DDIMScheduler.from_config(DDIMScheduler.load_config(folder), clip_sample=False)
+    """Return DDIM on the noise schedule of whatever sampler the folder names.
 
-
-def _check_widths(model: TextToImageModel, folder: Path) -> None:
-    wanted = model.unet.config.cross_attention_dim
-    if wanted != model.text_width:
+    Raises:
+        ValueError: a model of another kind of noise (EDM, flow matching), which has no betas.
+    """
+    config = DDIMScheduler.load_config(folder / "scheduler")
+    if "beta_schedule" not in config:
         raise ValueError(
-            f"the UNet in {folder} attends to tokens of width {wanted}, but its text encoder "
-            f"makes tokens of width {model.text_width}"
+            f"{folder / SCHEDULER} describes a {config.get('_class_name')} without a "
+            "beta_schedule; only models trained on the noise of DDPM can be sampled"
         )
+    # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
+    return DDIMScheduler.from_config(config, clip_sample=False)
 
 
-def _content_hash(folder: Path) -> str:
+def _check_fit(model: TextToImageModel, folder: Path) -> None:
+    """Raise where the parts cannot work together, or want an input that they would not get."""
+    unet = model.unet.config
+    if unet.cross_attention_dim != model.text_width:
+        raise ValueError(
+            f"the UNet in {folder} attends to tokens of width {unet.cross_attention_dim}, but its "
+            f"text encoder makes tokens of width {model.text_width}"
+        )
+    if unet.in_channels != model.vae.config.latent_channels or unet.time_cond_proj_dim is not None:
+        raise ValueError(
+            f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
+            "inpainting or distilled to read the guidance scale; only plain models can be sampled"
+        )
+    if model.pooled_width is not None:
+        beside = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
+        if beside != model.pooled_width:
+            raise ValueError(
+                f"the UNet in {folder} reads a pooled vector of width {beside}, but its second "
+                f"text encoder makes one of width {model.pooled_width}"
+            )
+
+
+def _content_hash(folder: Path, family: Family) -> str:
     """Return 12 hex digits that change with any file that determines an image."""
     files = sorted(
         path
-        for part in ("tokenizer", *CONFIGS)
+        for part in (*family.tokenizers, *family.networks, "scheduler")
         for path in (folder / part).iterdir()
         if path.suffix in {".safetensors", ".json", ".txt"}
     )
+    if family is SDXL:  # says what an empty prompt stands for
+        files.append(folder / INDEX)
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()

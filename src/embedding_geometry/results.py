@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from embedding_geometry.types import CouplingName
+from embedding_geometry.types import CouplingName, SchedulerName
 
 Net = Literal["pocket", "alex", "vgg", "squeeze"]
 ABANDONED_AFTER_SECONDS = 60.0  # a temporary file lives for milliseconds unless its writer died
@@ -55,8 +55,12 @@ class StudySettings:
         guidance_scale: Classifier-free guidance scale; the model's own default if not given.
         negative_prompt: Text of the unconditional half of the guidance.
         batch_size: Images denoised at once, at most.
+        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic.
+        height: Height of the images in pixels, a multiple of 8; the model's own if not given.
+        width: Width of the images in pixels, likewise.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
-        dtype: Precision (float32, float16, bfloat16, float64); the device's default if not given.
+        dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
+        revision: Branch, tag or commit of a hub id.
     """
 
     pairs: Path
@@ -70,8 +74,12 @@ class StudySettings:
     guidance_scale: float | None = None
     negative_prompt: str = ""
     batch_size: int = 16
+    scheduler: SchedulerName = "ddim"
+    height: int | None = None
+    width: int | None = None
     device: str | None = None
     dtype: str | None = None
+    revision: str | None = None
 
     def check(self) -> None:
         """Raise a StudySettingsError for values that cannot be run, saying what would do."""

@@ -24,7 +24,12 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from embedding_geometry.clouds import encode_prompts, token_ids
+from embedding_geometry.clouds import (
+    encode_pooled,
+    encode_prompts,
+    interpolate_pooled,
+    token_ids,
+)
 from embedding_geometry.couplings import couple, wasserstein_distance
 from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
 from embedding_geometry.models import (
@@ -50,7 +55,7 @@ from embedding_geometry.results import (
     save_cell,
     write_whole,
 )
-from embedding_geometry.types import Cloud, CloudPath, CouplingName
+from embedding_geometry.types import Cloud, CloudPath, CouplingName, SchedulerName
 
 __all__ = ["StudySettings", "publish_results", "run_study"]
 
@@ -159,7 +164,9 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
-    model = load_model(settings.model or configured_model(), settings.device, settings.dtype)
+    model = load_model(
+        settings.model or configured_model(), settings.device, settings.dtype, settings.revision
+    )
     metric = load_metric(settings.net, str(model.device))
     rendering = rendering_settings(
         model,
@@ -167,6 +174,8 @@ def prepare_bench(settings: StudySettings) -> Bench:
         settings.guidance_scale,
         settings.negative_prompt,
         settings.batch_size,
+        settings.scheduler,
+        (settings.height, settings.width),
     )
     return Bench(model, metric, rendering, settings.frames, environment(model))
 
@@ -177,14 +186,22 @@ def rendering_settings(
     guidance_scale: float | None,
     negative_prompt: str,
     batch_size: int,
+    scheduler: SchedulerName,
+    size: tuple[int | None, int | None],
 ) -> RenderSettings:
-    """The given settings, with the model's defaults where steps or guidance scale are None."""
+    """The given settings, with the model's own where steps, guidance scale or a side are None."""
     defaults = default_settings(model)
+    height, width = (
+        own if given is None else given for own, given in zip(model.image_size, size, strict=True)
+    )
     return RenderSettings(
         steps=defaults.steps if steps is None else steps,
         guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
         negative_prompt=negative_prompt,
         batch_size=batch_size,
+        scheduler=scheduler,
+        height=height,
+        width=width,
     )
 
 
@@ -246,12 +263,14 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
     for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
         x, y = encode_pair(bench.model, pair)
         w2 = wasserstein_distance(x, y, normalized=False)
+        pooled = encode_pooled(bench.model, [pair.source, pair.target])
+        inner_pooled = interpolate_pooled(pooled, np.linspace(0.0, 1.0, bench.frames)[1:-1])
         for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
-            latent = initial_latent(bench.model, seed)
-            ends = render(bench.model, np.stack([x, y]), latent, bench.rendering)
+            latent = initial_latent(bench.model, seed, bench.rendering)
+            ends = render(bench.model, np.stack([x, y]), latent, bench.rendering, pooled)
             for task in tasks_of_latent:
                 path = cloud_path(task, x, y, bench.frames)
-                inner = render(bench.model, path[1:-1], latent, bench.rendering)
+                inner = render(bench.model, path[1:-1], latent, bench.rendering, inner_pooled)
                 frames = np.concatenate([ends[:1], inner, ends[1:]])
                 cell = Cell(
                     identity=task.identity,

@@ -30,3 +30,4 @@ CloudPath = Float[np.ndarray, "t n d"]
 Frames = UInt8[np.ndarray, "t h w 3"]
 
 CouplingName = Literal["row", "optimal", "random", "worst"]
+SchedulerName = Literal["ddim", "dpm", "euler"]
