@@ -63,8 +63,8 @@ study: $(INSTALLED) ## run or resume the recorded study (an hour on two cores)
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
 
-benchmark: $(INSTALLED) ## speed against the loops one would write by hand
-	$(BIN)/python -m pytest tests/benchmarks/bench_*.py
+benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --record data/results
 
 pocket: $(INSTALLED) ## train or resume the pocket model (three hours on two cores)
 	$(BIN)/python -m embedding_geometry.pocket train

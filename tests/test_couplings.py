@@ -264,6 +264,13 @@ def test_all_pairs_agree_with_a_loop(kind):
     np.testing.assert_allclose(found, loop_over_pairs(stack, normalized=False), rtol=1e-6)
 
 
+def test_all_pairs_have_the_precision_of_float64(rng):
+    """Single precision decides the permutation alone, also for tokens far from the origin."""
+    for stack in (random_clouds(rng, 9, 77, 128), 1e3 + random_clouds(rng, 9, 30, 16)):
+        found = pairwise_wasserstein(stack, normalized=False, block=4)
+        np.testing.assert_allclose(found, loop_over_pairs(stack, normalized=False), rtol=1e-12)
+
+
 def test_all_pairs_agree_with_pot(rng):
     stack = random_clouds(rng, 6, 77, 128) + random_clouds(rng, 77, 128)
     found = pairwise_wasserstein(stack, normalized=True)

@@ -197,3 +197,23 @@ def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_ed
     assert len(shown) == len(pairs)
     medians = 100 * pairs.groupby("grade")["improvement"].median()
     np.testing.assert_allclose(ax.lines[-1].get_ydata(), medians)
+
+
+def test_cost_curves_start_at_zero_and_show_points_and_line():
+    points = pd.DataFrame(
+        {
+            "what": ["study"] * 2 + ["distances"] * 3,
+            "axis": ["frames"] * 2 + ["tokens"] * 3,
+            "size": [2, 4, 1, 2, 3],
+            "seconds": [3.0, 5.0, 1.0, 4.0, 9.0],
+        }
+    )
+    lines = pd.DataFrame({"slope": [1.0, 4.0], "intercept": [1.0, -3.0]}, ["frames", "tokens"])
+    first, second = figures.cost_curves(points, lines).axes
+    assert (first.get_xlabel(), second.get_xlabel()) == ("frames", "tokens")
+    assert (first.get_title(), second.get_title()) == ("study", "distances")
+    line, dots = first.lines
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 1], [4, 5]])
+    np.testing.assert_array_equal(dots.get_xydata(), [[2, 3], [4, 5]])
+    assert [ax.get_xlim()[0] for ax in (first, second)] == [0, 0]
+    assert [ax.get_ylim()[0] for ax in (first, second)] == [0, 0]

@@ -205,3 +205,27 @@ def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
         "pocket",
         "alex",
     ]
+
+
+def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv is missing; `make bench"):
+        pages.recorded_benchmark("costs")
+    pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)
+    written = {
+        "model": "pocket",
+        "cpu": "Some CPU",
+        "cores": 2,
+        "threads": 1,
+        "python": "3.11.7",
+        "recorded": "2026-01-02T03:04:05+00:00",
+        "versions": {"torch": "2.6.0+cpu", "scipy": "1.15"},
+    }
+    (tmp_path / "benchmark_costs.json").write_text(json.dumps(written))
+    table, manifest = pages.recorded_benchmark("costs")
+    assert table["size"].tolist() == [1, 2]
+    assert manifest == written
+    assert pages.benchmark_line(manifest).data == (
+        "**Provenance.** Model pocket; timed on 2026-01-02 on Some CPU, 2 cores, 1 threads; "
+        "python 3.11.7, torch 2.6.0, scipy 1.15."
+    )

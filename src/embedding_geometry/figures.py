@@ -442,3 +442,27 @@ def improvement_by_similarity(pairs: pd.DataFrame, ax: Axes | None = None) -> Ax
     )
     ax.legend(loc="lower right")
     return ax
+
+
+# --- what it costs ------------------------------------------------------------------------------
+
+
+def cost_curves(points: pd.DataFrame, lines: pd.DataFrame) -> Figure:
+    """Time against size, a panel for each axis of growth, with its straight line from zero on.
+
+    Args:
+        points: columns `what`, `axis`, `size` and `seconds`.
+        lines: index = the axes in the order of the panels, columns `slope` and `intercept`.
+    """
+    rows = -(-len(lines) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.1 * rows), squeeze=False)
+    for ax in axes.flat[len(lines) :]:
+        ax.remove()
+    for ax, (axis, line) in zip(axes.flat, lines.iterrows(), strict=False):
+        panel = points[points["axis"] == axis]
+        ends = np.array([0, panel["size"].max()])
+        ax.plot(ends, line["intercept"] + line["slope"] * ends, color=PALETTE["random"], lw=1.5)
+        ax.plot(panel["size"], panel["seconds"], "o", ms=5, color=PALETTE["optimal"])
+        ax.set(xlabel=axis, ylabel="seconds", title=panel["what"].iloc[0])
+        ax.set(xlim=(0, None), ylim=(0, None))
+    return figure

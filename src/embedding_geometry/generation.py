@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from embedding_geometry.clouds import conditions_beside, encode_pooled, encode_prompts
+from embedding_geometry.keys_and_values import projected_once
 from embedding_geometry.models import TextToImageModel
 from embedding_geometry.types import SchedulerName
 
@@ -126,9 +127,11 @@ def sample_latents(
     _check_steps(model, settings)
     batches = _Texts.of(model, clouds, pooled).split(settings.batch_size)
     negative = _negative_text(model, settings)
-    with tqdm(
-        total=len(batches) * settings.steps, desc="denoising", disable=not progress
-    ) as progress_bar:
+    steps = len(batches) * settings.steps
+    with (
+        projected_once(model.unet),
+        tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar,
+    ):
         frames = [
             _denoise(model, latent, batch, negative, settings, progress_bar) for batch in batches
         ]

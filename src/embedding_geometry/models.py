@@ -431,7 +431,9 @@ def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype
         raise ValueError(
             f"the weights in {folder / part} lack {names}: not a {network_class.__name__} as named"
         )
-    return network.to(device).eval().requires_grad_(False)
+    # convolutions then need not rearrange what they read; nobody has tried it on MPS
+    layout = torch.preserve_format if device.type == "mps" else torch.channels_last
+    return network.to(device, memory_format=layout).eval().requires_grad_(False)
 
 
 def _load_scheduler(folder: Path) -> DDIMScheduler:

@@ -155,16 +155,18 @@ def metric_name(model_name: str) -> str:
     return "pocket" if short_name(model_name) == "pocket" else "alex"
 
 
+def results_folder() -> Path:
+    """`data/results`, or the folder that EMBEDDING_GEOMETRY_RESULTS names."""
+    return Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
+
+
 def recorded_file(model_name: str, ending: str) -> Path:
     """A file of the recorded study, such as `pocket_study.csv`.
-
-    The folder is `data/results`, or the one that EMBEDDING_GEOMETRY_RESULTS names.
 
     Raises:
         StudyNotRecordedError: there is none for this model.
     """
-    folder = Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
-    path = folder / f"{short_name(model_name)}_{ending}"
+    path = results_folder() / f"{short_name(model_name)}_{ending}"
     if not path.is_file():
         raise StudyNotRecordedError(
             f"no recorded study for the model {model_name!r}: {path} does not exist. Run "
@@ -230,3 +232,30 @@ def representative_pairs(pairs: pd.DataFrame) -> list[str]:
     ordered = pairs.sort_index().sort_values("improvement", kind="stable")
     grades = ordered.groupby("grade")
     return [group.index[(len(group) - 1) // 2] for _, group in grades][::-1]
+
+
+# --- the recorded benchmarks --------------------------------------------------------------------
+
+
+def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table that `make benchmark` wrote, and its manifest: machine, versions, threads, time.
+
+    Raises:
+        FileNotFoundError: it has not been recorded.
+    """
+    path = results_folder() / f"benchmark_{name}.csv"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no recorded benchmark: {path} is missing; `make benchmark` writes it"
+        )
+    return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def benchmark_line(manifest: dict[str, Any]) -> Markdown:
+    """One line that says on what machine, when and with what a benchmark was recorded."""
+    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in manifest["versions"].items())
+    return Markdown(
+        f"**Provenance.** Model {manifest['model']}; timed on {manifest['recorded'][:10]} on "
+        f"{manifest['cpu']}, {manifest['cores']} cores, {manifest['threads']} threads; "
+        f"python {manifest['python']}, {versions}."
+    )

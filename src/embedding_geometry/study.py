@@ -5,15 +5,15 @@ interpolation along one coupling and measures the perceptual distance of consecu
 table is derived from the finished cells alone, so it does not depend on how often the study was
 stopped and resumed, nor on the day or the order in which the cells were computed.
 
-Couplings are compared like with like: the same initial latent, batches of the same shape, and the
-two ends of the path, which are the same images for every coupling, rendered once.
+Couplings are compared like with like: the same initial latent, frames rendered in shared batches,
+and the two ends of the path, which are the same images for every coupling, rendered once.
 """
 
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -55,7 +55,7 @@ from embedding_geometry.results import (
     save_cell,
     write_whole,
 )
-from embedding_geometry.types import Cloud, CloudPath, CouplingName, SchedulerName
+from embedding_geometry.types import Cloud, CloudPath, Clouds, CouplingName, Frames, SchedulerName
 
 __all__ = ["StudySettings", "publish_results", "run_study"]
 
@@ -92,6 +92,7 @@ class Bench:
     metric: PerceptualMetric
     rendering: RenderSettings
     frames: int
+    couplings_of: Callable[[int], tuple[CouplingName, ...]]  # those of a seed
     environment: dict[str, object]
 
 
@@ -177,7 +178,9 @@ def prepare_bench(settings: StudySettings) -> Bench:
         settings.scheduler,
         (settings.height, settings.width),
     )
-    return Bench(model, metric, rendering, settings.frames, environment(model))
+    return Bench(
+        model, metric, rendering, settings.frames, settings.couplings_of, environment(model)
+    )
 
 
 def rendering_settings(
@@ -258,24 +261,27 @@ def finished_cells(folder: Path, tasks: Iterable[Task]) -> dict[tuple[str, int, 
 
 
 def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, Cell]]:
-    """Compute the tasks in their order; those of one pair, and of one seed, stand together."""
+    """Compute the tasks in their order; those of one pair, and of one seed, stand together.
+
+    All couplings of a pair and a seed are rendered, also where only some of them are asked for:
+    a frame is then in the same batch whatever was finished before, and the same to the bit.
+    """
     started = datetime.now(UTC)
     for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
         x, y = encode_pair(bench.model, pair)
         w2 = wasserstein_distance(x, y, normalized=False)
-        pooled = encode_pooled(bench.model, [pair.source, pair.target])
-        inner_pooled = interpolate_pooled(pooled, np.linspace(0.0, 1.0, bench.frames)[1:-1])
         for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
-            latent = initial_latent(bench.model, seed, bench.rendering)
-            ends = render(bench.model, np.stack([x, y]), latent, bench.rendering, pooled)
+            paths = {
+                coupling: cloud_path(pair, coupling, x, y, bench.frames)
+                for coupling in bench.couplings_of(seed)
+            }
+            frames = render_paths(bench, pair, seed, np.stack([x, y]), paths)
             for task in tasks_of_latent:
-                path = cloud_path(task, x, y, bench.frames)
-                inner = render(bench.model, path[1:-1], latent, bench.rendering, inner_pooled)
-                frames = np.concatenate([ends[:1], inner, ends[1:]])
+                distances = perceptual_distances(bench.metric, frames[task.coupling])
                 cell = Cell(
                     identity=task.identity,
-                    distances=perceptual_distances(bench.metric, frames).tolist(),
-                    wasserstein_length=wasserstein_length(path),
+                    distances=distances.tolist(),
+                    wasserstein_length=wasserstein_length(paths[task.coupling]),
                     w2=w2,
                     started=started.isoformat(),
                     ended=datetime.now(UTC).isoformat(),
@@ -285,6 +291,32 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
                 started = datetime.now(UTC)
 
 
+def images_of_latent(bench: Bench, seed: int) -> int:
+    """How many images are rendered for a pair from this seed's latent, whatever is asked for."""
+    return 2 + len(bench.couplings_of(seed)) * (bench.frames - 2)
+
+
+def render_paths(
+    bench: Bench,
+    pair: PromptPair,
+    seed: int,
+    ends: Clouds,
+    paths: Mapping[CouplingName, CloudPath],
+) -> dict[CouplingName, Frames]:
+    """The frames of each path between two ends, in shared batches and the ends rendered once."""
+    inner = np.linspace(0.0, 1.0, bench.frames)[1:-1]
+    times = np.concatenate([[0.0, 1.0], *[inner] * len(paths)])
+    pooled = interpolate_pooled(encode_pooled(bench.model, [pair.source, pair.target]), times)
+    clouds = np.concatenate([ends, *(path[1:-1] for path in paths.values())])
+    latent = initial_latent(bench.model, seed, bench.rendering)
+    images = render(bench.model, clouds, latent, bench.rendering, pooled)
+    ways = np.split(images[2:], len(paths))
+    return {
+        coupling: np.concatenate([images[:1], way, images[1:2]])
+        for coupling, way in zip(paths, ways, strict=True)
+    }
+
+
 def encode_pair(model: TextToImageModel, pair: PromptPair) -> tuple[Cloud, Cloud]:
     """Token clouds of the two prompts; the same array twice where the prompts are the same."""
     texts = list(dict.fromkeys([pair.source, pair.target]))
@@ -292,9 +324,11 @@ def encode_pair(model: TextToImageModel, pair: PromptPair) -> tuple[Cloud, Cloud
     return clouds[pair.source], clouds[pair.target]
 
 
-def cloud_path(task: Task, x: Cloud, y: Cloud, frames: int) -> CloudPath:
-    """The displacement interpolation that the task's frames are rendered from."""
-    sigma = couple(task.coupling, x, y, coupling_rng(task.pair.pair_id))
+def cloud_path(
+    pair: PromptPair, coupling: CouplingName, x: Cloud, y: Cloud, frames: int
+) -> CloudPath:
+    """The displacement interpolation that the frames of one coupling are rendered from."""
+    sigma = couple(coupling, x, y, coupling_rng(pair.pair_id))
     return displacement_interpolation(x, y, sigma, np.linspace(0.0, 1.0, frames))
 
 

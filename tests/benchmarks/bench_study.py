@@ -1,127 +1,83 @@
-"""A study's cells against the loop one would write with plain diffusers and lpips, in one run.
+"""A study's cells against the loops one would write with plain diffusers and lpips, in one run.
 
-The loop renders one frame at a time, every coupling from scratch, and calls LPIPS on each pair of
-consecutive frames. Both make the same frames, to rounding, from the same token clouds, and the
-same perceptual path lengths. The study's time includes encoding the texts and the couplings.
+The study's time includes encoding the texts and the couplings, the opponents' time does not.
 """
 
-import time
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import median
 
-import lpips
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from diffusers import StableDiffusionPipeline
+from opponents import Opponent, Result, study_cells
 
 from embedding_geometry import study
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import initial_latent
 from embedding_geometry.models import POCKET_FOLDER
 from embedding_geometry.perception import perceptual_distances
-from embedding_geometry.prompts import PromptPair
 from embedding_geometry.results import StudySettings
 
-PAIR = PromptPair("bench", "a cat on the beach at night", "at night, on the beach: a cat", 5.0)
-SETTINGS = StudySettings(POCKET_FOLDER, model="pocket", extra_couplings_first_seed=(), seeds=(0,))
+SETTINGS = StudySettings(POCKET_FOLDER, model="pocket", device="cpu", frames=17)
+FASTER_THAN_FRAME_BY_FRAME, FASTER_THAN_BATCH_BY_BATCH = 3.0, 1.25
+ONE_BATCH = 48
 ROUNDS = 3
-WANTED = 3.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """Frames and path length of every coupling, and how long they took."""
-
-    frames: list[np.ndarray]
-    lengths: list[float]
-    seconds: float
 
 
 @pytest.fixture(scope="module")
 def bench() -> study.Bench:
-    return study.prepare_bench(SETTINGS)
+    settings = replace(SETTINGS, extra_couplings_first_seed=())
+    return study.prepare_bench(settings)
 
 
-@pytest.fixture(scope="module")
-def pipeline(bench: study.Bench) -> StableDiffusionPipeline:
-    pipeline = StableDiffusionPipeline(
-        vae=bench.model.vae,
-        text_encoder=bench.model.text_encoder,
-        tokenizer=bench.model.tokenizer,
-        unet=bench.model.unet,
-        scheduler=bench.model.scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def tasks_of_pair(bench: study.Bench) -> list[study.Task]:
-    return study.plan_tasks(SETTINGS, [PAIR], study.conditions_of_cells(bench))
-
-
-def plain_loop(bench: study.Bench, pipeline: StableDiffusionPipeline) -> Result:
-    """Frame by frame, pair by pair, coupling by coupling; the paths are given."""
-    x, y = study.encode_pair(bench.model, PAIR)
-    latent = initial_latent(bench.model, 0)
-    negative = torch.from_numpy(encode_prompts(bench.model, [""]))
-    paths = [study.cloud_path(task, x, y, bench.frames) for task in tasks_of_pair(bench)]
-    started = time.perf_counter()
-    every, lengths = [], []
-    for path in paths:
-        images = []
-        for cloud in path:
-            output = pipeline(
-                prompt_embeds=torch.from_numpy(cloud[None]).float(),
-                negative_prompt_embeds=negative,
-                latents=latent,
-                num_inference_steps=bench.rendering.steps,
-                guidance_scale=bench.rendering.guidance_scale,
-            )
-            images.append(np.asarray(output.images[0]))
-        tensors = [lpips.im2tensor(image) for image in images]
-        with torch.no_grad():
-            pairs = zip(tensors, tensors[1:], strict=False)
-            distances = [bench.metric.network(a, b).item() for a, b in pairs]
-        every.append(np.stack(images))
-        lengths.append(float(np.mean(distances)))
-    return Result(every, lengths, time.perf_counter() - started)
-
-
-def study_cells(bench: study.Bench, monkeypatch: pytest.MonkeyPatch) -> Result:
-    """The study's own loop, from the texts to the distances."""
-    frames = []
-
-    def keep_frames(metric, images):
-        frames.append(images)
-        return perceptual_distances(metric, images)
-
-    monkeypatch.setattr(study, "perceptual_distances", keep_frames)
-    started = time.perf_counter()
-    cells = [cell for _, cell in study.compute_cells(bench, tasks_of_pair(bench))]
-    seconds = time.perf_counter() - started
-    return Result(frames, [float(np.mean(cell.distances)) for cell in cells], seconds)
-
-
-def test_cells_are_three_times_as_fast_as_the_plain_loop(
-    bench: study.Bench, pipeline: StableDiffusionPipeline, monkeypatch, report
-) -> None:
-    study_cells(bench, monkeypatch)  # the first pass through the networks is slower
-    rounds = [
-        (plain_loop(bench, pipeline), study_cells(bench, monkeypatch)) for _ in range(ROUNDS)
+def check_same(found: Result, expected: Result) -> float:
+    """Frames differ by rounding only; returns the share of bytes that are not the same."""
+    differences = [
+        np.abs(theirs.astype(int) - ours)
+        for theirs, ours in zip(expected.frames, found.frames, strict=True)
     ]
-    loop, cells = rounds[0]
-    for expected, frames in zip(loop.frames, cells.frames, strict=True):
-        assert np.abs(expected.astype(int) - frames).max() <= 1
-    np.testing.assert_allclose(cells.lengths, loop.lengths, rtol=1e-2)
-    ratio = median(loop.seconds / cells.seconds for loop, cells in rounds)
-    report(
-        f"{len(cells.frames)} couplings x {bench.frames} frames and their PPL on "
-        f"{torch.get_num_threads()} threads: frame by frame "
-        f"{median(loop.seconds for loop, _ in rounds):.1f} s, study "
-        f"{median(cells.seconds for _, cells in rounds):.1f} s, ratio {ratio:.1f}"
+    assert max(difference.max() for difference in differences) <= 1
+    np.testing.assert_allclose(found.lengths, expected.lengths, rtol=1e-2)
+    return float(np.mean([difference > 0 for difference in differences]))
+
+
+def test_cells_against_frame_by_frame_and_batch_by_batch(bench: study.Bench, record) -> None:
+    opponent = Opponent(bench)
+    one_batch = replace(bench, rendering=replace(bench.rendering, batch_size=ONE_BATCH))
+    contenders = {
+        "study": lambda: study_cells(bench),
+        f"study, batches of {ONE_BATCH}": lambda: study_cells(one_batch),
+        "batch by batch": opponent.batch_by_batch,
+        "frame by frame": opponent.frame_by_frame,
+    }
+    study_cells(bench)  # the first pass through the networks is slower
+    rounds = [{name: run() for name, run in contenders.items()} for _ in range(ROUNDS)]
+    other_bytes = {name: check_same(rounds[0]["study"], rounds[0][name]) for name in contenders}
+    table = pd.DataFrame(
+        {
+            "what": name,
+            "seconds": median(results[name].seconds for results in rounds),
+            "times the study's": median(
+                results[name].seconds / results["study"].seconds for results in rounds
+            ),
+            "share of bytes that differ by 1": other_bytes[name],
+        }
+        for name in contenders
     )
-    assert ratio >= WANTED
+    table.insert(1, "couplings", len(opponent.paths))
+    table.insert(2, "frames", bench.frames)
+    record("study", table, rounds=ROUNDS, steps=bench.rendering.steps)
+    ratios = table.set_index("what")["times the study's"]
+    assert ratios["frame by frame"] >= FASTER_THAN_FRAME_BY_FRAME
+    assert ratios["batch by batch"] >= FASTER_THAN_BATCH_BY_BATCH
+
+
+def test_backbone_passes_of_a_path_length(bench: study.Bench, report) -> None:
+    """Each frame goes through the metric's network once, though it has two neighbours."""
+    passes = []
+    hook = bench.metric.network.net.register_forward_hook(
+        lambda network, inputs, output: passes.append(len(inputs[0]))
+    )
+    frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    perceptual_distances(bench.metric, frames)
+    hook.remove()
+    report(f"backbone passes per frame: {sum(passes) / len(frames):.3f}")
+    assert sum(passes) <= 1.05 * len(frames)

@@ -1,16 +1,73 @@
-"""Benchmarks stand in bench_*.py and say what they measured, whether they pass or not."""
+"""Benchmarks stand in bench_*.py and say what they measured, whether they pass or not.
 
+    python -m pytest tests/benchmarks/bench_*.py --record data/results
+
+prints the tables and writes each as `benchmark_<name>.csv` beside `benchmark_<name>.json`, which
+says on what machine, with which versions and threads, and when. Without --record nothing is
+written. Ratios compare what was timed in one process; run nothing else meanwhile.
+"""
+
+import json
+import os
+import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+
+from embedding_geometry.models import POCKET_FOLDER, library_versions
+from embedding_geometry.results import write_whole
+from embedding_geometry.study import cpu_name
+
+LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
+Record = Callable[..., None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", type=Path, help="folder to write the benchmarks' tables to")
 
 
 @pytest.fixture
 def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a line of the benchmark's result to the terminal."""
+    """Print something to the terminal."""
 
-    def write(line: str) -> None:
+    def write(text: str) -> None:
         with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201 - a benchmark's output is its result
+            print(f"\n{text}", flush=True)
 
     return write
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, report: Callable[[str], None]) -> Record:
+    """Print a benchmark's table, and write it with its manifest where --record asks for it.
+
+    The fixture is a function of the table's name, its rows, and facts for the manifest by keyword.
+    """
+
+    def write(name: str, table: pd.DataFrame, **facts: object) -> None:
+        report(table.to_string(index=False, float_format="{:.4g}".format))
+        folder = request.config.getoption("record")
+        if folder is not None:
+            content = json.dumps(manifest() | facts, indent=1).encode() + b"\n"
+            write_whole(folder / f"benchmark_{name}.csv", table.to_csv(index=False).encode())
+            write_whole(folder / f"benchmark_{name}.json", content)
+
+    return write
+
+
+def manifest() -> dict[str, object]:
+    """The machine, the versions, the threads and the time."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": library_versions(*LIBRARIES),
+        "model": POCKET_FOLDER.name,
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

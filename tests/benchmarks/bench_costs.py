@@ -1,0 +1,103 @@
+"""What a study and the distances cost, as their sizes grow: the curves of the appendix.
+
+Each point is the median of several rounds, in which the sizes take turns, so that a slow moment of
+the machine falls on no single one of them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import pytest
+from opponents import PAIR
+
+from embedding_geometry import study
+from embedding_geometry.couplings import pairwise_wasserstein
+from embedding_geometry.models import POCKET_FOLDER
+from embedding_geometry.results import StudySettings
+
+FRAMES, PROMPT_PAIRS = (9, 17, 25, 33), (1, 2, 3, 4)
+CLOUDS, TOKENS, WIDTHS = (
+    (100, 150, 200, 250, 300),
+    (19, 38, 77, 154, 231),
+    (128, 256, 512, 768, 1024),
+)
+SAME = {"clouds": 64, "tokens": 77, "width": 768}
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def bench() -> study.Bench:
+    settings = StudySettings(
+        POCKET_FOLDER,
+        model="pocket",
+        device="cpu",
+        couplings=("row", "optimal"),
+        extra_couplings_first_seed=(),
+        steps=8,
+    )
+    return study.prepare_bench(settings)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def curve(sizes: Sequence[int], runner: Callable[[int], Callable[[], object]]) -> Iterator[tuple]:
+    """Size and median seconds; the runner prepares the work of a size."""
+    runs = {size: runner(size) for size in sizes}
+    runs[sizes[0]]()
+    rounds = [{size: seconds(run) for size, run in runs.items()} for _ in range(ROUNDS)]
+    for size in sizes:
+        yield size, median(times[size] for times in rounds)
+
+
+def cells(bench: study.Bench, pairs: int = 1) -> Callable[[], object]:
+    """The study's work on a number of prompt pairs, one latent and all couplings."""
+    tasks = [
+        study.Task(replace(PAIR, pair_id=str(number)), 0, coupling, {})
+        for number in range(pairs)
+        for coupling in bench.couplings_of(0)
+    ]
+    return lambda: list(study.compute_cells(bench, tasks))
+
+
+def all_pairs(clouds: int, tokens: int, width: int) -> Callable[[], object]:
+    stack = np.random.default_rng(0).normal(size=(clouds, tokens, width)).astype(np.float32)
+    return lambda: pairwise_wasserstein(stack, normalized=False)
+
+
+def test_cost_curves(bench: study.Bench, record) -> None:
+    curves = {
+        ("study", "frames"): curve(FRAMES, lambda n: cells(replace(bench, frames=n))),
+        ("study", "prompt pairs"): curve(PROMPT_PAIRS, lambda n: cells(bench, n)),
+        ("distances", "pairs of clouds"): (
+            (p * (p - 1) // 2, s)
+            for p, s in curve(CLOUDS, lambda p: all_pairs(**SAME | {"clouds": p}))
+        ),
+        ("distances", "tokens"): curve(TOKENS, lambda n: all_pairs(**SAME | {"tokens": n})),
+        ("distances", "dimensions"): curve(WIDTHS, lambda d: all_pairs(**SAME | {"width": d})),
+    }
+    rows = [
+        {"what": what, "axis": axis, "size": size, "seconds": time}
+        for (what, axis), points in curves.items()
+        for size, time in points
+    ]
+    facts = {
+        "couplings": len(bench.couplings_of(0)),
+        "frames": bench.frames,
+        "steps": bench.rendering.steps,
+        "batch_size": bench.rendering.batch_size,
+        "pairs_of_clouds": SAME["clouds"] * (SAME["clouds"] - 1) // 2,
+        "tokens": SAME["tokens"],
+        "width": SAME["width"],
+        "rounds": ROUNDS,
+        "model_revision": bench.model.provenance.revision,
+    }
+    record("costs", pd.DataFrame(rows), **facts)
+    assert min(row["seconds"] for row in rows) > 0
