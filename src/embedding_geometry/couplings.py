@@ -277,11 +277,10 @@ def _products_of_paired(
     known: int,
 ) -> Float[np.ndarray, " b"]:
     """Sum of <x_i, y_sigma(i)> under the cheapest sigma to each of b clouds, past the known."""
-    products, paired = np.zeros(len(y)), np.empty_like(x)
+    products = np.zeros(len(y))
     for k in range(known, len(y)):
         sigma = linear_sum_assignment(costs[:, k])[1]
-        np.take(y[k], sigma, axis=0, out=paired, mode="clip")  # "raise" would buffer the output
-        products[k] = np.vdot(x, paired)
+        products[k] = np.vdot(x, y[k][sigma])
     return products
 
 

@@ -1,0 +1,180 @@
+"""The study's cells against the loops of the tutorials, on a GPU, at the size of Stable Diffusion.
+
+    PYTHONPATH=src:tests python tests/benchmarks/gpu.py FOLDER
+    PYTHONPATH=src:tests python tests/benchmarks/gpu.py FOLDER --tiny --device cpu --dtype float32
+
+The model has the size of Stable Diffusion 1.5 and random weights; `full_size.py` writes it into
+FOLDER (4.3 GB) unless it is there. Times do not depend on the values of weights. Pictures do: here
+they are noise. Prints a table of contenders with images/s, the operations that the networks need
+for an image and their share of the measured peak of matrix products, and by how much the latents
+differ from those of float32 without any of the shortcuts.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+import tyro
+from full_size import write_full_size, write_tiny
+from opponents import PAIR, Opponent, Result, study_cells
+from torch.utils.flop_counter import FlopCounterMode
+
+from embedding_geometry import generation, study
+from embedding_geometry.clouds import encode_prompts
+from embedding_geometry.generation import decode_latents, initial_latent, sample_latents
+from embedding_geometry.results import StudySettings
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Time a study's cells on a GPU against frame by frame and batch by batch.
+
+    Attributes:
+        folder: Where the model is, or is to be written.
+        device: Where to compute.
+        dtype: float16, bfloat16 or float32.
+        steps: DDIM steps.
+        guidance_scale: Of classifier-free guidance.
+        frames: Of each of the three couplings.
+        batch_sizes: Of the study's cells, one contender each.
+        rounds: Of each contender but frame by frame, which runs once.
+        tiny: A model for unit tests instead, to try this script.
+    """
+
+    folder: tyro.conf.Positional[Path]
+    device: str = "cuda"
+    dtype: str = "float16"
+    steps: int = 50
+    guidance_scale: float = 7.5
+    frames: int = 17
+    batch_sizes: tuple[int, ...] = (16, 24, 48)
+    rounds: int = 3
+    tiny: bool = False
+
+
+def prepare(arguments: Arguments, dtype: str) -> study.Bench:
+    settings = StudySettings(
+        arguments.folder,
+        model=str(arguments.folder),
+        device=arguments.device,
+        dtype=dtype,
+        frames=arguments.frames,
+        steps=arguments.steps,
+        guidance_scale=arguments.guidance_scale,
+        extra_couplings_first_seed=(),
+    )
+    return study.prepare_bench(settings)
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds(function: Callable[[], object]) -> float:
+    synchronize()
+    started = time.perf_counter()
+    function()
+    synchronize()
+    return time.perf_counter() - started
+
+
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of the best of several large matrix products."""
+    n = 8192 if device.type == "cuda" else 512
+    a = torch.randn(n, n, device=device, dtype=dtype)
+    return 2 * n**3 / min(seconds(lambda: a @ a) for _ in range(20))
+
+
+@torch.no_grad()
+def operations_per_image(bench: study.Bench) -> float:
+    """Of the UNet under guidance, the autoencoder and the metric, as torch counts them."""
+    model, metric = bench.model, bench.metric
+    latent = initial_latent(model, 0).repeat(2, 1, 1, 1)
+    texts = torch.zeros(2, model.n_tokens, model.text_width).to(latent)
+    pixels = torch.zeros(1, 3, *model.image_size, device=model.device)
+    counts = []
+    for network in (
+        lambda: model.unet(latent, 1, texts),
+        lambda: model.vae.decode(latent[:1]),
+        lambda: metric.network.net(pixels),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            network()
+        counts.append(counter.get_total_flops())
+    unet, decoder, backbone = counts
+    return bench.rendering.steps * unet + decoder + backbone
+
+
+def latents_and_pictures(bench: study.Bench) -> tuple[np.ndarray, np.ndarray]:
+    clouds = encode_prompts(bench.model, [PAIR.source, PAIR.target]).astype(np.float32)
+    latents = sample_latents(bench.model, clouds, initial_latent(bench.model, 0), bench.rendering)
+    pictures = decode_latents(bench.model, latents, batch_size=1)
+    return latents.double().cpu().numpy(), pictures
+
+
+def print_differences(arguments: Arguments, bench: study.Bench) -> None:
+    """Both prompts' latents and pictures, against float32 with no shortcut in any network."""
+    found = latents_and_pictures(bench)
+    exact = prepare(arguments, "float32")
+    for network in (exact.model.unet, exact.model.vae):
+        network.to(memory_format=torch.contiguous_format)
+    with mock.patch.object(generation, "projected_once", return_value=nullcontext()):
+        expected = latents_and_pictures(exact)
+    latents, pictures = (np.abs(a - b) for a, b in zip(found, expected, strict=True))
+    print(
+        f"{arguments.dtype} against eager float32: latents differ by {latents.max():.1e} at most, "
+        f"{latents.mean():.1e} on average, of {np.abs(expected[0]).max():.1f}; pictures by "
+        f"{255 * pictures.max():.1f} and {255 * pictures.mean():.2f} of 255 levels"
+    )
+
+
+def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
+    opponent = Opponent(bench)
+    contenders: dict[str, Callable[[], Result]] = {
+        f"study, batches of {size}": lambda size=size: study_cells(
+            replace(bench, rendering=replace(bench.rendering, batch_size=size))
+        )
+        for size in arguments.batch_sizes
+    }
+    contenders["batch by batch"] = opponent.batch_by_batch
+    times = {}
+    for name, run in contenders.items():
+        run()  # kernels are chosen on the first pass
+        times[name] = float(np.median([seconds(run) for _ in range(arguments.rounds)]))
+    times["frame by frame"] = seconds(opponent.frame_by_frame)
+    best = min(times.values())
+    images = study.images_of_latent(bench, 0)
+    needed = operations_per_image(bench) * images
+    peak = matrix_peak(bench.model.device, bench.model.dtype)
+    print(f"{needed / images:.3g} operations an image, peak {peak:.3g}/s, {images} images")
+    return pd.DataFrame(
+        {
+            "what": name,
+            "seconds": value,
+            "times the best": value / best,
+            "images/s": images / value,
+            "share of peak": needed / value / peak,
+        }
+        for name, value in times.items()
+    )
+
+
+def main(arguments: Arguments) -> None:
+    """Write the model if need be, time the contenders, compare with float32."""
+    if not (arguments.folder / "model_index.json").is_file():
+        (write_tiny if arguments.tiny else write_full_size)(arguments.folder)
+    bench = prepare(arguments, arguments.dtype)
+    print(f"{bench.model.provenance.device}, {arguments.dtype}, {bench.model.image_size} pixels")
+    print(compare(arguments, bench).to_string(index=False, float_format="{:.3g}".format))
+    print_differences(arguments, bench)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))
