@@ -101,6 +101,12 @@ def open_ray(cluster: EngineSettings, fault) -> RayEngine:
     return RayEngine(cluster, "cpu", stub_workers.make(fault))
 
 
+def start_all(engine: RayEngine) -> None:
+    """Wait until every worker is ready; a study begins with the first."""
+    while engine._starting:
+        engine._wait()
+
+
 def test_all_workers_share_the_jobs_and_few_are_in_flight(
     cluster: EngineSettings, tmp_path: Path
 ) -> None:
@@ -117,8 +123,7 @@ def test_all_workers_share_the_jobs_and_few_are_in_flight(
     with open_ray(cluster, stub_workers.work) as engine:
         assert engine.workers == 2
         engine.ask(lambda worker: worker.check([]))
-        while engine._starting:
-            engine._wait()
+        start_all(engine)
         for images in engine.compute(tmp_path, jobs()):
             assert images == 3
             done += 1
@@ -189,11 +194,10 @@ def test_workers_that_would_compute_different_cells_are_refused(
 ) -> None:
     """Whichever answers second disagrees, before it is given any work."""
     with (
-        pytest.raises(EngineError, match=r"differ: node is '\d+' on one and '\d+' on another"),
         open_ray(cluster, stub_workers.differ) as engine,
+        pytest.raises(EngineError, match=r"differ: node is '\d+' on one and '\d+' on another"),
     ):
-        while engine._starting:
-            engine._wait()
+        start_all(engine)
 
 
 # --- the study ----------------------------------------------------------------------------------
@@ -245,8 +249,7 @@ def test_a_study_on_two_nodes_has_the_table_of_one_process_though_a_worker_is_ki
         at_the_kill.update(cell_times(tmp_path))
 
     with open_study(settings, tmp_path, engine=cluster) as study:
-        while study.engine._starting:
-            study.engine._wait()
+        start_all(study.engine)
         pids = [study.engine._ray.get(actor.ask.remote(pid_of)) for actor in study.engine.actors]
         assert len(set(pids) - {os.getpid()}) == 2
         killer = threading.Thread(target=kill_when_cells_appear, args=(pids[0],))

@@ -32,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_model, as under p
 
 from embedding_geometry.results import ABANDONED_AFTER_SECONDS, StudySettings
 
-STUDIES_PER_KILL = 0.06  # so that fifty kills hit three studies, some of them near their end
+SHARE = 0.12  # of the time of all cells: a kill comes at the latest so long after the first one
+KILLS_OF_A_STUDY = 25
 PATIENCE = 3600.0  # seconds
 Files = dict[str, tuple[int, int]]
 
@@ -64,10 +65,10 @@ class Tally:
         """Return the figure and what it is made of."""
         return (
             f"{self.kills} kills ({self.loading} while loading, {self.kills - self.loading} while "
-            f"computing) at {min(self.moments):.2f} to {max(self.moments):.2f} s in {self.studies} "
-            f"studies of {self.cells} cells in all: {self.lost} cells lost, {self.repeated} "
-            f"written twice, {self.temporary} temporary files left behind and removed later; all "
-            "tables equal those of an undisturbed study byte for byte"
+            f"computing) at {min(self.moments):.2f} to {max(self.moments):.2f} s in "
+            f"{self.studies} studies of {self.cells} cells in all: {self.lost} cells lost, "
+            f"{self.repeated} written twice, {self.temporary} temporary files left behind and "
+            "removed later; all tables equal those of an undisturbed study byte for byte"
         )
 
 
@@ -203,14 +204,14 @@ def stress(kills: int = 50, seed: int = 0, pairs: int = 12) -> None:
             return process
 
         loading, computing = time_undisturbed(start, here / "undisturbed")
-        longest = loading + 2 * STUDIES_PER_KILL * computing
+        longest = loading + SHARE * computing
         print(
             f"undisturbed: {loading:.2f} s to the first cell, then {computing:.2f} s", flush=True
         )
         tally = Tally()
         while tally.kills < kills:
             folder = here / f"study {tally.studies}"
-            rest = min(kills - tally.kills, round(1.5 / STUDIES_PER_KILL))
+            rest = min(kills - tally.kills, KILLS_OF_A_STUDY)
             disturb(start, folder, rest, lambda: rng.uniform(0, longest), tally)
             assert tables(folder) == tables(here / "undisturbed"), "the tables differ"
             print(f"{tally.kills} kills, {tally.lost} lost, {tally.repeated} repeated", flush=True)
