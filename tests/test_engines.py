@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,8 @@ def test_the_local_engine_finishes_job_after_job_and_asks_for_the_next_only_then
 # --- two nodes ----------------------------------------------------------------------------------
 
 
-def open_ray(cluster: EngineSettings, fault) -> RayEngine:
-    return RayEngine(cluster, "cpu", stub_workers.make(fault))
+def open_ray(cluster: EngineSettings, fault) -> AbstractContextManager[RayEngine]:
+    return closing(RayEngine(cluster, "cpu", stub_workers.make(fault)))
 
 
 def start_all(engine: RayEngine) -> None:

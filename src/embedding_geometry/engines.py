@@ -15,12 +15,12 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from embedding_geometry.planning import Task
 from embedding_geometry.prompts import PromptPair
@@ -77,6 +77,7 @@ class Facts:
     model: dict[str, object]
 
 
+@runtime_checkable  # the tests check annotations while they run
 class Worker(Protocol):
     """What an engine needs of the code that computes."""
 
@@ -93,6 +94,7 @@ class Worker(Protocol):
         """Finish the tasks and count, for each of them, the images that were rendered."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """One worker or many.
 
@@ -138,7 +140,7 @@ def open_engine(
     if settings.engine == "local":
         yield LocalEngine(make_worker(None))
         return
-    with RayEngine(settings, device, make_worker) as engine:
+    with closing(RayEngine(settings, device, make_worker)) as engine:
         yield engine
 
 
@@ -192,7 +194,7 @@ class _Job:
 
 
 class RayEngine:
-    """Workers on a Ray cluster; use it as a context manager, which ends them.
+    """Workers on a Ray cluster; `close` ends them.
 
     An actor is in one of three states: starting, idle or busy. It is given a job only when it has
     answered, so a worker whose node is gone keeps nobody waiting.
@@ -218,14 +220,6 @@ class RayEngine:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        """Return the engine."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """End the workers, busy or not."""
-        self.close()
-
     @property
     def actors(self) -> list[Any]:
         """The workers' handles."""
@@ -243,7 +237,7 @@ class RayEngine:
         return self._facts[0]
 
     def close(self) -> None:
-        """End the workers, and leave the cluster if this object has joined it."""
+        """End the workers, busy or not, and leave the cluster if this object has joined it."""
         for actor in self.actors:
             self._ray.kill(actor)
         if self._joined:
