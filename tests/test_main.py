@@ -95,6 +95,7 @@ def test_help_comes_without_loading_torch() -> None:
     ("command", "options"),
     [
         ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
+        ("study", "--dry-run --shard --engine --address --cores-per-worker"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("ppl", "FOLDERS --net --device"),
         ("info", "--model --net --device"),
@@ -137,6 +138,35 @@ def test_study_writes_and_publishes_its_tables_and_resumes(
     assert main(study_arguments) == 0
     error = capsys.readouterr().err
     assert f"warning: {victim} is damaged; this cell is computed again\n" in error
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(
+    study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two pairs, four couplings, four frames: two ends and four times two inner frames a pair."""
+    assert main([*study_arguments, "--dry-run"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:3] == [
+        "cells         8, 0 finished, 8 pending",
+        "images        20",
+        "LPIPS passes  32",
+    ]
+    assert re.fullmatch(r"time +about .* on 1 worker", shown[4])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_says_what_the_others_have_yet_to_compute(
+    study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish = ["--publish", str(tmp_path / "tiny")]
+    assert main([*study_arguments, *publish, "--shard", "1/2"]) == 0
+    shown = capsys.readouterr().out
+    assert "cells         4, 0 finished, 4 pending" in shown
+    assert "shard 1/2 is finished; 4 of the study's 8 cells are missing" in shown
+    assert not (tmp_path / "tiny_study.csv").exists()
+    assert main([*study_arguments, *publish, "--shard", "2/2"]) == 0
+    assert "8 cells in" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "tiny_study.csv")) == 8
 
 
 def test_other_settings_in_the_folder_are_one_line(
@@ -293,6 +323,10 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("study --pairs nowhere.csv --out {tmp}/out", "no table of prompt pairs at nowhere.csv"),
         ("study --pairs {pairs} --frames 2", "frames is 2; a path needs 3 or more"),
         ("study --pairs {pairs} --seeds", "seeds is empty"),
+        ("study --pairs {pairs} --shard 0/3", "there is no shard 0/3"),
+        ("study --pairs {pairs} --shard 4/3", "there is no shard 4/3"),
+        ("study --pairs {pairs} --shard a/b", "shard 'a/b' is not of the form i/n"),
+        ("study --pairs {pairs} --address head:6379", "add --engine ray"),
         ("study --pairs {pairs} --model no-such-model", "no-such-model"),
         ("study --pairs {pairs} --model {model} --out {pairs}/out", "Not a directory"),
         ("study --pairs {pairs} --model {model} --dtype float7", "float7"),

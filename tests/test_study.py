@@ -11,15 +11,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from embedding_geometry import study
 from embedding_geometry.clouds import PromptTooLongError, encode_prompts
 from embedding_geometry.couplings import coupling_cost, optimal_coupling, random_coupling
 from embedding_geometry.generation import RenderSettings, initial_latent, render
+from embedding_geometry.models import load_model
 from embedding_geometry.paths import displacement_interpolation, wasserstein_length
 from embedding_geometry.perception import load_metric, perceptual_distances
+from embedding_geometry.planning import WHOLE, Shard, plan_tasks
+from embedding_geometry.prompts import read_prompt_pairs
 from embedding_geometry.results import DamagedCellWarning, ResultsFolderError, StudySettingsError
-from embedding_geometry.study import StudySettings, publish_results, run_study
+from embedding_geometry.study import (
+    StudySettings,
+    StudyWorker,
+    open_study,
+    publish_results,
+    run_study,
+)
 
 PAIRS = """\
 pair_id,source,target,similarity,stratum
@@ -359,16 +369,216 @@ def test_an_interruption_leaves_finished_cells_and_nothing_else(
     assert names[-1] == "settings.json"
 
 
+# --- planned ------------------------------------------------------------------------------------
+
+
+def all_files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
+    settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = []
+
+    def load_and_watch(*arguments):
+        model = load_model(*arguments)
+        model.vae.decoder.register_forward_hook(lambda *call: images.append(len(call[-1])))
+        return model
+
+    monkeypatch.setattr(study, "load_model", load_and_watch)
+    before = all_files(half_done)
+    with open_study(settings, half_done) as opened:
+        plan = opened.plan()
+        assert all_files(half_done) == before
+        assert (plan.cells, plan.finished) == (CELLS, len(cell_times(half_done)))
+        assert 0 < plan.finished < CELLS
+        assert plan.passes == plan.pending * FRAMES
+        assert plan.seconds is not None
+        assert plan.seconds > 0
+        images.clear()
+        opened.compute(progress=False)
+    assert sum(images) == plan.images
+
+
+def test_the_plan_of_a_finished_study_costs_no_image(
+    settings: StudySettings, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "compute_cells", None)
+    with open_study(settings, finished) as opened:
+        plan = opened.plan()
+    assert (plan.pending, plan.images, plan.seconds) == (0, 0, None)
+
+
+def test_a_folder_with_other_settings_is_refused_before_the_plan(
+    settings: StudySettings, finished: Path
+) -> None:
+    opening = open_study(replace(settings, frames=4), finished)
+    with pytest.raises(StudySettingsError, match="frames is 5 there and 4 now"):
+        opening.__enter__()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 50])
+def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
+    settings: StudySettings, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    clock, warm = [0.0], []
+
+    def take_time(bench, tasks):
+        clock[0] += 1.5 + 0.25 * bench.rendering.steps + (0 if warm else 60.0)
+        warm.append(True)
+        return iter([(task, None) for task in tasks])
+
+    worker = StudyWorker(replace(settings, steps=steps))
+    [task, *_] = tasks_of(settings, worker)
+    monkeypatch.setattr(study, "compute_cells", take_time)
+    monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
+    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / FRAMES)
+
+
+def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:
+    [pair, *_] = read_prompt_pairs(settings.pairs)
+    return plan_tasks(settings, [pair], worker.facts().conditions)
+
+
+# --- shared -------------------------------------------------------------------------------------
+
+
+def test_whichever_shard_comes_last_writes_the_tables(
+    settings: StudySettings, finished: Path, tmp_path: Path
+) -> None:
+    """Two shards of three pairs: the second has one pair, the first has two."""
+    early = run_study(settings, tmp_path, progress=False, shard=Shard(2, 2))
+    assert list(early["pair_id"].unique()) == ["a"]
+    assert {path.name for path in tmp_path.iterdir()} == {"cells", "settings.json"}
+    before = cell_times(tmp_path)
+    late = run_study(settings, tmp_path, progress=False, shard=Shard(1, 2))
+    assert before.items() <= cell_times(tmp_path).items()
+    assert tables(tmp_path) == tables(finished)
+    pd.testing.assert_frame_equal(late, read_table(finished), rtol=1e-14, check_dtype=False)
+
+
+def test_a_shard_without_a_pair_computes_nothing(settings: StudySettings, tmp_path: Path) -> None:
+    assert run_study(settings, tmp_path, progress=False, shard=Shard(4, 4)).empty
+    assert cell_times(tmp_path) == {}
+
+
+def test_cells_that_another_process_finishes_in_the_meantime_are_not_computed(
+    settings: StudySettings, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save_while_others_work(folder, cell):
+        save(folder, cell)
+        for path in (finished / "cells").iterdir():
+            if json.loads(path.read_text())["cell"]["identity"]["pair_id"] != "b":
+                shutil.copy2(path, folder / "cells")
+
+    save = study.save_cell
+    monkeypatch.setattr(study, "save_cell", save_while_others_work)
+    run_study(settings, tmp_path, progress=False)
+    same = cell_times(tmp_path).items() & cell_times(finished).items()
+    assert len(same) == CELLS - 7
+    assert tables(tmp_path) == tables(finished)
+
+
+def test_another_study_begun_in_the_folder_in_the_meantime_keeps_its_tables(
+    settings: StudySettings, tmp_path: Path
+) -> None:
+    with open_study(settings, tmp_path) as opened:
+        opened.compute(progress=False)
+        text = (tmp_path / "settings.json").read_text()
+        (tmp_path / "settings.json").write_text(text.replace('"frames": 5', '"frames": 6'))
+        with pytest.raises(StudySettingsError, match="frames is 6 there and 5 now"):
+            opened.collect()
+    assert not (tmp_path / "study.csv").exists()
+    assert len(cell_times(tmp_path)) == CELLS
+
+
+def test_a_worker_that_sees_another_folder_says_so(
+    settings: StudySettings, tmp_path: Path
+) -> None:
+    worker = StudyWorker(settings)
+    with pytest.raises(ResultsFolderError, match=f"no study was begun in {tmp_path} as "):
+        list(worker.compute(tmp_path, tasks_of(settings, worker)))
+
+
+# --- out of memory ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limit_memory(monkeypatch: pytest.MonkeyPatch):
+    """Let the UNet run out of memory, or fail as `fail` does, above so many images at once."""
+    attempts = []
+
+    def limit(images: int, fail) -> list[int]:
+        def check(module, arguments, options):
+            sample = arguments[0] if arguments else options["sample"]
+            if len(sample) > 2 * images:  # with and without the text
+                attempts.append(len(sample) // 2)
+                fail()
+
+        def load_limited(*arguments):
+            model = load_model(*arguments)
+            model.unet.register_forward_pre_hook(check, with_kwargs=True)
+            return model
+
+        monkeypatch.setattr(study, "load_model", load_limited)
+        return attempts
+
+    return limit
+
+
+def run_out_on_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def run_out_on_the_cpu() -> None:
+    torch.empty(1 << 55)
+
+
+@pytest.mark.parametrize("run_out", [run_out_on_a_gpu, run_out_on_the_cpu])
+def test_when_memory_runs_out_the_batch_is_halved_until_it_fits_and_stays_so(
+    settings: StudySettings, finished: Path, tmp_path: Path, limit_memory, run_out
+) -> None:
+    """Asked for 16: with 16, 8 and 4 the three inner frames are one batch, with 2 they are two."""
+    attempts = limit_memory(2, run_out)
+    table = run_study(settings, tmp_path, progress=False)
+    assert attempts == [3, 3, 3]
+    assert cell_times(tmp_path).keys() == cell_times(finished).keys()
+    expected = read_table(finished)
+    np.testing.assert_allclose(table["ppl"], expected["ppl"], rtol=0.01, atol=1e-5)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["settings"]["batch_size"] == 16
+    assert [used["batch_size"] for used in manifest["environments"]] == [2]
+
+
+def test_where_not_even_one_image_fits_there_is_one_error(
+    settings: StudySettings, tmp_path: Path, limit_memory
+) -> None:
+    limit_memory(0, run_out_on_a_gpu)
+    with pytest.raises(StudySettingsError, match="one image at a time of .* choose a smaller"):
+        run_study(settings, tmp_path, progress=False)
+
+
+def test_an_error_that_is_no_lack_of_memory_stays_what_it_is(
+    settings: StudySettings, tmp_path: Path, limit_memory
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the size of tensor a must match the size of tensor b")
+
+    attempts = limit_memory(2, fail)
+    with pytest.raises(RuntimeError, match="the size of tensor a must match"):
+        run_study(settings, tmp_path, progress=False)
+    assert len(attempts) == 1
+
+
 # --- killed -------------------------------------------------------------------------------------
 
 
-def run_in_child(settings: StudySettings, folder: Path, backbone: Path) -> None:
+def run_in_child(settings: StudySettings, folder: Path, backbone: Path, shard: Shard) -> None:
     """Run the study in a process of its own, on one thread."""
-    import torch
-
     torch.set_num_threads(1)
     study.load_metric = partial(load_metric, folder=backbone)
-    run_study(settings, folder, progress=False)
+    run_study(settings, folder, progress=False, shard=shard)
 
 
 @pytest.fixture(scope="module")
@@ -377,14 +587,37 @@ def start_study(settings: StudySettings, tiny_folder: Path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["embedding_geometry.study"])
 
-    def start(folder: Path) -> multiprocessing.Process:
+    def start(folder: Path, shard: Shard = WHOLE) -> multiprocessing.Process:
         process = context.Process(
-            target=run_in_child, args=(settings, folder, tiny_folder / "perceptual")
+            target=run_in_child, args=(settings, folder, tiny_folder / "perceptual", shard)
         )
         process.start()
         return process
 
     return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start_study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that ran to its end in a process of its own."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start_study(folder)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    return folder
+
+
+def test_several_processes_on_one_folder_leave_one_cell_of_each_and_one_table(
+    start_study, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Two shards, and beside them a process that was given the whole study."""
+    processes = [start_study(tmp_path, shard) for shard in (Shard(1, 2), Shard(2, 2), WHOLE)]
+    for process in processes:
+        process.join(PATIENCE)
+        assert process.exitcode == 0
+    assert len(cell_times(tmp_path)) == CELLS
+    assert tables(tmp_path) == tables(undisturbed)
+    assert not list(tmp_path.rglob(".*.tmp"))
 
 
 def wait_for_cells(process: multiprocessing.Process, folder: Path, count: int) -> None:
@@ -395,12 +628,8 @@ def wait_for_cells(process: multiprocessing.Process, folder: Path, count: int) -
 
 
 def test_killed_at_any_moment_it_loses_and_repeats_no_finished_cell(
-    start_study, tmp_path: Path
+    start_study, undisturbed: Path, tmp_path: Path
 ) -> None:
-    undisturbed = start_study(tmp_path / "undisturbed")
-    undisturbed.join(PATIENCE)
-    assert undisturbed.exitcode == 0
-
     folder, times = tmp_path / "killed", {}
     for cells, delay in [(1, 0.0), (3, 0.004), (4, 0.001), (9, 0.008), (13, 0.0), (18, 0.002)]:
         process = start_study(folder)
@@ -416,7 +645,7 @@ def test_killed_at_any_moment_it_loses_and_repeats_no_finished_cell(
     assert last.exitcode == 0
     assert times.items() <= cell_times(folder).items()
     assert len(cell_times(folder)) == CELLS
-    assert tables(folder) == tables(tmp_path / "undisturbed")
+    assert tables(folder) == tables(undisturbed)
 
 
 # --- bad input ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tyro.conf import (
     subcommand,
 )
 
+from embedding_geometry.engines import EngineSettings
 from embedding_geometry.results import Net, StudySettings
 from embedding_geometry.types import CouplingName, Frames, SchedulerName
 
@@ -38,17 +39,37 @@ class Study:
         settings: What the study computes.
         out: Results folder. Finished cells in it are kept and never computed again.
         publish: Also copy the results to PUBLISH_study.csv, _steps.parquet and _manifest.json.
+        dry_run: Say what there is to do and how long it will take, write nothing, and stop.
+        shard: Part i/n of the study, for the i-th of n processes that share the results folder.
+        engine: Where to compute.
     """
 
     settings: OmitArgPrefixes[StudySettings]
     out: Path = Path("runs/study")
     publish: Path | None = None
+    dry_run: bool = False
+    shard: str = "1/1"
+    engine: OmitArgPrefixes[EngineSettings] = EngineSettings()
 
     def run(self) -> None:
-        """Run or resume, then say where the results are."""
-        from embedding_geometry.study import publish_results, run_study
+        """Say what there is to do, run or resume it, then say where the results are."""
+        from embedding_geometry.planning import Shard
+        from embedding_geometry.study import open_study, publish_results
 
-        table = run_study(self.settings, self.out)
+        shard = Shard.parse(self.shard)
+        with open_study(self.settings, self.out, shard=shard, engine=self.engine) as study:
+            print(study.plan(), flush=True)
+            if self.dry_run:
+                return
+            study.compute()
+            table = study.collect()
+        if len(table) < study.cells:
+            print(
+                f"shard {shard} is finished; {study.cells - len(table)} of the study's "
+                f"{study.cells} cells are missing in {self.out}, and whichever process computes "
+                "the last of them writes the table"
+            )
+            return
         print(f"{len(table)} cells in {self.out}; median PPL of {self.settings.frames} frames:")
         print(table.groupby("coupling", sort=False)["ppl"].median().to_string())
         if self.publish is not None:

@@ -7,13 +7,14 @@ A cell is one image interpolation: one prompt pair, one seed of the initial late
 
 A file appears whole or not at all (written under a temporary name, flushed to disk, renamed), so
 a study that is killed at any moment loses no finished cell, and finds the unfinished ones missing.
+Several processes, on several machines, may work in one folder: a cell has one name for all.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import time
+import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from typing import Literal, get_args
 from embedding_geometry.types import CouplingName, SchedulerName
 
 Net = Literal["pocket", "alex", "vgg", "squeeze"]
-ABANDONED_AFTER_SECONDS = 60.0  # a temporary file lives for milliseconds unless its writer died
+ABANDONED_AFTER_SECONDS = 600.0  # a temporary file lives for milliseconds unless its writer died
 
 
 class StudySettingsError(ValueError):
@@ -159,18 +160,34 @@ def open_results(folder: Path, settings: Mapping[str, object]) -> None:
         ResultsFolderError: The folder cannot be created or written.
     """
     path = folder / "settings.json"
+    check_settings(folder, settings)
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
-        found = path.read_bytes() if path.exists() else None
     except OSError as error:
         raise _unwritable(folder, error) from error
-    if found is not None:
-        _check_same_settings(path, found, settings)
     write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
+    now = path.stat().st_mtime  # by the clock of the disk, which may be that of another machine
     for abandoned in folder.rglob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):  # another process may tidy up as well
-            if time.time() - abandoned.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+            if now - abandoned.stat().st_mtime > ABANDONED_AFTER_SECONDS:
                 abandoned.unlink()
+
+
+def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
+    """Raise if the folder holds a study with other settings; one that is not there yet is fine.
+
+    Raises:
+        StudySettingsError: as said, or what the folder says of its settings is damaged.
+        ResultsFolderError: The folder cannot be read.
+    """
+    path = folder / "settings.json"
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _check_same_settings(path, found, settings)
 
 
 def _check_same_settings(path: Path, found: bytes, settings: Mapping[str, object]) -> None:
@@ -239,7 +256,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         ResultsFolderError: The file cannot be written; an earlier version of it stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # a name of its own even among processes of several machines, whose numbers may coincide
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -3,7 +3,8 @@
 For one pair (x, y) of token clouds and one initial latent, a cell renders the displacement
 interpolation along one coupling and measures the perceptual distance of consecutive images. The
 table is derived from the finished cells alone, so it does not depend on how often the study was
-stopped and resumed, nor on the day or the order in which the cells were computed.
+stopped and resumed, on how many processes shared the work, nor on the day or the order in which
+the cells were computed.
 
 Couplings are compared like with like: the same initial latent, frames rendered in shared batches,
 and the two ends of the path, which are the same images for every coupling, rendered once.
@@ -13,9 +14,12 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -31,6 +35,7 @@ from embedding_geometry.clouds import (
     token_ids,
 )
 from embedding_geometry.couplings import couple, wasserstein_distance
+from embedding_geometry.engines import HERE, Engine, EngineSettings, Facts, open_engine
 from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
 from embedding_geometry.models import (
     TextToImageModel,
@@ -45,10 +50,22 @@ from embedding_geometry.perception import (
     perceptual_distances,
     perceptual_path_length,
 )
+from embedding_geometry.planning import (
+    WHOLE,
+    Shard,
+    StudyPlan,
+    Task,
+    images_to_render,
+    plan_tasks,
+    unfinished,
+)
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.results import (
     Cell,
+    ResultsFolderError,
     StudySettings,
+    StudySettingsError,
+    check_settings,
     digest,
     load_cell,
     open_results,
@@ -57,31 +74,18 @@ from embedding_geometry.results import (
 )
 from embedding_geometry.types import Cloud, CloudPath, Clouds, CouplingName, Frames, SchedulerName
 
-__all__ = ["StudySettings", "publish_results", "run_study"]
+__all__ = [
+    "EngineSettings",
+    "Shard",
+    "StudySettings",
+    "open_study",
+    "plan_tasks",
+    "publish_results",
+    "run_study",
+]
 
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell of the study, computed or not.
-
-    Attributes:
-        pair: The two prompts.
-        seed: Seed of the initial latent.
-        coupling: How the tokens of the two prompts are paired.
-        identity: Everything that determines the cell's numbers, as JSON values.
-    """
-
-    pair: PromptPair
-    seed: int
-    coupling: CouplingName
-    identity: dict[str, object]
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What tells the task apart within its study."""
-        return (self.pair.pair_id, self.seed, self.coupling)
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -97,51 +101,257 @@ class Bench:
 
 
 def run_study(
-    settings: StudySettings, folder: str | os.PathLike[str], *, progress: bool = True
+    settings: StudySettings,
+    folder: str | os.PathLike[str],
+    *,
+    progress: bool = True,
+    shard: Shard = WHOLE,
+    engine: EngineSettings = HERE,
 ) -> pd.DataFrame:
     """Run a study, or go on with the one that was begun in the folder.
 
     Args:
         settings: What to compute.
-        folder: The results folder. Finished cells are taken from its `cells/`; at the end it also
-            holds `study.csv` (the table), `steps.parquet` (the distance of every step) and
-            `manifest.json` (how they came about).
+        folder: The results folder. Finished cells are taken from its `cells/`; when all are there
+            it also holds `study.csv` (the table), `steps.parquet` (the distance of every step)
+            and `manifest.json` (how they came about).
         progress: Whether to show a bar with rate and remaining time on standard error.
+        shard: The part of the study to compute here, where other processes compute the others.
+        engine: Where to compute it.
 
     Returns:
-        One row per cell: `pair_id, similarity, stratum, coupling, seed, frames`; the perceptual
-        path length `ppl` (mean distance of consecutive frames) with its companions `total,
-        scaled_mean, root_sum, gini, maximum_step`; `wasserstein_length` of the path of clouds and
-        `w2` of its ends, both in the poster's units (no 1/N under the root).
+        One row per finished cell of the study, of whatever shard. `pair_id, similarity, stratum,
+        coupling, seed, frames`; the perceptual path length `ppl` (mean distance of consecutive
+        frames) with its companions `total, scaled_mean, root_sum, gini, maximum_step`;
+        `wasserstein_length` of the path of clouds and `w2` of its ends, both in the poster's units
+        (no 1/N under the root).
 
     Raises:
         StudySettingsError: Settings that cannot be run, or that are not those of the study in the
             folder.
         ResultsFolderError: The folder cannot be written; finished cells are kept.
-        ValueError: A table of pairs, a prompt or a setting that cannot be used.
+        ValueError: A table of pairs, a prompt, a setting or an engine that cannot be used.
         FileNotFoundError: Pairs, model or metric are not where they were looked for.
     """
+    with open_study(settings, folder, shard=shard, engine=engine) as study:
+        study.compute(progress=progress)
+        return study.collect()
+
+
+@contextmanager
+def open_study(
+    settings: StudySettings,
+    folder: str | os.PathLike[str],
+    *,
+    shard: Shard = WHOLE,
+    engine: EngineSettings = HERE,
+) -> Iterator["StudyRun"]:
+    """Check all that can be checked and load the model; nothing is written yet.
+
+    Raises:
+        ValueError: As `run_study`.
+        FileNotFoundError: As `run_study`.
+    """
     settings.check()
-    folder = Path(folder)
     pairs = read_prompt_pairs(settings.pairs)
-    bench = prepare_bench(settings)
-    conditions = conditions_of_cells(bench)
-    tasks = plan_tasks(settings, pairs, conditions)
-    check_prompts(bench.model, bench.rendering, pairs)
-    open_results(folder, conditions | conditions_of_plan(settings, pairs))
-    cells = finished_cells(folder, tasks)
-    pending = [task for task in tasks if task.key not in cells]
-    with tqdm(total=len(tasks), initial=len(cells), unit="cell", disable=not progress) as bar:
-        for task, cell in compute_cells(bench, pending):
+    settings = replace(settings, model=settings.model or configured_model())
+    with open_engine(engine, settings.device, partial(StudyWorker, settings)) as workers:
+        workers.ask(lambda worker: worker.check(pairs))
+        study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
+        check_settings(study.folder, study.conditions)
+        yield study
+
+
+class StudyRun:
+    """A process that works on a study, alone or beside others on the same results folder."""
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        folder: Path,
+        shard: Shard,
+        pairs: list[PromptPair],
+        engine: Engine,
+    ) -> None:
+        """Take what `open_study` has made ready."""
+        self.settings = settings
+        self.folder = folder
+        self.pairs = pairs
+        self.engine = engine
+        self._share = shard.share(pairs)
+        self._per_pair = sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the whole study has."""
+        return self._per_pair * len(self.pairs)
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """Every setting that the table depends on."""
+        plan = conditions_of_plan(self.settings, self.pairs)
+        return self.engine.facts.conditions | plan
+
+    def plan(self) -> StudyPlan:
+        """Count what is left to do in this shard and measure how long it will take."""
+        pending, images = 0, 0
+        example: Task | None = None
+        for job in self._jobs():
+            missing = unfinished(self.folder, job)
+            pending += len(missing)
+            latents = {task.seed for task in missing}
+            rendered = [task for task in job if task.seed in latents]
+            images += images_to_render(rendered, self.settings.frames)
+            example = example or next(iter(missing), None)
+        cells = self._per_pair * len(self._share)
+        plan = StudyPlan(
+            cells=cells,
+            finished=cells - pending,
+            images=images,
+            passes=pending * self.settings.frames,
+            workers=self.engine.workers,
+        )
+        if example is None:
+            return plan
+        seconds = self.engine.ask(lambda worker: worker.seconds_per_image(example))
+        return replace(plan, seconds=seconds * images / min(plan.workers, len(self._share)))
+
+    def compute(self, *, progress: bool = True) -> None:
+        """Finish this shard's cells, except those that another process has finished."""
+        open_results(self.folder, self.conditions)
+        cells = self._per_pair * len(self._share)
+        images, started = 0, time.perf_counter()
+        with tqdm(total=cells, unit="cell", disable=not progress) as bar:
+            for rendered in self.engine.compute(self.folder, self._jobs()):
+                images += rendered
+                rate = images / (time.perf_counter() - started)
+                bar.set_postfix_str(f"{rate:.1f} images/s", refresh=False)
+                bar.update()
+
+    def collect(self) -> pd.DataFrame:
+        """Read the study's cells, of all shards; once none is missing, write what they add up to.
+
+        Raises:
+            StudySettingsError: Another study was begun in the folder in the meantime.
+            ResultsFolderError: The folder cannot be written.
+        """
+        findings = Findings()
+        for pair in self.pairs:
+            for task in self._tasks(pair):
+                cell = load_cell(self.folder, task.identity)
+                if cell is not None:
+                    findings.add(task, cell)
+        table = findings.table()
+        if len(table) == self.cells:
+            check_settings(self.folder, self.conditions)
+            manifest = self._manifest() | findings.origin()
+            write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
+            write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))
+            text = json.dumps(manifest, indent=1)
+            write_whole(self.folder / "manifest.json", text.encode() + b"\n")
+        return table
+
+    def _tasks(self, pair: PromptPair) -> list[Task]:
+        return plan_tasks(self.settings, [pair], self.engine.facts.conditions)
+
+    def _jobs(self) -> Iterator[list[Task]]:
+        """This shard's tasks, made when they are asked for, a pair's at a time."""
+        return (self._tasks(pair) for pair in self._share)
+
+    def _manifest(self) -> dict[str, object]:
+        conditions = self.conditions
+        return {
+            "model": self.engine.facts.model,
+            "settings": conditions,
+            "metric": {"net": conditions["net"], "revision": conditions["net_revision"]},
+            "pairs": {"file": self.settings.pairs.name, "count": len(self.pairs)},
+        }
+
+
+class StudyWorker:
+    """Model and metric, kept warm, that compute one pair's cells after another's."""
+
+    def __init__(self, settings: StudySettings, threads: int | None = None) -> None:
+        """Load both; `threads` limits the CPU threads of this process."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._bench = prepare_bench(settings)
+        self._batch_size = settings.batch_size
+
+    def facts(self) -> Facts:
+        """Say what the cells depend on, the batch size that was asked for included."""
+        model = asdict(self._bench.model.provenance)
+        return Facts(conditions_of_cells(self._bench), model)
+
+    def check(self, pairs: Sequence[PromptPair]) -> None:
+        """Raise for a prompt that is too long."""
+        check_prompts(self._bench.model, self._bench.rendering, pairs)
+
+    def seconds_per_image(self, task: Task) -> float:
+        """Estimate the time of an image, its part of the metric included, from a few steps.
+
+        Time is a straight line in the denoising steps, so two points of it are enough.
+        """
+        steps = self._bench.rendering.steps
+        few, more = min(2, steps), min(5, steps)
+        self._seconds(task, few)  # the first pass through the networks is slower
+        at_few, at_more = self._seconds(task, few), self._seconds(task, more)
+        per_step = (at_more - at_few) / (more - few) if more > few else 0.0
+        images = images_of_latent(self._bench, task.seed)
+        return (at_more + per_step * (steps - more)) / images
+
+    def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
+        """Compute and save the tasks of one pair that are not finished; see `Engine.compute`.
+
+        Raises:
+            ResultsFolderError: The folder is not the one in which the study was begun, or cannot
+                be written.
+        """
+        if not (folder / "settings.json").is_file():
+            raise ResultsFolderError(
+                f"no study was begun in {folder} as {platform.node()} sees it; the results "
+                "folder has to be the same for all that compute, on a disk that they share"
+            )
+        missing = unfinished(folder, tasks)
+        yield from [0] * (len(tasks) - len(missing))
+        latent = None
+        for task, cell in self._cells(missing, self._bench.rendering.steps):
             save_cell(folder, cell)
-            cells[task.key] = cell
-            bar.update()
-    table = study_table(tasks, cells)
-    write_whole(folder / "study.csv", table.to_csv(index=False).encode())
-    write_whole(folder / "steps.parquet", steps_table(tasks, cells).to_parquet(index=False))
-    manifest = study_manifest(settings, pairs, bench, list(cells.values()))
-    write_whole(folder / "manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
-    return table
+            yield 0 if task.seed == latent else images_of_latent(self._bench, task.seed)
+            latent = task.seed
+
+    def _seconds(self, task: Task, steps: int) -> float:
+        started = time.perf_counter()
+        list(self._cells([task], steps))
+        return time.perf_counter() - started
+
+    def _cells(self, tasks: Sequence[Task], steps: int) -> Iterator[tuple[Task, Cell]]:
+        """`compute_cells`, in batches that fit into memory from the first failure on."""
+        missing = list(tasks)
+        while missing:
+            rendering = replace(self._bench.rendering, steps=steps, batch_size=self._batch_size)
+            used = self._bench.environment | {"batch_size": self._batch_size}
+            bench = replace(self._bench, rendering=rendering, environment=used)
+            try:
+                for task, cell in compute_cells(bench, tuple(missing)):
+                    missing.remove(task)
+                    yield task, cell
+            except RuntimeError as error:
+                self._halve_batch(error)
+
+    def _halve_batch(self, error: RuntimeError) -> None:
+        """Go on with smaller batches; raise what is no lack of memory, or has no remedy here."""
+        known = any(phrase in str(error) for phrase in OUT_OF_MEMORY)
+        if not known and not isinstance(error, torch.OutOfMemoryError):
+            raise error
+        if self._batch_size == 1:
+            source = self._bench.model.provenance
+            raise StudySettingsError(
+                f"one image at a time of {source.name} in {source.dtype} does not fit into the "
+                f"memory of {source.device}; choose a smaller dtype, such as bfloat16, a smaller "
+                "model, or another device"
+            ) from error
+        self._batch_size //= 2
 
 
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
@@ -209,7 +419,7 @@ def rendering_settings(
 
 
 def check_prompts(
-    model: TextToImageModel, settings: RenderSettings, pairs: list[PromptPair]
+    model: TextToImageModel, settings: RenderSettings, pairs: Sequence[PromptPair]
 ) -> None:
     """Raise for a prompt that is too long now, not hours later when its turn comes."""
     texts = [text for pair in pairs for text in (pair.source, pair.target)]
@@ -238,26 +448,6 @@ def conditions_of_plan(settings: StudySettings, pairs: list[PromptPair]) -> dict
         "extra_couplings_first_seed": list(settings.extra_couplings_first_seed),
         "seeds": list(settings.seeds),
     }
-
-
-def plan_tasks(
-    settings: StudySettings, pairs: list[PromptPair], conditions: Mapping[str, object]
-) -> list[Task]:
-    """All cells of the study: pair by pair, seed by seed, coupling by coupling."""
-    tasks = []
-    for pair in pairs:
-        texts = {"pair_id": pair.pair_id, "source": pair.source, "target": pair.target}
-        for seed in settings.seeds:
-            for coupling in settings.couplings_of(seed):
-                identity = {**conditions, **texts, "seed": seed, "coupling": coupling}
-                tasks.append(Task(pair, seed, coupling, identity))
-    return tasks
-
-
-def finished_cells(folder: Path, tasks: Iterable[Task]) -> dict[tuple[str, int, str], Cell]:
-    """The cells that are in the folder already, by the key of their task."""
-    found = {task.key: load_cell(folder, task.identity) for task in tasks}
-    return {key: cell for key, cell in found.items() if cell is not None}
 
 
 def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, Cell]]:
@@ -341,13 +531,21 @@ def coupling_rng(pair_id: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest_bytes[:8], "big"))
 
 
-def study_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell]) -> pd.DataFrame:
-    """The tidy table: one row per cell, in the order of the tasks."""
-    rows = []
-    for task in tasks:
-        cell = cells[task.key]
-        length = perceptual_path_length(np.array(cell.distances))
-        rows.append(
+class Findings:
+    """What the cells of a study add up to; a cell is let go once it has been added."""
+
+    def __init__(self) -> None:
+        """Begin with no cell."""
+        self._rows: list[dict[str, object]] = []
+        self._distances: list[np.ndarray] = []
+        self._environments: dict[str, dict[str, object]] = {}
+        self._times: list[tuple[str, str, float]] = []
+
+    def add(self, task: Task, cell: Cell) -> None:
+        """Add a finished cell."""
+        distances = np.array(cell.distances)
+        length = perceptual_path_length(distances)
+        self._rows.append(
             {
                 "pair_id": task.pair.pair_id,
                 "similarity": task.pair.similarity,
@@ -365,36 +563,33 @@ def study_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell
                 "w2": cell.w2,
             }
         )
-    return pd.DataFrame(rows)
+        self._distances.append(distances)
+        self._environments.setdefault(digest(cell.environment), cell.environment)
+        self._times.append((cell.started, cell.ended, cell.seconds))
 
+    def table(self) -> pd.DataFrame:
+        """The tidy table: one row per cell, in the order in which they were added."""
+        return pd.DataFrame(self._rows)
 
-def steps_table(tasks: Iterable[Task], cells: Mapping[tuple[str, int, str], Cell]) -> pd.DataFrame:
-    """One row per step of every cell; step k leads from frame k to frame k + 1."""
-    rows = [
-        (*task.key, step, distance)
-        for task in tasks
-        for step, distance in enumerate(cells[task.key].distances)
-    ]
-    table = pd.DataFrame(rows, columns=["pair_id", "seed", "coupling", "step", "distance"])
-    return table[["pair_id", "coupling", "seed", "step", "distance"]]
+    def steps(self) -> pd.DataFrame:
+        """One row per step of every cell; step k leads from frame k to frame k + 1."""
+        counts = [len(distances) for distances in self._distances]
+        cells = self.table()[["pair_id", "coupling", "seed"]]
+        table = cells.loc[cells.index.repeat(counts)].reset_index(drop=True)
+        table["step"] = np.concatenate([np.arange(count) for count in counts])
+        table["distance"] = np.concatenate(self._distances)
+        return table
 
-
-def study_manifest(
-    settings: StudySettings, pairs: list[PromptPair], bench: Bench, cells: list[Cell]
-) -> dict[str, object]:
-    """How the tables came about; times and machines are those of the cells, resumed or not."""
-    environments = {digest(cell.environment): cell.environment for cell in cells}
-    return {
-        "model": asdict(bench.model.provenance),
-        "settings": conditions_of_cells(bench) | conditions_of_plan(settings, pairs),
-        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
-        "pairs": {"file": settings.pairs.name, "count": len(pairs)},
-        "cells": len(cells),
-        "started": min(cell.started for cell in cells),
-        "ended": max(cell.ended for cell in cells),
-        "seconds": round(sum(cell.seconds for cell in cells), 1),
-        "environments": list(environments.values()),
-    }
+    def origin(self) -> dict[str, object]:
+        """When and where the cells were computed, resumed or not, on one machine or on many."""
+        started, ended, seconds = zip(*self._times, strict=True)
+        return {
+            "cells": len(self._rows),
+            "started": min(started),
+            "ended": max(ended),
+            "seconds": round(sum(seconds), 1),
+            "environments": list(self._environments.values()),
+        }
 
 
 def environment(model: TextToImageModel) -> dict[str, object]:

@@ -17,6 +17,7 @@ from opponents import PAIR
 from embedding_geometry import study
 from embedding_geometry.couplings import pairwise_wasserstein
 from embedding_geometry.models import POCKET_FOLDER
+from embedding_geometry.planning import Task
 from embedding_geometry.results import StudySettings
 
 FRAMES, PROMPT_PAIRS = (9, 17, 25, 33), (1, 2, 3, 4)
@@ -60,7 +61,7 @@ def curve(sizes: Sequence[int], runner: Callable[[int], Callable[[], object]]) -
 def cells(bench: study.Bench, pairs: int = 1) -> Callable[[], object]:
     """The study's work on a number of prompt pairs, one latent and all couplings."""
     tasks = [
-        study.Task(replace(PAIR, pair_id=str(number)), 0, coupling, {})
+        Task(replace(PAIR, pair_id=str(number)), 0, coupling, {})
         for number in range(pairs)
         for coupling in bench.couplings_of(0)
     ]

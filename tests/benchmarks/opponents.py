@@ -17,6 +17,7 @@ from embedding_geometry import study
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.generation import initial_latent
 from embedding_geometry.perception import perceptual_distances
+from embedding_geometry.planning import Task
 from embedding_geometry.prompts import PromptPair
 
 PAIR = PromptPair("bench", "a cat on the beach at night", "at night, on the beach: a cat", 5.0)
@@ -113,7 +114,7 @@ def study_cells(bench: study.Bench, seed: int = 0) -> Result:
         frames.append(images)
         return perceptual_distances(metric, images)
 
-    tasks = [study.Task(PAIR, seed, coupling, {}) for coupling in bench.couplings_of(seed)]
+    tasks = [Task(PAIR, seed, coupling, {}) for coupling in bench.couplings_of(seed)]
     study.perceptual_distances = keep_frames
     try:
         started = time.perf_counter()

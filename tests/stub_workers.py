@@ -1,0 +1,100 @@
+"""Workers without a model, whose work is a line in a file and whose faults are planted.
+
+They import no torch, so that a process of a cluster starts with them at once.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from embedding_geometry.engines import Facts
+from embedding_geometry.planning import Task
+from embedding_geometry.prompts import PromptPair
+from embedding_geometry.results import ResultsFolderError
+
+
+def make(fault: Callable[[Path, str], None]) -> Callable[[int | None], "StubWorker"]:
+    """Return what an engine needs to make workers with this fault."""
+    return partial(StubWorker, fault)
+
+
+class StubWorker:
+    """Writes the pair's name into a file of the folder, unless the fault prevents it."""
+
+    def __init__(self, fault: Callable[[Path, str], None], threads: int | None) -> None:
+        self._fault = fault
+        self._threads = threads
+
+    def facts(self) -> Facts:
+        if self._fault is differ:
+            return Facts({"device": "cpu", "node": str(os.getpid())}, {})
+        if self._fault is die_at_birth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._fault is find_no_model:
+            raise FileNotFoundError("no model at nowhere; name another")
+        return Facts({"device": "cpu"}, {"name": "stub"})
+
+    def check(self, pairs: Sequence[PromptPair]) -> None:
+        if len(pairs) > 100:
+            raise ValueError(f"{len(pairs)} pairs are too many")
+
+    def seconds_per_image(self, task: Task) -> float:
+        return 0.5
+
+    def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
+        [name] = {task.pair.pair_id for task in tasks}
+        self._fault(folder, name)
+        with (folder / name).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        yield from [3] * len(tasks)
+
+
+def work(folder: Path, name: str) -> None:
+    """No fault."""
+
+
+def differ(folder: Path, name: str) -> None:
+    """The workers disagree about themselves."""
+
+
+def die_at_birth(folder: Path, name: str) -> None:
+    """The worker dies before it has said anything."""
+
+
+def find_no_model(folder: Path, name: str) -> None:
+    """The worker's model is missing."""
+
+
+def die_once(folder: Path, name: str) -> None:
+    """Killed on the third pair, the first time that it comes up."""
+    if name == "c" and first_time(folder, name):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_always(folder: Path, name: str) -> None:
+    """Killed on the third pair whenever it comes up."""
+    if name == "c":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def break_once(folder: Path, name: str) -> None:
+    """An error of the device on the third pair, the first time."""
+    if name == "c" and first_time(folder, name):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def fill_disk(folder: Path, name: str) -> None:
+    """The disk is full when the third pair comes up."""
+    if name == "c":
+        raise ResultsFolderError(f"cannot write {folder / name}: No space left on device")
+
+
+def first_time(folder: Path, name: str) -> bool:
+    """Whether this is the first call for the name, on any worker."""
+    try:
+        (folder / f"{name}.tried").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
