@@ -16,9 +16,11 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from jaxtyping import UInt8
 from natsort import natsorted
@@ -104,7 +106,8 @@ def read_settings(path: str | Path) -> dict[str, object]:
     """
     path = Path(path)
     if path.suffix.lower() in FILMS:
-        text = _film_comment(path)
+        with _opened_film(path) as film:
+            text = film.metadata.get("comment")
     else:
         with _opened(path) as image:
             text = image.info.get("Description") or image.info.get("comment")
@@ -170,20 +173,19 @@ def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 
 
 def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    try:
-        with av.open(str(file)) as film:
-            if not film.streams.video:
-                raise ValueError(f"{file} is a film without pictures")
-            for frame in film.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except FFmpegError as error:
-        raise ValueError(f"{file} is not a film that can be read: {error}") from error
+    with _opened_film(file) as film:
+        if not film.streams.video:
+            raise ValueError(f"{file} is a film without pictures")
+        for frame in film.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
 
 
-def _film_comment(file: Path) -> str | None:
+@contextlib.contextmanager
+def _opened_film(file: Path) -> Iterator[InputContainer]:
+    """Open a film with PyAV; whatever it says about damage, then or later, is a ValueError."""
     try:
-        with av.open(str(file)) as film:
-            return film.metadata.get("comment")
+        with av.open(str(file.absolute())) as film:  # "a:b.mp4" alone would be an address
+            yield film
     except FFmpegError as error:
         raise ValueError(f"{file} is not a film that can be read: {error}") from error
 
@@ -242,16 +244,20 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
     """
     path = Path(path)
     if path.suffix == ".mp4":
-        return _write_film(frames, path, description(settings))
-    first, *others = [Image.fromarray(frame) for frame in frames]
-    loop = {"save_all": True, "append_images": others, "duration": 1000 // FRAMES_PER_SECOND}
+        _write_film(frames, path, description(settings))
+        return
+    text: dict[str, Any]
     if path.suffix == ".gif":
-        return first.save(path, loop=0, comment=description(settings).encode(), **loop)
-    if path.suffix == ".webp":
+        text = {"comment": description(settings).encode()}
+    elif path.suffix == ".webp":
         exif = Image.Exif()
         exif[DESCRIPTION] = description(settings)
-        return first.save(path, loop=0, lossless=True, exif=exif, **loop)
-    raise ValueError(f"{path} is to be an animation; .gif, .webp and .mp4 can be written")
+        text = {"exif": exif, "lossless": True}
+    else:
+        raise ValueError(f"{path} is to be an animation; .gif, .webp and .mp4 can be written")
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    duration = 1000 // FRAMES_PER_SECOND
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0, **text)
 
 
 def _write_film(frames: Frames, path: Path, comment: str) -> None:
@@ -261,7 +267,7 @@ def _write_film(frames: Frames, path: Path, comment: str) -> None:
             f"an MP4 has an even width and height, the frames have {_size(frames[0])}; "
             "write WebP, which keeps every pixel"
         )
-    with av.open(str(path), "w") as film:
+    with av.open(str(path.absolute()), "w") as film:
         film.metadata["comment"] = comment
         stream = film.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "12"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
