@@ -164,7 +164,7 @@ class PathLengthMeter:
             self._last = [layer[-1:].clone() for layer in features]
 
     @property
-    def distances(self) -> Float[np.ndarray, " t-1"]:
+    def distances(self) -> Float[np.ndarray, " steps"]:
         """LPIPS of each frame to the next; a ValueError where there are fewer than two frames."""
         count = sum(map(len, self._distances)) + bool(self._distances)
         if count < 2:

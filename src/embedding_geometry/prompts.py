@@ -86,9 +86,10 @@ def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
 
 
 def write_prompt_pairs(path: str | os.PathLike[str], pairs: Sequence[PromptPair]) -> None:
-    """Write a table of prompt pairs that `read_prompt_pairs` reads back."""
+    """Write a table of prompt pairs that `read_prompt_pairs` reads back, every text in quotes."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # csv's own choice of quotes leaves a carriage return bare where lines end in "\n"
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow([field.name for field in fields(PromptPair)])
         writer.writerows(astuple(pair) for pair in pairs)
 
