@@ -194,10 +194,19 @@ def test_a_measure_without_relative_improvement_is_left_out():
     assert "gini" not in set(table["measure"])
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_unequal_numbers_of_paths_or_too_few_cannot_be_compared(count):
+    paths = planted_folder(1)
+    treatment = paths if count == 3 else paths[:count]
+    with pytest.raises(ValueError, match=rf"and {count} paths are to be compared; give two or"):
+        compare_paths(treatment, paths[:count], np.random.default_rng(0))
+
+
 @pytest.mark.filterwarnings("ignore::embedding_geometry.evaluation.LeftOutMeasureWarning")
-def test_folders_of_unequal_numbers_cannot_be_compared():
-    with pytest.raises(ValueError, match="no measure of 12 and 3 paths can be compared"):
-        compare_paths(planted_folder(1), planted_folder(1)[:3], np.random.default_rng(0))
+def test_a_control_that_stands_still_cannot_be_improved_upon():
+    still = [planted([0.0, 0.0]) for _ in range(3)]
+    with pytest.raises(ValueError, match="3 pairs of paths can be compared in no measure"):
+        compare_paths(planted_folder(1, steps=2, count=3), still, np.random.default_rng(0))
 
 
 # --- files --------------------------------------------------------------------------------------

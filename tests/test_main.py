@@ -290,6 +290,7 @@ def test_ppl_measures_folders_in_natural_order(
     assert f"net pocket, {tiny_metric.revision}, lpips" in footer
 
 
+@pytest.mark.filterwarnings("default::embedding_geometry.evaluation.MissingPartnersWarning")
 def test_ppl_compares_two_folders_and_writes_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,6 +194,11 @@ def compare_paths(
     Raises:
         ValueError: Unequal numbers of paths, fewer than two, or no measure that can be compared.
     """
+    if len(treatment) != len(control) or len(treatment) < 2:
+        raise ValueError(
+            f"{len(treatment)} and {len(control)} paths are to be compared; give two or more "
+            "pairs of paths"
+        )
     a, b = path_table(treatment), path_table(control)
     rows = {}
     for measure in _comparable(a, b):
@@ -208,7 +213,7 @@ def compare_paths(
         }
         rows[measure] = {"measure": measure} | medians | asdict(found)
     if not rows:
-        raise ValueError(f"no measure of {len(a)} and {len(b)} paths can be compared")
+        raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")
     corrected = holm({measure: row["p_value"] for measure, row in rows.items()})
     return pd.DataFrame(list(rows.values())).assign(holm=list(corrected.values()))
 
@@ -288,14 +293,13 @@ def _lonely(partners: Partners) -> str:
 
 def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     """The measures that two tables of partners can be compared in."""
-    if len(a) == len(b) and (a["frames"] != b["frames"]).any():
-        count = int((a["frames"] != b["frames"]).sum())
-        dependent = [measure for measure in LESS_IS_BETTER if measure not in FREE_OF_FRAMES]
-        _leave_out(
-            ", ".join(dependent), f"{count} of {len(a)} pairs have unequal numbers of frames"
-        )
-        return [measure for measure in LESS_IS_BETTER if measure in FREE_OF_FRAMES]
-    return list(LESS_IS_BETTER)
+    unequal = int((a["frames"] != b["frames"]).sum())
+    if unequal == 0:
+        return list(LESS_IS_BETTER)
+    dependent = [measure for measure in LESS_IS_BETTER if measure not in FREE_OF_FRAMES]
+    reason = f"{unequal} of {len(a)} pairs have unequal numbers of frames"
+    _leave_out(", ".join(dependent), reason)
+    return [measure for measure in LESS_IS_BETTER if measure in FREE_OF_FRAMES]
 
 
 def _leave_out(measures: str, reason: str) -> None:

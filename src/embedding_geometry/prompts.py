@@ -133,8 +133,8 @@ def read_cxc(
         name = "{}-{}".format(*ids)
         if name in pairs:
             raise PromptPairsError(f"{place}: the pair {name} is already there; keep one line")
-        texts = [captions[sentid] for sentid in ids]
-        pairs[name] = PromptPair(name, *texts, similarity, row["sampling_method"])
+        source, target = (captions[sentid] for sentid in ids)
+        pairs[name] = PromptPair(name, source, target, similarity, row["sampling_method"])
     if not pairs:
         raise PromptPairsError(
             f"none of the {len(rows)} pairs in {scores} has both captions in {karpathy}; take "
