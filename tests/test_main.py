@@ -18,12 +18,13 @@ from PIL import Image
 
 from embedding_geometry import perception, study
 from embedding_geometry.__main__ import main
+from embedding_geometry.frames import read_frames, read_settings, write_animation
 from embedding_geometry.perception import (
     load_metric,
     perceptual_distances,
     perceptual_path_length,
-    read_frames,
 )
+from embedding_geometry.prompts import read_prompt_pairs
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 PAIRS = """\
@@ -87,7 +88,7 @@ def test_help_comes_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("[]")
-    for name in ("study", "render", "ppl", "info"):
+    for name in ("study", "render", "ppl", "pairs", "info"):
         assert f"• {name}" in done.stdout
 
 
@@ -97,7 +98,8 @@ def test_help_comes_without_loading_torch() -> None:
         ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
-        ("ppl", "FOLDERS --net --device"),
+        ("ppl", "PATHS --net --compare --seed --csv --json --device"),
+        ("pairs", "--scores --captions --per-grade --seed --out"),
         ("info", "--model --net --device"),
     ],
 )
@@ -232,6 +234,8 @@ def test_render_writes_strips_animations_and_frames(
         "--write",
         "strips",
         "gif",
+        "webp",
+        "mp4",
         "frames",
     ]
     assert main(render_arguments(tiny_folder, out, *options)) == 0
@@ -239,8 +243,12 @@ def test_render_writes_strips_animations_and_frames(
     assert sorted(path.name for path in out.iterdir()) == [
         "random",
         "random.gif",
+        "random.mp4",
+        "random.webp",
         "row",
         "row.gif",
+        "row.mp4",
+        "row.webp",
         "strips.png",
     ]
     names = [f"frame_00{index}.png" for index in range(4)]
@@ -249,8 +257,33 @@ def test_render_writes_strips_animations_and_frames(
     assert row.shape == (4, 64, 64, 3)
     assert np.abs(row[[0, -1]].astype(int) - random[[0, -1]]).max() <= 1
     assert (row[1:-1] != random[1:-1]).any()
-    with Image.open(out / "row.gif") as animation:
-        assert animation.n_frames == 4
+    np.testing.assert_array_equal(read_frames(out / "row.webp"), row)
+    for suffix in ("gif", "mp4"):
+        assert len(read_frames(out / f"row.{suffix}")) == 4
+
+
+def test_every_rendered_file_holds_the_settings(
+    tiny_folder: Path, tmp_path: Path, tiny_model
+) -> None:
+    options = "--couplings row --frames 2 --seed 3 --guidance-scale 2 --negative-prompt snów"
+    write = "--write strips gif webp mp4 frames"
+    main(render_arguments(tiny_folder, tmp_path, *options.split(), *write.split()))
+    files = ["row/frame_001.png", "row.gif", "row.webp", "row.mp4"]
+    for file in files:
+        found = read_settings(tmp_path / file)
+        expected = {
+            "coupling": "row",
+            "source": "a small cat on the beach",
+            "target": "two birds over the sea",
+            "seed": 3,
+            "steps": 1,
+            "guidance_scale": 2.0,
+            "negative_prompt": "snów",
+        }
+        assert expected.items() <= found.items(), file
+        assert found["model"]["revision"] == tiny_model.provenance.revision
+    strips = read_settings(tmp_path / "strips.png")
+    assert strips == {"couplings": ["row"]} | {k: v for k, v in found.items() if k != "coupling"}
 
 
 def test_render_takes_seed_and_settings(tiny_folder: Path, tmp_path: Path) -> None:
@@ -276,16 +309,58 @@ def test_ppl_measures_folders_in_natural_order(
     write_images(tmp_path / "b", ["x.png", "y.png"])
     assert main(["ppl", str(tmp_path / "a"), str(tmp_path / "b"), "--device", "cpu"]) == 0
     header, first, second, footer = capsys.readouterr().out.splitlines()
-    columns = "folder frames ppl total scaled_mean root_sum gini maximum_step"
-    assert header.split() == columns.split()
+    columns = "path frames ppl total scaled_mean root_sum gini maximum_step variance"
+    assert header.split() == [*columns.split(), "end_distance", "directness"]
     ordered = np.stack([np.asarray(Image.open(tmp_path / f"a/{n}.png")) for n in (1, 2, 10)])
     expected = perceptual_path_length(perceptual_distances(tiny_metric, ordered))
     name, frames, ppl, *_ = first.split()
     assert (name, frames) == (str(tmp_path / "a"), "3")
     assert float(ppl) == pytest.approx(expected.mean, rel=1e-5)
     assert second.split()[1] == "2"
-    assert "net pocket" in footer
-    assert "lpips" in footer
+    assert f"net pocket, {tiny_metric.revision}, lpips" in footer
+
+
+@pytest.mark.filterwarnings("default::embedding_geometry.evaluation.MissingPartnersWarning")
+def test_ppl_compares_two_folders_and_writes_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("one", "two"):
+            write_images(tmp_path / folder / name, ["1.png", "2.png", "3.png"])
+    write_images(tmp_path / "b/three", ["1.png", "2.png"])
+    files = ["--csv", str(tmp_path / "new/table.csv"), "--json", str(tmp_path / "new/report.json")]
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["ppl", *folders, "--compare", "--seed", "5", "--device", "cpu", *files]) == 0
+    shown = capsys.readouterr()
+    assert f"{folders[0]} against {folders[1]}, 2 pairs, less is better" in shown.out
+    assert shown.err == f"warning: left out, without a partner: 1 only in {folders[1]}: three\n"
+    table = pd.read_csv(tmp_path / "new/table.csv")
+    assert list(table["path"]) == [f"{f}/{name}" for f in folders for name in ("one", "two")]
+    comparison = json.loads((tmp_path / "new/report.json").read_text())["comparison"]
+    assert comparison["only_control"] == ["three"]
+    assert [row["share_won"] for row in comparison["measures"]] == [0.5] * 7  # the same images
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def test_pairs_draws_from_crisscrossed_captions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = range(12)
+    lines = [f"v:sentid:{k},v:sentid:{(k + 1) % 12},{k % 6},c2c_isim" for k in ids]
+    scores, captions = tmp_path / "sts_val.csv", tmp_path / "dataset_coco.json"
+    scores.write_text("\n".join(["caption1,caption2,agg_score,sampling_method", *lines]))
+    sentences = [{"sentid": k, "raw": f"caption {k}"} for k in ids]
+    captions.write_text(json.dumps({"images": [{"sentences": sentences}]}))
+    out = tmp_path / "new/pairs.csv"
+    files = ["--scores", str(scores), "--captions", str(captions), "--out", str(out)]
+    assert main(["pairs", *files, "--per-grade", "1", "--seed", "3"]) == 0
+    assert "6 of 12 pairs" in capsys.readouterr().out
+    drawn = read_prompt_pairs(out)
+    assert [pair.similarity for pair in drawn] == [5, 4, 3, 2, 1, 0]
+    assert all(f"caption {pair.pair_id.split('-')[0]}" == pair.source for pair in drawn)
 
 
 # --- info ---------------------------------------------------------------------------------------
@@ -334,8 +409,14 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model {model} --frames 1", "frames is 1"),
         ("render cat dog --model {model} --couplings", "couplings is empty"),
         ("render cat dog --model {model} --device tpu", "tpu"),
-        ("ppl", "no folder of images is named"),
+        ("ppl", "0 paths are named"),
+        ("ppl {tmp}/single --compare", "with --compare two folders"),
+        ("ppl {tmp}/mixed {tmp}/single --compare", "0 names are in both"),
         ("ppl {tmp}/nowhere", "nowhere"),
+        ("ppl {tmp}/renamed.gif", "renamed.gif is not an image that can be read"),
+        ("ppl {tmp}/one.mp4", "one.mp4 holds 1 frames"),
+        ("ppl {pairs}", "pairs.csv is neither a folder of images nor one of"),
+        ("pairs --scores {pairs} --captions {pairs}", "lacks the column caption1"),
         ("ppl {tmp}/empty", "holds 0 images"),
         ("ppl {tmp}/single", "holds 1 images"),
         ("ppl {tmp}/mixed", "have one size"),
@@ -357,6 +438,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     Image.new("RGB", (32, 64)).save(tmp_path / "mixed/3.png")
     write_images(tmp_path / "corrupt", ["1.png", "2.png"])
     (tmp_path / "corrupt/1.png").write_bytes(b"\x89PNG")
+    (tmp_path / "renamed.gif").write_text("a text")
+    write_animation(np.zeros((1, 64, 64, 3), np.uint8), tmp_path / "one.mp4", {})
     filled = arguments.format(tmp=tmp_path, pairs=pairs, model=tiny_folder)
     assert main(filled.split()) == 2
     line = one_line(capsys)

@@ -1,4 +1,4 @@
-"""Perceptual distances: the lpips package itself, planted paths, folders of images, bad input."""
+"""Perceptual distances: the lpips package itself, planted paths, bad input."""
 
 import warnings
 from dataclasses import asdict
@@ -9,17 +9,24 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from embedding_geometry.perception import (
     MetricNotFoundError,
     PathLength,
+    PathLengthMeter,
+    directness,
     load_metric,
     perceptual_distances,
     perceptual_path_length,
-    read_frames,
 )
+
+BACKBONE_FILES = {
+    "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
+    "vgg": ("vgg16", "vgg16-397923af.pth"),
+    "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+}
+every_net = pytest.mark.parametrize("net", BACKBONE_FILES)
 
 
 def random_frames(count, side=64, seed=0):
@@ -42,16 +49,27 @@ def plain_lpips(**options):
         return lpips.LPIPS(verbose=False, **options)
 
 
+def random_weights(architecture):
+    """Random features; the classifier, which LPIPS leaves out, is zeros that take no room."""
+    with torch.device("meta"):
+        shapes = getattr(torchvision.models, architecture)(weights=None).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    weights = {name: torch.zeros(()).expand(value.shape) for name, value in shapes.items()}
+    for name, value in shapes.items():
+        if name.startswith("features."):
+            scale = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.1
+            weights[name] = scale * torch.randn(value.shape, generator=generator)
+    return weights
+
+
 @pytest.fixture(scope="module")
-def squeeze_cache(tmp_path_factory):
-    """Make a torch cache that holds random SqueezeNet weights under the real name."""
+def torch_home(tmp_path_factory):
+    """Make a torch cache that holds random backbones under the real names."""
     home = tmp_path_factory.mktemp("torch_home")
     folder = home / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        weights = torchvision.models.squeezenet1_1(weights=None).state_dict()
-    torch.save(weights, folder / "squeezenet1_1-b8a52dc0.pth")
+    for architecture, file in BACKBONE_FILES.values():
+        torch.save(random_weights(architecture), folder / file)
     return home
 
 
@@ -83,35 +101,27 @@ def test_the_backbone_of_the_folder_is_the_one_used(tiny_metric, tiny_folder):
     torch.testing.assert_close(last, features(image))
 
 
-def test_published_lpips_agrees_with_the_package(squeeze_cache, monkeypatch, no_network):
-    monkeypatch.setenv("TORCH_HOME", str(squeeze_cache))
-    metric = load_metric("squeeze", device="cpu")
-    frames = random_frames(4, side=96)
-    expected = plain_loop(plain_lpips(net="squeeze"), frames)
-    np.testing.assert_allclose(perceptual_distances(metric, frames), expected, atol=1e-6)
-    assert max(expected) > 1e-2
+@every_net
+def test_published_lpips_agrees_with_the_package(net, torch_home, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    metric = load_metric(net, device="cpu")
+    frames = random_frames(4)
+    expected = plain_loop(plain_lpips(net=net), frames)
+    assert metric.net == net
+    np.testing.assert_allclose(perceptual_distances(metric, frames), expected, rtol=0, atol=1e-6)
+    assert max(expected) > 1e-3
 
 
-def test_the_fitted_channel_weights_are_the_packages(squeeze_cache, monkeypatch, no_network):
-    monkeypatch.setenv("TORCH_HOME", str(squeeze_cache))
-    heads = load_metric("squeeze", device="cpu").network.lins
+@every_net
+def test_the_fitted_channel_weights_are_the_packages(net, torch_home, monkeypatch, no_network):
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    heads = load_metric(net, device="cpu").network.lins
     folder = f"{lpips.__path__[0]}/weights/v0.1"
-    fitted = torch.load(f"{folder}/squeeze.pth", map_location="cpu", weights_only=True)
+    fitted = torch.load(f"{folder}/{net}.pth", map_location="cpu", weights_only=True)
     for layer, head in enumerate(heads):
-        torch.testing.assert_close(head.model[1].weight.data, fitted[f"lin{layer}.model.1.weight"])
-
-
-def test_alexnet_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
-    features = torchvision.models.alexnet(weights=None).features.state_dict()
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    weights = {f"features.{name}": value for name, value in features.items()}
-    torch.save(weights, folder / "alexnet-owt-7be5be79.pth")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    metric = load_metric("alex", device="cpu")
-    assert metric.net == "alex"
-    torch.testing.assert_close(metric.network.net.slice1[0].weight.data, features["0.weight"])
-    assert perceptual_distances(metric, random_frames(3)).min() > 0
+        weight = head.model[1].weight.data
+        torch.testing.assert_close(weight, fitted[f"lin{layer}.model.1.weight"])
+        assert weight.min() >= 0  # so that the root of LPIPS is a distance
 
 
 def test_vgg_loads_under_its_real_name(tmp_path, monkeypatch, no_network):
@@ -135,6 +145,38 @@ def test_features_are_computed_once_per_frame(tiny_metric):
     finally:
         hook.remove()
     assert sum(seen) == 35
+
+
+@pytest.mark.parametrize("sizes", [(35,), (1,) * 5, (3, 17, 1, 20)])
+def test_a_meter_does_not_depend_on_the_batches(tiny_metric, sizes):
+    frames = random_frames(sum(sizes), side=32)
+    meter = PathLengthMeter(tiny_metric)
+    for batch in np.split(frames, np.cumsum(sizes)[:-1]):
+        meter.update(batch)
+    expected = perceptual_distances(tiny_metric, frames)
+    np.testing.assert_allclose(meter.distances, expected, rtol=1e-4, atol=1e-7)
+    assert meter.compute() == perceptual_path_length(meter.distances)
+    [end] = perceptual_distances(tiny_metric, frames[[0, -1]])
+    assert meter.end_distance == pytest.approx(end, rel=1e-4)
+
+
+def test_a_meter_begins_anew(tiny_metric):
+    meter = PathLengthMeter(tiny_metric)
+    meter.update(random_frames(3, side=32))
+    meter.reset()
+    meter.update(random_frames(2, side=48))
+    assert len(meter.distances) == 1
+
+
+def test_a_meter_refuses_too_few_frames_and_another_size(tiny_metric):
+    meter = PathLengthMeter(tiny_metric)
+    with pytest.raises(ValueError, match="at least two frames, not 0"):
+        _ = meter.end_distance
+    meter.update(random_frames(1))
+    with pytest.raises(ValueError, match="at least two frames, not 1"):
+        meter.compute()
+    with pytest.raises(ValueError, match=r"\(2, 72, 72, 3\) follow others of shape \(64, 64, 3\)"):
+        meter.update(random_frames(2, side=72))
 
 
 def test_equal_frames_are_at_distance_zero(tiny_metric):
@@ -215,6 +257,7 @@ def test_path_length_of_planted_steps():
         "root_sum": pytest.approx(0.6),
         "gini": pytest.approx(0.65),  # Lorenz curve 0, 0, 0.2, 1: twice the area above it
         "maximum_step": 0.16,
+        "variance": pytest.approx(0.0043),  # of 0, 0, 0.04, 0.16 around 0.05
     }
 
 
@@ -227,7 +270,7 @@ def test_even_steps_have_gini_zero_and_one_jump_nearly_one():
 
 def test_a_path_that_stands_still():
     still = perceptual_path_length(np.zeros(4))
-    assert still == PathLength(5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert still == PathLength(5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
@@ -246,51 +289,31 @@ def test_distances_are_checked(distances):
         perceptual_path_length(np.array(distances, dtype=float))
 
 
-def write_images(folder, frames, name="{}.png"):
-    for index, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / name.format(index))
+def test_directness_of_planted_points():
+    """Squared distances of points in the plane: straight on, around a corner, there and back."""
+
+    def planted(*points):
+        places = np.array(points, dtype=float)
+        steps = np.square(np.diff(places, axis=0)).sum(axis=1)
+        return directness(steps, float(np.square(places[-1] - places[0]).sum()))
+
+    assert planted((0, 0), (1, 0), (5, 0)) == pytest.approx(1)
+    assert planted((0, 0), (3, 0), (3, 4)) == pytest.approx(5 / 7)
+    assert planted((0, 0), (3, 0), (0, 0)) == 0
+    assert planted((2, 2), (2, 2), (2, 2)) == 1
 
 
-def test_images_are_read_in_natural_order(tmp_path):
-    frames = random_frames(12)
-    write_images(tmp_path, frames)
-    (tmp_path / "settings.json").write_text("{}")
-    np.testing.assert_array_equal(read_frames(tmp_path), frames)
+@every_net
+def test_no_way_is_shorter_than_the_straight_one(net, torch_home, monkeypatch, no_network):
+    """The root of LPIPS obeys the triangle inequality, so directness is at most 1."""
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    meter = PathLengthMeter(load_metric(net, device="cpu"))
+    for seed in range(3):
+        meter.update(random_frames(2, seed=seed))
+    assert 0 < directness(meter.distances, meter.end_distance) <= 1
 
 
-def test_grey_and_transparent_images_become_rgb(tmp_path):
-    grey = Image.new("L", (40, 32), 7)
-    grey.save(tmp_path / "a.PNG")
-    grey.convert("RGBA").save(tmp_path / "b.png")
-    assert read_frames(tmp_path).shape == (2, 32, 40, 3)
-    assert (read_frames(tmp_path) == 7).all()
-
-
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder of images"):
-        read_frames(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_folder_of_too_few_images(tmp_path, count):
-    write_images(tmp_path, random_frames(count) if count else [])
-    with pytest.raises(ValueError, match=rf"holds {count} images .*at least two"):
-        read_frames(tmp_path)
-
-
-def test_images_of_two_sizes_are_named(tmp_path):
-    write_images(tmp_path, random_frames(2))
-    write_images(tmp_path, random_frames(1, side=72), name="odd.png")
-    with pytest.raises(ValueError, match=r"0\.png has 64x64 and odd\.png has 72x72"):
-        read_frames(tmp_path)
-
-
-@pytest.mark.parametrize("keep", [0, 60, 1000])
-def test_a_corrupt_image_is_named(tmp_path, keep):
-    write_images(tmp_path, random_frames(3))
-    file = tmp_path / "1.png"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(file)
-    file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"1\.png is not an image that can be read"):
-        read_frames(tmp_path)
+@pytest.mark.parametrize("end", [-0.1, np.nan])
+def test_the_distance_of_the_ends_is_checked(end):
+    with pytest.raises(ValueError, match="finite and >= 0"):
+        directness(np.ones(3), end)

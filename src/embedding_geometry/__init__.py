@@ -28,6 +28,13 @@ if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the s
         wasserstein_distance,
         worst_coupling,
     )
+    from embedding_geometry.evaluation import (
+        compare_paths,
+        measure_path,
+        measure_paths,
+        path_table,
+    )
+    from embedding_geometry.frames import read_frames, write_animation, write_frames
     from embedding_geometry.generation import (
         RenderSettings,
         decode_latents,
@@ -39,12 +46,18 @@ if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the s
     from embedding_geometry.models import configured_model, load_model
     from embedding_geometry.paths import displacement_interpolation, wasserstein_length
     from embedding_geometry.perception import (
+        PathLengthMeter,
+        directness,
         load_metric,
         perceptual_distances,
         perceptual_path_length,
-        read_frames,
     )
-    from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+    from embedding_geometry.prompts import (
+        PromptPair,
+        read_cxc,
+        read_prompt_pairs,
+        sample_pairs,
+    )
     from embedding_geometry.results import StudySettings
     from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
     from embedding_geometry.study import run_study
@@ -52,6 +65,8 @@ if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the s
 _HOMES = {
     "PromptPair": "prompts",
     "read_prompt_pairs": "prompts",
+    "read_cxc": "prompts",
+    "sample_pairs": "prompts",
     "configured_model": "models",
     "load_model": "models",
     "encode_prompts": "clouds",
@@ -80,7 +95,15 @@ _HOMES = {
     "load_metric": "perception",
     "perceptual_distances": "perception",
     "perceptual_path_length": "perception",
-    "read_frames": "perception",
+    "PathLengthMeter": "perception",
+    "directness": "perception",
+    "read_frames": "frames",
+    "write_frames": "frames",
+    "write_animation": "frames",
+    "measure_path": "evaluation",
+    "measure_paths": "evaluation",
+    "path_table": "evaluation",
+    "compare_paths": "evaluation",
     "paired_comparison": "statistics",
     "holm": "statistics",
     "spearman": "statistics",

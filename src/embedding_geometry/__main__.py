@@ -1,4 +1,4 @@
-"""The command line: `python -m embedding_geometry study | render | ppl | info`.
+"""The command line: `python -m embedding_geometry study | render | ppl | pairs | info`.
 
 A subcommand is a dataclass: its fields are the options, `run` is what it does. The modules that
 need torch are imported where they are used, so that `--help` answers at once.
@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
 
 import tyro
 from tyro.conf import (
@@ -24,11 +24,16 @@ from embedding_geometry.engines import EngineSettings
 from embedding_geometry.results import Net, StudySettings
 from embedding_geometry.types import CouplingName, Frames, SchedulerName
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from embedding_geometry.evaluation import MeasuredPath, Partners
+
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
-Output = Literal["strips", "gif", "frames"]
+Output = Literal["strips", "gif", "webp", "mp4", "frames"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Render:
         source: Prompt at the beginning.
         target: Prompt at the end.
         couplings: How the tokens of the two prompts are paired.
-        write: strips.png (a row of images per coupling), a GIF per coupling, or its frames.
+        write: strips.png (a row of images per coupling), and for each coupling an animation (GIF,
+            lossless WebP, MP4) or its frames as PNG. Every file holds the settings as JSON.
         out: Folder for the images.
         model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         frames: Images along a path, both ends included.
@@ -123,21 +129,26 @@ class Render:
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
-        frames = self._render()
+        from embedding_geometry.frames import description, write_animation, write_frames
+
+        frames, settings = self._render()
         self.out.mkdir(parents=True, exist_ok=True)
         if "strips" in self.write:
             from embedding_geometry.figures import film_strips, set_style
 
             set_style()
-            film_strips(frames).savefig(self.out / "strips.png", dpi=200)
+            text = {"Description": description({"couplings": list(frames)} | settings)}
+            film_strips(frames).savefig(self.out / "strips.png", dpi=200, metadata=text)
         for coupling, images in frames.items():
-            if "gif" in self.write:
-                write_gif(images, self.out / f"{coupling}.gif")
+            about = {"coupling": coupling} | settings
+            for kind in {"gif", "webp", "mp4"}.intersection(self.write):
+                write_animation(images, self.out / f"{coupling}.{kind}", about)
             if "frames" in self.write:
-                write_frames(images, self.out / coupling)
+                write_frames(images, self.out / coupling, about)
         print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
 
-    def _render(self) -> dict[str, Frames]:
+    def _render(self) -> tuple[dict[str, Frames], dict[str, object]]:
+        """Return the frames of each coupling, and what else they depend on as JSON values."""
         import numpy as np
 
         from embedding_geometry.clouds import encode_pooled, encode_prompts, interpolate_pooled
@@ -172,47 +183,111 @@ class Render:
             sigma = couple(coupling, x, y, np.random.default_rng(self.seed))
             path = displacement_interpolation(x, y, sigma, times)
             frames[coupling] = render(model, path, latent, settings, pooled, progress=True)
-        return frames
+        prompts = {"source": self.source, "target": self.target, "seed": self.seed}
+        return frames, prompts | asdict(settings) | {"model": asdict(model.provenance)}
 
 
 @dataclass(frozen=True)
 class Ppl:
-    """Perceptual path length of folders of images, each read in natural order (2 before 10).
+    """Perceptual path length of images from any method, under every convention in use.
+
+    LPIPS is a squared distance. ppl is the mean of consecutive images, total the sum, scaled_mean
+    (n-1)^2 times the mean, root_sum the sum of the roots, directness the root of end_distance
+    (first image to last) over root_sum. At unequal numbers of images n compare scaled_mean,
+    root_sum or gini only. GIF and MP4 add the noise of their compression.
 
     Attributes:
-        folders: Folders, each with the images of one path.
+        paths: Each a folder with the images of one path, in natural order (2 before 10), or a GIF,
+            WebP or MP4 file.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        compare: Take two folders of paths, and compare those of equal names: the first folder
+            against the second.
+        seed: Seed of the bootstrap intervals of the comparison.
+        csv: Write the table of paths there too, with net, revision, versions and time in each row.
+        json: Write the same there with file names, every distance, and the comparison.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
     """
 
-    folders: Positional[tuple[Path, ...]]
+    paths: Positional[tuple[Path, ...]]
     net: Net = "pocket"
+    compare: bool = False
+    seed: int = 0
+    csv: Path | None = None
+    json: Path | None = None
     device: str | None = None
 
     def run(self) -> None:
-        """Measure every folder and print one line for each."""
-        import pandas as pd
+        """Measure every path, print one line for each, and compare and write what is wanted."""
+        from embedding_geometry import evaluation
+        from embedding_geometry.perception import load_metric
 
-        from embedding_geometry.perception import (
-            load_metric,
-            perceptual_distances,
-            perceptual_path_length,
-            read_frames,
-        )
-
-        if not self.folders:
-            raise ValueError("no folder of images is named; name one or more")
-        images = {str(folder): read_frames(folder) for folder in self.folders}
+        if not self.paths or (self.compare and len(self.paths) != 2):
+            raise ValueError(
+                f"{len(self.paths)} paths are named; name one folder of images or one film, or "
+                "more, and with --compare two folders of these"
+            )
+        partners = evaluation.match_partners(*self.paths) if self.compare else None
+        for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
+            file.parent.mkdir(parents=True, exist_ok=True)
         metric = load_metric(self.net, self.device)
-        rows = [
-            {"folder": folder}
-            | asdict(perceptual_path_length(perceptual_distances(metric, frames)))
-            for folder, frames in images.items()
-        ]
-        table = pd.DataFrame(rows).rename(columns={"mean": "ppl"})
-        print(table.to_string(index=False, float_format="{:.6g}".format))
+        paths = partners.paths if partners else self.paths
+        measured = evaluation.measure_paths(metric, paths, progress=True)
+        print_table(evaluation.path_table(measured))
         versions = " ".join(" ".join(item) for item in metric.versions.items())
-        print(f"ppl: mean LPIPS of consecutive images, net {metric.net}, {versions}")
+        print(f"LPIPS of consecutive images, net {metric.net}, {metric.revision}, {versions}")
+        comparison = self._compare(partners, measured) if partners else None
+        if self.csv is not None:
+            evaluation.write_csv(self.csv, metric, measured)
+        if self.json is not None:
+            evaluation.write_json(self.json, metric, measured, comparison)
+
+    def _compare(self, partners: "Partners", measured: "list[MeasuredPath]") -> dict[str, object]:
+        """Compare the first folder with the second, print the table, and return the record."""
+        import numpy as np
+
+        from embedding_geometry.evaluation import compare_paths, comparison_record
+
+        count = len(partners.names)
+        rng = np.random.default_rng(self.seed)
+        table = compare_paths(measured[:count], measured[count:], rng)
+        print(f"\n{partners.first} against {partners.second}, {count} pairs, less is better:")
+        print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
+        return comparison_record(partners, self.seed, table)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Draw prompt pairs from Crisscrossed Captions, as many of each grade of similarity.
+
+    Attributes:
+        scores: sts_val.csv or sts_test.csv of Crisscrossed Captions.
+        captions: dataset_coco.json of Karpathy's split of COCO, which has the texts.
+        per_grade: Pairs of each grade, which is the similarity rounded to 0, 1 ... 5.
+        seed: Seed of the draw.
+        out: Table to write, which a study takes as its --pairs.
+    """
+
+    scores: Path
+    captions: Path
+    per_grade: int = 50
+    seed: int = 0
+    out: Path = Path("pairs.csv")
+
+    def run(self) -> None:
+        """Join, draw and write, then say how many pairs there are of each grade."""
+        from collections import Counter
+
+        import numpy as np
+
+        from embedding_geometry.prompts import grade, read_cxc, sample_pairs, write_prompt_pairs
+
+        joined = read_cxc(self.scores, self.captions)
+        pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_prompt_pairs(self.out, pairs)
+        counts = Counter(grade(pair) for pair in pairs)
+        shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
+        print(f"{len(pairs)} of {len(joined)} pairs in {self.out}: {shares}")
 
 
 @dataclass(frozen=True)
@@ -256,27 +331,14 @@ COMMANDS = (
     Annotated[Study, subcommand("study")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Ppl, subcommand("ppl")]
+    | Annotated[Pairs, subcommand("pairs")]
     | Annotated[Info, subcommand("info")]
 )
 
 
-def write_gif(frames: Frames, path: Path) -> None:
-    """Write an endless animation that plays the frames at ten a second."""
-    from PIL import Image
-
-    first, *others = [Image.fromarray(frame) for frame in frames]
-    first.save(path, save_all=True, append_images=others, duration=100, loop=0)
-
-
-def write_frames(frames: Frames, folder: Path) -> None:
-    """Write `frame_000.png`, `frame_001.png` ... and remove those of an earlier, longer path."""
-    from PIL import Image
-
-    folder.mkdir(exist_ok=True)
-    for earlier in folder.glob("frame_[0-9][0-9][0-9].png"):
-        earlier.unlink()
-    for index, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"frame_{index:03}.png")
+def print_table(table: "DataFrame") -> None:
+    """Print a table without its index, numbers to six digits."""
+    print(table.to_string(index=False, float_format="{:.6g}".format))
 
 
 def show_warning(

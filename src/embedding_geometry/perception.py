@@ -7,11 +7,11 @@ weighted per channel, summed over channels and averaged over pixels,
 $$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
   \lVert w_l \odot (\hat f^l_{ij}(x) - \hat f^l_{ij}(y)) \rVert^2 .$$
 
-It is a *squared* distance. Where a smooth path is cut into n - 1 steps each distance shrinks
-like $1/(n-1)^2$, so a mean of them says nothing without n. ``PathLength`` therefore carries,
-beside the mean that the poster calls PPL, two quantities that do not depend on n. The PPL of
-StyleGAN (Karras et al., CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the
-name only.
+It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
+inequality. Where a smooth path is cut into n - 1 steps each distance shrinks like $1/(n-1)^2$, so
+a mean of them says nothing without n. ``PathLength`` therefore carries, beside the mean that the
+poster calls PPL, two quantities that do not depend on n. The PPL of StyleGAN (Karras et al., CVPR
+2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
 
 The networks come from the `lpips` package, version 0.1 of the metric. ``pocket`` is its SqueezeNet
 with the weights that ship with this project, every channel weighted alike (Zhang's baseline).
@@ -27,9 +27,7 @@ from typing import Literal
 import lpips
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from natsort import natsorted
-from PIL import Image
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -39,7 +37,6 @@ from embedding_geometry.models import POCKET_FOLDER, find_device, library_versio
 from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
 BATCH = 16
 
@@ -81,6 +78,7 @@ class PathLength:
         root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
         gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
         maximum_step: the largest distance.
+        variance: mean squared deviation of the n - 1 distances from their mean.
     """
 
     frames: int
@@ -90,6 +88,7 @@ class PathLength:
     root_sum: float
     gini: float
     maximum_step: float
+    variance: float
 
 
 def load_metric(
@@ -123,26 +122,81 @@ def load_metric(
     )
 
 
-@torch.no_grad()
+class PathLengthMeter:
+    """Measures one path as its frames come, in batches of any size: memory does not grow with it.
+
+    It is used like a metric of torchmetrics: ``update`` for each batch, then ``compute``. The
+    features of a frame serve both of its distances, and are computed once.
+    """
+
+    def __init__(self, metric: PerceptualMetric) -> None:
+        """Begin a path, to be measured with this metric."""
+        self.metric = metric
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin another path."""
+        self._size: tuple[int, ...] | None = None
+        self._first: list[Tensor] = []  # features, layer by layer
+        self._last: list[Tensor] = []
+        self._distances: list[Tensor] = []
+
+    @torch.no_grad()
+    def update(self, frames: Frames) -> None:
+        """Take the next frames of the path.
+
+        Raises:
+            ValueError: not bytes of shape (t, h, w, 3), frames too small, another size than those
+                before.
+        """
+        _check_frames(frames)
+        if frames.shape[1:] != (self._size or frames.shape[1:]):
+            raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
+        self._size = frames.shape[1:]
+        for start in range(0, len(frames), BATCH):
+            features = _features(self.metric, frames[start : start + BATCH])
+            if self._last:
+                pairs = zip(self._last, features, strict=True)
+                features = [torch.cat(pair) for pair in pairs]
+            else:
+                self._first = [layer[:1].clone() for layer in features]
+            self._distances.append(_consecutive_distances(self.metric.network, features))
+            self._last = [layer[-1:].clone() for layer in features]
+
+    @property
+    def distances(self) -> Float[np.ndarray, " steps"]:
+        """LPIPS of each frame to the next; a ValueError where there are fewer than two frames."""
+        count = sum(map(len, self._distances)) + bool(self._distances)
+        if count < 2:
+            raise ValueError(f"a path has at least two frames, not {count}")
+        return torch.cat(self._distances).double().cpu().numpy()
+
+    @property
+    def end_distance(self) -> float:
+        """LPIPS of the first frame and the last; a ValueError where there are no frames."""
+        if not self._first:
+            raise ValueError("a path has at least two frames, not 0")
+        ends = [torch.cat(pair) for pair in zip(self._first, self._last, strict=True)]
+        return float(_consecutive_distances(self.metric.network, ends))
+
+    def compute(self) -> PathLength:
+        """Return the length of the path so far.
+
+        Raises:
+            ValueError: fewer than two frames.
+        """
+        return perceptual_path_length(self.distances)
+
+
 def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.ndarray, " t-1"]:
     """Return the LPIPS distance of each frame to the next.
-
-    The features of a frame serve both of its distances and are computed once.
 
     Raises:
         ValueError: not bytes of shape (t, h, w, 3), fewer than two frames, frames too small.
     """
-    _check_frames(frames)
-    distances: list[Tensor] = []
-    last: list[Tensor] | None = None  # the features of the batch's last frame, for the next one
-    for start in range(0, len(frames), BATCH):
-        features = _features(metric, frames[start : start + BATCH])
-        if last is not None:
-            pairs = zip(last, features, strict=True)
-            features = [torch.cat(pair) for pair in pairs]
-        distances.append(_consecutive_distances(metric.network, features))
-        last = [layer[-1:] for layer in features]
-    return torch.cat(distances).double().cpu().numpy()
+    meter = PathLengthMeter(metric)
+    meter.update(frames)
+    return meter.distances
 
 
 def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength:
@@ -162,34 +216,28 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
         root_sum=float(np.sqrt(steps).sum()),
         gini=_gini(steps),
         maximum_step=float(steps.max()),
+        variance=float(steps.var()),
     )
 
 
-def read_frames(folder: str | Path) -> Frames:
-    """Read the images of a folder as frames, in natural order (2 before 10).
+def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
+    r"""Return how straight a path goes from its first frame to its last.
+
+    It is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of the ends over the
+    length of the way. With the roots, which are distances, it lies between 0 (back where it
+    started) and 1 (straight, or standing still); with d itself, which is squared, an even straight
+    path would have n - 1. Two frames always make 1.
+
+    Args:
+        distances: LPIPS (n - 1,) of consecutive frames.
+        end_distance: LPIPS of the first frame and the last.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: fewer than two images, images of different sizes, a file that is damaged.
+        ValueError: no distance, or one that is negative or not finite.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder.absolute()} is not a folder of images")
-    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
-    if len(files) < 2:
-        raise ValueError(
-            f"{folder} holds {len(files)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); "
-            "a path has at least two"
-        )
-    files = natsorted(files, key=lambda file: file.name)
-    images = [_read_image(file) for file in files]
-    for file, image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
-            raise ValueError(
-                f"images of one path have one size, but {files[0].name} has {_size(images[0])} "
-                f"and {file.name} has {_size(image)} pixels in {folder}"
-            )
-    return np.stack(images)
+    way = perceptual_path_length(distances).root_sum
+    straight = perceptual_path_length(np.array([end_distance])).root_sum
+    return 1.0 if way == 0 else straight / way
 
 
 def _check_frames(frames: np.ndarray) -> None:
@@ -198,11 +246,10 @@ def _check_frames(frames: np.ndarray) -> None:
             f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
             "(frames, height, width, 3) is wanted"
         )
-    if len(frames) < 2:
-        raise ValueError(f"a path has at least two frames, not {len(frames)}")
     if min(frames.shape[1:3]) < SMALLEST_SIDE:
+        height, width = frames.shape[1:3]
         raise ValueError(
-            f"frames of {_size(frames[0])} pixels are too small for the metric's poolings; "
+            f"frames of {width}x{height} pixels are too small for the metric's poolings; "
             f"{SMALLEST_SIDE}x{SMALLEST_SIDE} is the least"
         )
 
@@ -231,18 +278,6 @@ def _gini(steps: Float[np.ndarray, " steps"]) -> float:
         return 0.0
     gaps = np.abs(steps[:, None] - steps[None, :])
     return float(gaps.mean() / (2 * steps.mean()))
-
-
-def _read_image(file: Path) -> UInt8[np.ndarray, "h w 3"]:
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:  # what Pillow raises on damaged files
-        raise ValueError(f"{file} is not an image that can be read: {error}") from error
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
 
 
 def _pocket_network(file: Path) -> lpips.LPIPS:

@@ -1,0 +1,235 @@
+"""The evaluator: measures of paths on disk, matched folders, planted improvements, the files."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embedding_geometry.evaluation import (
+    FREE_OF_FRAMES,
+    LESS_IS_BETTER,
+    LeftOutMeasureWarning,
+    MeasuredPath,
+    MissingPartnersWarning,
+    compare_paths,
+    comparison_record,
+    match_partners,
+    measure_path,
+    measure_paths,
+    path_table,
+    write_csv,
+    write_json,
+)
+from embedding_geometry.frames import read_frames, write_animation, write_frames
+from embedding_geometry.perception import perceptual_distances, perceptual_path_length
+from embedding_geometry.statistics import paired_comparison
+
+
+def noise(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def planted(distances, end_distance=0.1, name="planted"):
+    """A measured path with these distances."""
+    length = perceptual_path_length(np.array(distances, dtype=float))
+    return MeasuredPath(Path(name), ["0.png"], list(distances), length, end_distance, 0.5)
+
+
+def planted_folder(seed, factor=1.0, steps=10, count=12):
+    """Measured paths whose distances are drawn from the seed and multiplied by the factor."""
+    rng = np.random.default_rng(seed)
+    return [planted(factor * rng.uniform(0.1, 1, steps)) for _ in range(count)]
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["folder", ".webp", ".gif", ".mp4"])
+def test_a_path_is_measured_as_its_frames_are(form, tiny_metric, tmp_path):
+    path = tmp_path / f"path{form if form.startswith('.') else ''}"
+    if form == "folder":
+        write_frames(noise(4), path, {})
+    else:
+        write_animation(noise(4), path, {})
+    measured = measure_path(tiny_metric, path)
+    frames = read_frames(path)
+    expected = perceptual_distances(tiny_metric, frames)
+    np.testing.assert_allclose(measured.distances, expected, rtol=1e-5)
+    assert measured.length == perceptual_path_length(np.array(measured.distances))
+    [end] = perceptual_distances(tiny_metric, frames[[0, -1]])
+    assert measured.end_distance == pytest.approx(end, rel=1e-5)
+    assert measured.directness == pytest.approx(np.sqrt(end) / np.sqrt(expected).sum())
+    files = [f"frame_00{k}.png" for k in range(4)] if form == "folder" else [path.name]
+    assert measured.files == files
+
+
+def test_one_pass_of_the_backbone_for_each_frame(tiny_metric, tmp_path):
+    """Also for the distance of the ends, and across the batches that are read from the disk."""
+    write_frames(noise(35), tmp_path, {})
+    seen = []
+    hook = tiny_metric.network.net.register_forward_hook(
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
+    try:
+        measure_path(tiny_metric, tmp_path)
+    finally:
+        hook.remove()
+    assert sum(seen) <= 1.05 * 35
+
+
+def test_a_missing_path_is_named_before_the_first_is_measured(tiny_metric, tmp_path):
+    (tmp_path / "broken").mkdir()
+    for name in ("0.png", "1.png"):
+        (tmp_path / "broken" / name).write_text("no image")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        measure_paths(tiny_metric, [tmp_path / "broken", tmp_path / "nowhere"])
+
+
+def test_the_table_holds_every_convention():
+    steps = np.array([0.01, 0.04, 0.16])
+    [row] = path_table([planted(steps, end_distance=0.3)]).to_dict("records")
+    expected = {
+        "frames": 4,
+        "ppl": 0.07,
+        "total": 0.21,
+        "scaled_mean": 9 * 0.07,
+        "root_sum": 0.1 + 0.2 + 0.4,
+        "gini": 2 * (1 * 0.01 + 2 * 0.04 + 3 * 0.16) / (3 * 0.21) - 4 / 3,
+        "maximum_step": 0.16,
+        "variance": np.var(steps),
+        "end_distance": 0.3,
+        "directness": 0.5,
+    }
+    assert row.pop("path") == "planted"
+    assert row == pytest.approx(expected)
+
+
+# --- partners -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_folders(tmp_path):
+    """Folders a and b, each with the sub-folders 1 and 2 and the animation 3.gif."""
+    for seed, folder in enumerate("ab"):
+        for name in "12":
+            write_frames(noise(3, seed), tmp_path / folder / name, {})
+        write_animation(noise(3, seed), tmp_path / folder / "3.gif", {})
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_partners_are_matched_by_name(two_folders):
+    a, b = two_folders
+    (a / "notes.txt").write_text("not a path")
+    (b / ".cache").mkdir()
+    partners = match_partners(a, b)
+    assert partners.names == ["1", "2", "3.gif"]
+    assert partners.paths == [folder / name for folder in (a, b) for name in partners.names]
+
+
+def test_paths_without_a_partner_are_counted_and_named(two_folders):
+    a, b = two_folders
+    shutil.rmtree(b / "1")
+    (b / "3.gif").rename(b / "3.webp")
+    (a / "4").mkdir()
+    (b / "2b").mkdir()
+    (a / "2b").mkdir()
+    with pytest.warns(MissingPartnersWarning) as caught:
+        partners = match_partners(a, b)
+    [message] = [str(warning.message) for warning in caught]
+    assert f"3 only in {a}: 1, 3.gif, 4; 1 only in {b}: 3.webp" in message
+    assert partners.names == ["2", "2b"]
+
+
+def test_no_matching_partner_is_an_error(two_folders, tmp_path):
+    a, _ = two_folders
+    (tmp_path / "c/else").mkdir(parents=True)
+    message = r"0 names are in both .*: 1, 2, 3\.gif; 1 only in .*else"
+    with pytest.raises(ValueError, match=message):
+        match_partners(a, tmp_path / "c")
+    with pytest.raises(FileNotFoundError, match="d is not a folder"):
+        match_partners(a, tmp_path / "d")
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def test_a_planted_improvement_is_found():
+    table = compare_paths(
+        planted_folder(0, factor=0.5), planted_folder(0), np.random.default_rng(0)
+    ).set_index("measure")
+    assert list(table.index) == list(LESS_IS_BETTER)
+    for measure in ("ppl", "total", "scaled_mean", "maximum_step"):
+        assert table.loc[measure, "relative_improvement"] == pytest.approx(0.5)
+    assert table.loc["root_sum", "relative_improvement"] == pytest.approx(1 - np.sqrt(0.5))
+    assert table.loc["variance", "relative_improvement"] == pytest.approx(0.75)
+    assert table.loc["gini", "relative_improvement"] == pytest.approx(0, abs=1e-12)
+    assert (table.drop("gini")["share_won"] == 1).all()
+    assert (table["holm"] >= table["p_value"]).all()
+
+
+def test_the_comparison_is_that_of_the_statistics_module():
+    a, b = planted_folder(1), planted_folder(2)
+    table = compare_paths(a, b, np.random.default_rng(7)).set_index("measure")
+    means = [np.array([path.length.mean for path in folder]) for folder in (a, b)]
+    expected = asdict(paired_comparison(*means, np.random.default_rng(7)))
+    assert table.loc["ppl", list(expected)].to_dict() == expected
+
+
+def test_measures_that_depend_on_the_number_of_frames_need_equal_numbers():
+    a, b = planted_folder(1, steps=10), planted_folder(2, steps=5)
+    with pytest.warns(LeftOutMeasureWarning, match="ppl, total, .*12 of 12 pairs have unequal"):
+        table = compare_paths(a, b, np.random.default_rng(0))
+    assert set(table["measure"]) == FREE_OF_FRAMES
+
+
+def test_a_measure_without_relative_improvement_is_left_out():
+    even = [planted([0.2, 0.2, 0.2]) for _ in range(12)]  # gini and variance are 0
+    with pytest.warns(LeftOutMeasureWarning, match="gini|variance"):
+        table = compare_paths(planted_folder(1, steps=3), even, np.random.default_rng(0))
+    assert "ppl" in set(table["measure"])
+    assert "gini" not in set(table["measure"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_unequal_numbers_of_paths_or_too_few_cannot_be_compared(count):
+    paths = planted_folder(1)
+    treatment = paths if count == 3 else paths[:count]
+    with pytest.raises(ValueError, match=rf"and {count} paths are to be compared; give two or"):
+        compare_paths(treatment, paths[:count], np.random.default_rng(0))
+
+
+@pytest.mark.filterwarnings("ignore::embedding_geometry.evaluation.LeftOutMeasureWarning")
+def test_a_control_that_stands_still_cannot_be_improved_upon():
+    still = [planted([0.0, 0.0]) for _ in range(3)]
+    with pytest.raises(ValueError, match="3 pairs of paths can be compared in no measure"):
+        compare_paths(planted_folder(1, steps=2, count=3), still, np.random.default_rng(0))
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_path):
+    partners = match_partners(*two_folders)
+    measured = measure_paths(tiny_metric, partners.paths)
+    compared = compare_paths(measured[:3], measured[3:], np.random.default_rng(4))
+    write_csv(tmp_path / "table.csv", tiny_metric, measured)
+    write_json(
+        tmp_path / "report.json", tiny_metric, measured, comparison_record(partners, 4, compared)
+    )
+    table = pd.read_csv(tmp_path / "table.csv")
+    columns = list(path_table(measured).columns)
+    pd.testing.assert_frame_equal(table[columns], path_table(measured))
+    assert set(table["revision"]) == {tiny_metric.revision}
+    report = json.loads((tmp_path / "report.json").read_text())
+    about = report["provenance"]
+    assert (about["net"], about["revision"]) == ("pocket", tiny_metric.revision)
+    assert {"measured", "lpips", "torch", "torchvision", "pillow", "av"} <= set(about)
+    assert [path["distances"] for path in report["paths"]] == [m.distances for m in measured]
+    assert report["paths"][0]["files"] == ["frame_000.png", "frame_001.png", "frame_002.png"]
+    assert report["comparison"]["seed"] == 4
+    assert report["comparison"]["names"] == ["1", "2", "3.gif"]
+    assert [row["measure"] for row in report["comparison"]["measures"]] == list(LESS_IS_BETTER)
