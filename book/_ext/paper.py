@@ -1,8 +1,8 @@
 """What this book needs from Sphinx beyond Jupyter Book's own settings.
 
 Six things: equations without a network, no third-party scripts, a figure that shows an image made
-on another page, links to the repository wherever the book is published from, each page as a notebook
-to download, and a description of each page for search engines.
+on another page, links to the repository wherever the book is published from, each page as a
+notebook to download, and a description of each page for search engines.
 """
 
 import html

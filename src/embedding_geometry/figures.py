@@ -1,8 +1,8 @@
 """The paper's figures: functions of tables and arrays that return matplotlib Axes or Figures.
 
 Nothing here computes a result or loads a model. One colour and one marker stand for one coupling
-throughout (colours from Okabe and Ito's colour-blind safe palette), and every figure brings its own
-light background, so that it reads the same on a light and on a dark page.
+throughout (colours from Okabe and Ito's colour-blind safe palette), and every figure brings its
+own light background, so that it reads the same on a light and on a dark page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst":
 MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
 GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
 INK = "#262626"
+FAINT = "#D0D0D0"
 WIDTH = 4.8  # inches: so narrow that the labels can still be read on a phone
 STRIP_WIDTH = 6.4  # inches, of a film strip, which takes the whole width of the text
 STYLE = {
@@ -154,7 +155,8 @@ def gallery(images: Images, titles: Sequence[str], columns: int = 4) -> Figure:
     """
     rows, titled = -(-len(images) // columns), -(-len(titles) // columns)
     height, width = images.shape[1:3]
-    size = (WIDTH, rows * WIDTH / columns * height / width + 0.22 * titled)
+    cell = WIDTH / columns - 0.1  # inches, without the gap to the next picture
+    size = (WIDTH, rows * (cell * height / width + 0.06) + 0.2 * titled)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
@@ -276,9 +278,7 @@ def coupling_map(
     ax.scatter(
         end[:, 0], end[:, 1], s=16, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
     )
-    ax.set(
-        aspect="equal", xlabel="first principal component", ylabel="second principal component"
-    )
+    ax.set(aspect="equal", xlabel="first principal component", ylabel="second principal component")
     ax.set_title(name, color=PALETTE[name], fontweight="bold")
     ax.label_outer()
     return ax
@@ -388,7 +388,7 @@ def curves(
         xlabel: what `x` is.
         ylabel: what the values are.
         ax: where to draw.
-        bands: for each coupling's name the lower and the upper ends of intervals around its values.
+        bands: for each coupling's name the lower and upper ends of intervals of its values.
     """
     ax = _axes(ax, 3.0)
     for name, values in y_by_coupling.items():
@@ -430,7 +430,7 @@ def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
         ax.axis("off")
     for ax, grade in zip(axes.flat, grades, strict=False):
         values = pairs.loc[pairs["grade"] == grade, list(couplings)].to_numpy()
-        ax.plot(values.T, color=INK, alpha=0.15, lw=0.7)
+        ax.plot(values.T, color=FAINT, lw=0.6)
         boxes = ax.boxplot(
             values,
             positions=range(len(couplings)),

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from embedding_geometry.models import TextToImageModel
     from embedding_geometry.perception import PerceptualMetric
-    from embedding_geometry.statistics import PairedComparison
+    from embedding_geometry.statistics import Correlation, PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -101,6 +101,11 @@ def p_text(p_value: float) -> str:
     return f"p\u00a0{number}" if number.startswith("<") else f"p\u00a0=\u00a0{number}"
 
 
+def p_and_n_text(result: "PairedComparison | Correlation") -> str:
+    """Write what a test rests on for a sentence, such as "p = 0.012, n = 36"."""
+    return f"{p_text(result.p_value)}, n\u00a0=\u00a0{result.n}"
+
+
 def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
     """Write a paired comparison as a line of a table."""
     return {
@@ -135,7 +140,7 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 78) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=140, pil_kwargs={"quality": quality})
+    figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs={"quality": quality})
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
