@@ -105,19 +105,19 @@ def film_strips(
     strips = {name: _strip(frames) for name, frames in frames_by_coupling.items()}
     count = len(next(iter(frames_by_coupling.values())))
     height, width = next(iter(strips.values())).shape[:2]
-    strip_height, title, ticks = STRIP_WIDTH * height / width, 0.24, 0.25  # inches
+    strip_width, title, ticks = STRIP_WIDTH - 0.04, 0.24, 0.25  # inches
+    strip_height = strip_width * height / width
     curve = 0.95 if distances_by_coupling else 0.0
     total = len(strips) * (title + strip_height) + (title + curve if curve else 0) + ticks
     figure = plt.figure(figsize=(STRIP_WIDTH, total), layout="none")
-    top = total
+    left, share, top = 0.02 / STRIP_WIDTH, strip_width / STRIP_WIDTH, total
     for name, strip in strips.items():
         top -= title + strip_height
-        ax = figure.add_axes((0, top / total, 1, strip_height / total))
+        ax = figure.add_axes((left, top / total, share, strip_height / total))
         _show_strip(ax, strip, count, name)
     if distances_by_coupling:
-        step_distances(
-            distances_by_coupling, figure.add_axes((0, ticks / total, 1, curve / total))
-        )
+        below = figure.add_axes((left, ticks / total, share, curve / total))
+        step_distances(distances_by_coupling, below)
     else:
         ax.set_xticks([0, count - 1], ["$t = 0$", "$t = 1$"])
     return figure

@@ -131,7 +131,7 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 78) -> None:
+def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
@@ -140,7 +140,8 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 78) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs={"quality": quality})
+    encoding = {"quality": quality, "optimize": True, "progressive": True}
+    figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs=encoding)
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
