@@ -115,6 +115,13 @@ def test_page_can_be_downloaded_as_a_notebook(page):
     assert '"outputs"' in notebook.read_text(encoding="utf-8")
 
 
+@every_page
+def test_launch_buttons_open_notebooks(page):
+    """There are such buttons only where the book is built for publication."""
+    launched = [link for link in parse(page).links if re.search("mybinder|colab", link)]
+    assert [link for link in launched if not link.endswith(".ipynb")] == []
+
+
 def test_style_sheet_and_figures_agree_on_the_colours():
     """The colour of each coupling in the text is its colour in the figures."""
     colours = re.findall(r"coupling-(\w+) \{ --coupling: (#\w+)", STYLE.read_text())
