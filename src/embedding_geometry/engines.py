@@ -96,15 +96,15 @@ class Worker(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """One worker or many.
+    """One worker or many."""
 
-    Attributes:
-        workers: How many there are.
-        facts: What they agree to say about themselves.
-    """
+    @property
+    def workers(self) -> int:
+        """How many there are."""
 
-    workers: int
-    facts: Facts
+    @property
+    def facts(self) -> Facts:
+        """What they agree to say about themselves."""
 
     def ask(self, question: Callable[[Worker], Answer]) -> Answer:
         """Have one worker answer the question."""
