@@ -22,7 +22,7 @@ PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst":
 MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
 GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
 INK = "#262626"
-FAINT = "#D0D0D0"
+FAINT = "#D6D6D6"
 WIDTH = 4.8  # inches: so narrow that the labels can still be read on a phone
 STRIP_WIDTH = 6.4  # inches, of a film strip, which takes the whole width of the text
 STYLE = {
@@ -430,7 +430,8 @@ def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
         ax.axis("off")
     for ax, grade in zip(axes.flat, grades, strict=False):
         values = pairs.loc[pairs["grade"] == grade, list(couplings)].to_numpy()
-        ax.plot(values.T, color=FAINT, lw=0.6)
+        # Hundreds of smoothed lines would double the size of the picture.
+        ax.plot(values.T, color=FAINT, lw=0.5, antialiased=False)
         boxes = ax.boxplot(
             values,
             positions=range(len(couplings)),
