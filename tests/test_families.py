@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_family
 
 from embedding_geometry import study
+from embedding_geometry.__main__ import main
 from embedding_geometry.attention import order_sensitivity, unet_response
 from embedding_geometry.clouds import (
     encode_pooled,
@@ -31,12 +32,14 @@ from embedding_geometry.generation import (
     sample_latents,
 )
 from embedding_geometry.models import ModelNotFoundError, load_model
-from embedding_geometry.perception import load_metric, perceptual_distances
+from embedding_geometry.paths import displacement_interpolation
+from embedding_geometry.perception import load_metric, perceptual_distances, read_frames
 from embedding_geometry.results import StudySettings
 
 CAT, BIRDS = "a small cat on the beach at night", "two birds over the sea"
 PAIRS = f"pair_id,source,target,similarity\n1,{CAT},{BIRDS},2\n"
 FAMILIES = ("sd1", "sd2", "xl")
+SIZE = {"scheduler": "dpm", "height": 48}
 
 
 def load(folder, **options):
@@ -80,6 +83,14 @@ def settings_of(scheduler="ddim", **changes):
 
 def sample(model, clouds, settings, pooled=None):
     return sample_latents(model, clouds, initial_latent(model, 3, settings), settings, pooled)
+
+
+@torch.no_grad()
+def embeddings_of_pipeline(pipeline, texts):
+    """The token clouds and, of SDXL, the pooled vectors."""
+    return pipeline.encode_prompt(
+        texts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+    )[::2]
 
 
 def with_scheduler(pipeline, folder, name):
@@ -129,13 +140,11 @@ def test_the_shapes_of_the_families(models):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_clouds_and_pooled_vectors_are_those_of_the_pipeline(models, pipelines, family):
     texts = [CAT, BIRDS, ""]
-    expected = pipelines[family].encode_prompt(
-        texts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    expected = embeddings_of_pipeline(pipelines[family], texts)
     np.testing.assert_allclose(encode_prompts(models[family], texts), expected[0], atol=2e-5)
     pooled = encode_pooled(models[family], texts)
     if family == "xl":
-        np.testing.assert_allclose(pooled, expected[2], atol=2e-5)
+        np.testing.assert_allclose(pooled, expected[1], atol=2e-5)
     else:
         assert pooled is None
 
@@ -168,6 +177,7 @@ def test_pooled_vectors_go_along_a_straight_line():
 # --- frames -------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers'
 @pytest.mark.parametrize("size", [None, (48, 72)])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("family", FAMILIES)
@@ -178,11 +188,9 @@ def test_frames_are_those_of_the_pipeline(models, folders, pipelines, family, sc
     latent = initial_latent(model, 3, settings)
     clouds, pooled = encode_prompts(model, texts), encode_pooled(model, texts)
     as_tensors = [None if array is None else torch.from_numpy(array) for array in (clouds, pooled)]
-    negative = pipelines[family].encode_prompt(
-        "snow", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    negative = embeddings_of_pipeline(pipelines[family], "snow")
     pipeline = with_scheduler(pipelines[family], folders[family], scheduler)
-    expected = reference_frames(pipeline, *as_tensors, latent, settings, negative[::2])
+    expected = reference_frames(pipeline, *as_tensors, latent, settings, negative)
     found = decode_latents(model, sample_latents(model, clouds, latent, settings, pooled))
     assert found.shape[1:3] == (size or (64, 64))
     np.testing.assert_allclose(found, expected, atol=5e-5)
@@ -315,8 +323,34 @@ def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkey
     recorded = json.loads((tmp_path / "out/manifest.json").read_text())["settings"]
     assert (recorded["scheduler"], recorded["height"], recorded["width"]) == ("dpm", 48, 64)
     row, optimal = seen
-    assert row.shape == (4, 48, 64, 3)
     np.testing.assert_array_equal(row[[0, -1]], optimal[[0, -1]])
+    by_hand = frames_by_hand(load(folders[family]), 4, RenderSettings(2, scale_of(family), **SIZE))
+    assert np.abs(row.astype(int) - by_hand).max() <= 1
+
+
+def scale_of(family):
+    return 5.0 if family == "xl" else 7.5
+
+
+def frames_by_hand(model, frames, settings):
+    """The path in row order; the pooled vectors, where there are any, on a straight line."""
+    times = np.linspace(0, 1, frames)
+    (x, y), pooled = encode_prompts(model, [CAT, BIRDS]), encode_pooled(model, [CAT, BIRDS])
+    path = displacement_interpolation(x, y, np.arange(77), times)
+    if pooled is not None:
+        pooled = np.stack([(1 - t) * pooled[0] + t * pooled[1] for t in times])
+    return render(model, path, initial_latent(model, 0, settings), settings, pooled)
+
+
+def test_the_command_renders_an_xl_of_any_size(models, folders, tmp_path):
+    options = "--frames 3 --steps 2 --scheduler dpm --height 48 --write frames --device cpu"
+    model_and_place = ["--model", str(folders["xl"]), "--out", str(tmp_path)]
+    assert main(["render", CAT, BIRDS, *model_and_place, *options.split()]) == 0
+    row = read_frames(tmp_path / "row")
+    by_hand = frames_by_hand(models["xl"], 3, RenderSettings(2, scale_of("xl"), **SIZE))
+    assert np.abs(row.astype(int) - by_hand).max() <= 1
+    ends = np.abs(row.astype(int) - read_frames(tmp_path / "optimal"))[[0, -1]]
+    assert ends.max() <= 1
 
 
 # --- precision and files ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ $$\epsilon = \epsilon_\emptyset + w\,(\epsilon_{\text{cloud}} - \epsilon_\emptys
 The last latent is decoded to pixels by the autoencoder.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -289,8 +290,11 @@ def _fresh_scheduler(
     folder's may be the stochastic variant, which is not.
     """
     config = {**model.scheduler.config, "algorithm_type": "dpmsolver++"}
-    scheduler = SCHEDULERS[settings.scheduler].from_config(config)
-    scheduler.set_timesteps(settings.steps)
+    with warnings.catch_warnings():
+        # diffusers gives numpy a tensor, which numpy 2 converts but complains of
+        warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")
+        scheduler = SCHEDULERS[settings.scheduler].from_config(config)
+        scheduler.set_timesteps(settings.steps)
     return scheduler
 
 

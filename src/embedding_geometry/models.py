@@ -288,7 +288,7 @@ def _fetch_from_hub(name: str, revision: str | None) -> Path:
     try:
         snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
         if half := _parts_in_half_precision_only(snapshot):
-            snapshot_download(name, revision=snapshot.name, allow_patterns=half)
+            snapshot_download(name, revision=revision, allow_patterns=half)
     # no network, no such repository, no permission: the hub client has a class for each
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
