@@ -19,6 +19,7 @@ import stub_workers
 
 from embedding_geometry.engines import (
     ATTEMPTS,
+    RAY_DEFAULTS,
     EngineError,
     EngineSettings,
     LocalEngine,
@@ -50,7 +51,8 @@ def cluster() -> Iterator[EngineSettings]:
     """Two nodes with one core each, in processes of their own."""
     pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in RAY_DEFAULTS.items():
+            patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # for stub_workers
         from ray.cluster_utils import Cluster
 

@@ -27,6 +27,11 @@ from embedding_geometry.prompts import PromptPair
 
 ATTEMPTS = 3  # a job that takes down so many workers, or a worker that dies so often, is given up
 HEAD_ANSWERS_WITHIN = 10.0  # seconds
+RAY_DEFAULTS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to Ray's makers
+    "RAY_gcs_server_port_wait_time_s": "1",  # a head that does not answer is tried once only
+    "RAY_agent_register_timeout_ms": "30000",  # a busy machine needs longer than 15 s
+}
 
 Answer = TypeVar("Answer")
 
@@ -408,17 +413,19 @@ def _join_cluster(ray: Any, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS")
-    # nothing is reported to Ray's makers, and a head that does not answer is tried once only
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
-        ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
-        return True
-    _check_head(address)
-    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
+    for name, value in RAY_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if address is not None:
+        _check_head(address)
     try:
-        ray.init(address=address, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_head(address, error) from error
+        ray.init(address=address or "local", logging_level=logging.WARNING)
+    except Exception as error:  # Ray raises nothing more special
+        if address is not None:
+            raise _no_head(address, error) from error
+        raise EngineError(
+            f"Ray could not be started on this machine: {_last_line(error)}; try again when it is "
+            "less busy, or use --engine local"
+        ) from error
     return True
 
 
