@@ -433,7 +433,8 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
     [task, *_] = tasks_of(settings, worker)
     monkeypatch.setattr(study, "compute_cells", take_time)
     monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
-    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / FRAMES)
+    images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
+    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / images)
 
 
 def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:
