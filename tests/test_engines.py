@@ -49,10 +49,9 @@ pytestmark = pytest.mark.filterwarnings(
 def cluster() -> Iterator[EngineSettings]:
     """Two nodes with one core each, in processes of their own."""
     pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "1", "OMP_NUM_THREADS": "1"}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in quiet.items():
-            patch.setenv(name, value)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # for stub_workers
         from ray.cluster_utils import Cluster
 
         node = {"num_cpus": 1, "object_store_memory": SMALL_STORE}

@@ -5,7 +5,7 @@ pair. An engine has one worker or many and streams jobs through them. It never h
 job per worker, so its memory does not grow with the number of jobs.
 
 On Ray (Moritz et al., OSDI 2018) a worker is an actor with a GPU of its own, or some CPU cores.
-The job of a worker that dies is given to another one, and the dead one is started anew. Workers
+The job of a worker that dies is given to another one, and a new one takes its place. Workers
 write the cells themselves, into a folder that all nodes share; only counts travel back.
 """
 
@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -96,15 +96,15 @@ class Worker(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """One worker or many.
+    """One worker or many."""
 
-    Attributes:
-        workers: How many there are.
-        facts: What they agree to say about themselves.
-    """
+    @property
+    def workers(self) -> int:
+        """How many there are."""
 
-    workers: int
-    facts: Facts
+    @property
+    def facts(self) -> Facts:
+        """What they agree to say about themselves."""
 
     def ask(self, question: Callable[[Worker], Answer]) -> Answer:
         """Have one worker answer the question."""
@@ -196,8 +196,9 @@ class _Job:
 class RayEngine:
     """Workers on a Ray cluster; `close` ends them.
 
-    An actor is in one of three states: starting, idle or busy. It is given a job only when it has
-    answered, so a worker whose node is gone keeps nobody waiting.
+    An actor is starting, idle or busy. It is given a job only when it has said something about
+    itself, so a worker that waits for a node keeps no job waiting. Ray does not restart actors or
+    repeat calls here: a call to an actor that is being restarted fails, so new ones are made.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class RayEngine:
         """Connect, start all workers, and wait for the first of them."""
         self._ray = _import_ray()
         self._joined = _join_cluster(self._ray, settings.address)
-        self._starting: dict[Any, Any] = {}  # the call that is under way -> its actor
+        self._starting: dict[Any, tuple[Any, int]] = {}  # call under way -> actor, attempt
         self._idle: deque[Any] = deque()
         self._busy: dict[Any, tuple[Any, _Job]] = {}
         self._queue: deque[_Job] = deque()
@@ -224,7 +225,8 @@ class RayEngine:
     def actors(self) -> list[Any]:
         """The workers' handles."""
         busy = [actor for actor, _ in self._busy.values()]
-        return [*self._starting.values(), *self._idle, *busy]
+        starting = [actor for actor, _ in self._starting.values()]
+        return [*starting, *self._idle, *busy]
 
     @property
     def workers(self) -> int:
@@ -273,16 +275,17 @@ class RayEngine:
     ) -> None:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         count, gpus = count_workers(nodes, device, cores)
-        host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus, max_restarts=-1)
+        host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus)
+        self._hire = partial(host.remote, make_worker, cores, os.getcwd())
         for _ in range(count):
-            self._greet(host.remote(make_worker, cores, os.getcwd()))
+            self._greet(attempt=1)
         while not self._idle:
             self._wait()
 
-    def _greet(self, actor: Any) -> None:
-        """Ask a worker that starts about itself, as often as it dies of it."""
-        call = actor.ask.options(max_task_retries=ATTEMPTS)
-        self._starting[call.remote(lambda worker: worker.facts())] = actor
+    def _greet(self, attempt: int) -> None:
+        """Start a worker and ask it about itself."""
+        actor = self._hire()
+        self._starting[actor.ask.remote(lambda worker: worker.facts())] = (actor, attempt)
 
     def _assign(self, folder: Path, job: _Job) -> None:
         actor, tasks = self._idle.popleft(), job.tasks
@@ -293,22 +296,34 @@ class RayEngine:
         """Wait for the next answer and see to it; return what a job's worker counted."""
         [reference], _ = self._ray.wait([*self._starting, *self._busy], num_returns=1)
         if reference in self._starting:
-            actor, job = self._starting.pop(reference), None
-        else:
-            actor, job = self._busy.pop(reference)
-        try:
-            answer = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            self._raised(actor, job, error)
+            self._welcome(reference)
             return []
+        actor, job = self._busy.pop(reference)
+        try:
+            counts = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            self._died(actor, job, error)
+            self._replace(actor, job, error)
             return []
         self._idle.append(actor)
-        if job is not None:
-            return answer
-        self._agree(answer)
-        return []
+        return counts
+
+    def _welcome(self, reference: Any) -> None:
+        """See to a worker that has started, or has not."""
+        actor, attempt = self._starting.pop(reference)
+        try:
+            facts = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except self._ray.exceptions.RayError as error:
+            if attempt < ATTEMPTS:
+                self._greet(attempt + 1)
+            elif not self.actors:
+                raise EngineError(
+                    f"no worker of the cluster lived to load the model: {_last_line(error)}"
+                ) from error
+            return
+        self._idle.append(actor)
+        self._agree(facts)
 
     def _agree(self, facts: Facts) -> None:
         """Raise if a worker's cells would not be those of the others."""
@@ -324,30 +339,23 @@ class RayEngine:
                 "the precision, and give all nodes the same model"
             )
 
-    def _raised(self, actor: Any, job: _Job | None, error: Any) -> None:
-        """See to an exception: bad input is bad everywhere, a broken device is one worker's."""
-        if job is None or isinstance(error.cause, ValueError | OSError):
-            self._idle.append(actor)
-            raise error.cause from None
-        self._ray.kill(actor, no_restart=False)
-        self._died(actor, job, error)
+    def _replace(self, actor: Any, job: _Job, error: Any) -> None:
+        """Have a failed worker's job done by another, and a new worker take its place.
 
-    def _died(self, actor: Any, job: _Job | None, error: Exception) -> None:
-        """Have the job done by another worker while this one is started anew."""
-        if job is not None:
-            job.failures += 1
-            if job.failures == ATTEMPTS:
-                pair = job.tasks[0].pair.pair_id
-                raise EngineError(
-                    f"the pair {pair!r} failed on {ATTEMPTS} workers in turn, which were started "
-                    f"anew each time: {_last_line(error)}"
-                ) from error
-            self._queue.append(job)
-            self._greet(actor)
-        elif not self.actors:
+        An exception of the device is the worker's own; bad input or a bad disk would recur.
+        """
+        self._ray.kill(actor)
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ValueError | OSError):
+            raise cause from None
+        job.failures += 1
+        if job.failures == ATTEMPTS:
+            pair = job.tasks[0].pair.pair_id
             raise EngineError(
-                f"no worker of the cluster lived to load the model: {_last_line(error)}"
+                f"the pair {pair!r} failed on {ATTEMPTS} workers in turn: {_last_line(error)}"
             ) from error
+        self._queue.append(job)
+        self._greet(attempt=1)
 
 
 def count_workers(

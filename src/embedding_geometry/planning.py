@@ -163,7 +163,8 @@ def images_to_render(tasks: Iterable[Task], frames: int) -> int:
 def duration_text(seconds: float) -> str:
     """Write a duration for reading, in the two units that matter: `2 d 3 h`, `45 s`."""
     units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
-    rest, parts = round(seconds), []
+    rest = round(seconds)
+    parts: list[str] = []
     for unit, size in units.items():
         count, rest = divmod(rest, size)
         if parts or count or unit == "s":

@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_model, as under p
 
 from embedding_geometry.results import ABANDONED_AFTER_SECONDS, StudySettings
 
-SHARE = 0.12  # of the time of all cells: a kill comes at the latest so long after the first one
-KILLS_OF_A_STUDY = 25
+SHARE = 0.25  # of the time of all cells: a kill comes at the latest so long after the first one
+KILLS_OF_A_STUDY = 17
 PATIENCE = 3600.0  # seconds
 Files = dict[str, tuple[int, int]]
 
@@ -66,7 +66,7 @@ class Tally:
         return (
             f"{self.kills} kills ({self.loading} while loading, {self.kills - self.loading} while "
             f"computing) at {min(self.moments):.2f} to {max(self.moments):.2f} s in "
-            f"{self.studies} studies of {self.cells} cells in all: {self.lost} cells lost, "
+            f"{self.cells} cells of {self.studies} studies: {self.lost} cells lost, "
             f"{self.repeated} written twice, {self.temporary} temporary files left behind and "
             "removed later; all tables equal those of an undisturbed study byte for byte"
         )
