@@ -433,7 +433,8 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
     [task, *_] = tasks_of(settings, worker)
     monkeypatch.setattr(study, "compute_cells", take_time)
     monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
-    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / FRAMES)
+    images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
+    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / images)
 
 
 def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:
@@ -539,10 +540,10 @@ def run_out_on_the_cpu() -> None:
 def test_when_memory_runs_out_the_batch_is_halved_until_it_fits_and_stays_so(
     settings: StudySettings, finished: Path, tmp_path: Path, limit_memory, run_out
 ) -> None:
-    """Asked for 16: with 16, 8 and 4 the three inner frames are one batch, with 2 they are two."""
+    """Asked for 16, in which the 14 images of the first latent are one batch."""
     attempts = limit_memory(2, run_out)
     table = run_study(settings, tmp_path, progress=False)
-    assert attempts == [3, 3, 3]
+    assert attempts == [14, 8, 4]
     assert cell_times(tmp_path).keys() == cell_times(finished).keys()
     expected = read_table(finished)
     np.testing.assert_allclose(table["ppl"], expected["ppl"], rtol=0.01, atol=1e-5)

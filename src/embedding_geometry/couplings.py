@@ -277,10 +277,12 @@ def _products_of_paired(
     known: int,
 ) -> Float[np.ndarray, " b"]:
     """Sum of <x_i, y_sigma(i)> under the cheapest sigma to each of b clouds, past the known."""
-    products = np.zeros(len(y))
+    products, paired = np.zeros(len(y)), np.empty_like(x)
     for k in range(known, len(y)):
         sigma = linear_sum_assignment(costs[:, k])[1]
-        products[k] = np.vdot(x, y[k][sigma])
+        np.take(y[k], sigma, axis=0, out=paired, mode="clip")  # "raise" would buffer the output
+        # not BLAS, which would start threads of its own in each thread of the pool
+        products[k] = np.einsum("nd,nd", x, paired)
     return products
 
 
