@@ -1,11 +1,13 @@
-"""The built book stands on its own: nothing foreign, no dead link, equations without a network.
+"""The built book stands on its own, and can be read: on a phone, and without seeing its pictures.
 
 Checks the result of `make book`; without it these tests are skipped.
 """
 
 import functools
+import html
 import html.parser
 import http.server
+import json
 import re
 import shutil
 import subprocess
@@ -15,13 +17,19 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from embedding_geometry.figures import PALETTE
+
 BOOK = Path(__file__).parents[1] / "_build/html"
 # Pages of text; the search and the index page are made by Sphinx.
 PAGES = sorted([*BOOK.glob("notebooks/*.html"), *BOOK.glob("book/*.html")])
+STYLE = Path(__file__).parents[1] / "book/_static/paper.css"
+PHONE = 360  # CSS pixels
+VIEW = "phone-view"  # the address of PHONE_VIEW
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RESOURCES = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built; run `make book` first")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -31,6 +39,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.resources, self.links, self.anchors, self.pictures = [], [], set(), []
+        self.descriptions = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -42,6 +51,8 @@ class Page(html.parser.HTMLParser):
             self.links.append(attributes["href"])
         if tag == "img":
             self.pictures.append(attributes)
+        if tag == "meta" and attributes.get("name") == "description":
+            self.descriptions.append(attributes["content"])
 
 
 @functools.cache
@@ -77,7 +88,44 @@ def test_resources_links_and_anchors_exist(page):
 @every_page
 def test_pictures_are_described(page):
     contents = [p for p in parse(page).pictures if "_images" in p["src"]]
-    assert [p["src"] for p in contents if not p.get("alt")] == []
+    assert [p["src"] for p in contents if len((p.get("alt") or "").split()) < 6] == []
+
+
+@every_page
+def test_page_is_light(page):
+    """Pictures and text of a page, without what all pages share, stay below 3 MB."""
+    pictures = [p["src"] for p in parse(page).pictures if local(p["src"])]
+    sizes = [(page.parent / unquote(picture)).stat().st_size for picture in pictures]
+    assert page.stat().st_size + sum(sizes) < 3e6
+
+
+@every_page
+def test_page_has_an_icon_and_at_most_one_description(page):
+    icons = [r for r in parse(page).resources if "favicon" in r]
+    assert len(icons) == 1
+    described = parse(page).descriptions
+    assert len(described) <= 1
+    assert [text for text in described if not 10 < len(text) <= 200] == []
+
+
+@pytest.mark.parametrize("page", sorted(BOOK.glob("notebooks/*.html")), ids=lambda page: page.stem)
+def test_page_can_be_downloaded_as_a_notebook(page):
+    notebook = BOOK / "_sources/notebooks" / f"{page.stem}.ipynb"
+    assert f"../_sources/notebooks/{notebook.name}" in parse(page).links
+    assert '"outputs"' in notebook.read_text(encoding="utf-8")
+
+
+@every_page
+def test_launch_buttons_open_notebooks(page):
+    """There are such buttons only where the book is built for publication."""
+    launched = [link for link in parse(page).links if re.search("mybinder|colab", link)]
+    assert [link for link in launched if not link.endswith(".ipynb")] == []
+
+
+def test_style_sheet_and_figures_agree_on_the_colours():
+    """The colour of each coupling in the text is its colour in the figures."""
+    colours = re.findall(r"coupling-(\w+) \{ --coupling: (#\w+)", STYLE.read_text())
+    assert dict(colours) == PALETTE
 
 
 @every_page
@@ -95,6 +143,15 @@ def site():
         def log_message(self, *arguments):
             pass
 
+        def do_GET(self):
+            if urlsplit(self.path).path == f"/{VIEW}":
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(PHONE_VIEW.encode())
+            else:
+                super().do_GET()
+
     handler = functools.partial(Quiet, directory=BOOK)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -109,6 +166,7 @@ def rendered(address, profile):
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        "--hide-scrollbars",
         "--disable-background-networking",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--user-data-dir={profile}",
@@ -120,7 +178,7 @@ def rendered(address, profile):
     return done.stdout
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 @every_page
 def test_equations_are_drawn_without_a_network(page, site, tmp_path):
     wanted = len(re.findall(r'class="math notranslate', page.read_text(encoding="utf-8")))
@@ -129,3 +187,44 @@ def test_equations_are_drawn_without_a_network(page, site, tmp_path):
     shown = rendered(site + page.relative_to(BOOK).as_posix(), tmp_path)
     assert len(re.findall(r'<span class="MathJax"', shown)) >= wanted
     assert not re.search(r'class="[^"]*(MathJax_Error|merror)', shown)
+
+
+PHONE_VIEW = f"""<!doctype html>
+<iframe style="border: 0; height: 740px; width: {PHONE}px"></iframe>
+<pre id="result"></pre>
+<script>
+const frame = document.querySelector("iframe");
+const widths = (page) => {{
+  const root = page.documentElement;
+  const cut = [...page.querySelectorAll("article *")].filter((element) => {{
+    if (element.getBoundingClientRect().right <= root.clientWidth + 1) return false;
+    for (let box = element; box !== page.body; box = box.parentElement) {{
+      const overflow = page.defaultView.getComputedStyle(box).overflowX;
+      if (["auto", "scroll"].includes(overflow)) return false;
+    }}
+    return element.checkVisibility();
+  }});
+  return {{page: root.scrollWidth, shown: root.clientWidth, cut: cut.map((e) => e.outerHTML)}};
+}};
+frame.onload = () => setTimeout(() => {{
+  const found = JSON.stringify(widths(frame.contentDocument));
+  document.getElementById("result").textContent = found;
+}}, 8000);
+frame.src = new URLSearchParams(location.search).get("page");
+</script>
+"""
+
+
+@needs_browser
+@every_page
+def test_nothing_is_wider_than_a_phone(page, site, tmp_path):
+    """The page never scrolls sideways; what is too wide for it scrolls in its own box.
+
+    Chromium's own window cannot be as narrow as a phone, so the page is shown in a frame.
+    """
+    address = f"{site}{VIEW}?page=/{page.relative_to(BOOK).as_posix()}"
+    [result] = re.findall(r'<pre id="result">(.+)</pre>', rendered(address, tmp_path), re.DOTALL)
+    widths = json.loads(html.unescape(result))
+    assert widths["shown"] == PHONE
+    assert widths["page"] <= PHONE
+    assert widths["cut"] == []

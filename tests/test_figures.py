@@ -52,7 +52,17 @@ def test_strip_shows_the_frames_in_order(rng):
         left = k * 8  # six pixels and a gap of two
         np.testing.assert_array_equal(first[:, left : left + 6], frames[k])
         np.testing.assert_array_equal(second[:, left : left + 6], frames[4 - k])
-    assert [ax.get_ylabel() for ax in strips.axes] == ["row", "optimal"]
+    assert [ax.get_title("left") for ax in strips.axes] == ["● row", "■ optimal"]
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 12), (12, 8)])
+def test_frames_of_a_strip_keep_their_shape(shape, rng):
+    frames = rng.integers(0, 256, (5, *shape, 3), dtype=np.uint8)
+    distances = {"row": np.full(4, 0.1)}
+    ax = figures.film_strips({"row": frames}, distances).axes[0]
+    box = ax.get_window_extent()
+    height, width = ax.images[0].get_array().shape[:2]
+    assert box.width / box.height == pytest.approx(width / height)
 
 
 def test_step_distances_lie_between_their_frames(rng):
@@ -64,6 +74,25 @@ def test_step_distances_lie_between_their_frames(rng):
     np.testing.assert_array_equal(line.get_ydata(), distances["row"])
     assert below.get_xlim() == strip.get_xlim()
     assert to_hex(line.get_color()).upper() == figures.PALETTE["row"]
+
+
+def test_steps_without_any_change_can_be_drawn():
+    ax = figures.step_distances({"row": np.zeros(4)})
+    assert ax.get_ylim()[0] == 0
+
+
+def test_numbers_of_the_steps_stand_at_their_height():
+    ax = figures.step_distances({"row": np.array([0.0, 0.31])})
+    written = [float(text.get_text()) for text in ax.texts]
+    assert len(written) >= 2
+    assert written == pytest.approx([text.get_position()[1] for text in ax.texts])
+
+
+def test_gallery_can_name_its_columns_alone(rng):
+    images = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    sheet = figures.gallery(images, ["left", "right"], columns=2)
+    assert [ax.get_title() for ax in sheet.axes] == ["left", "right", "", ""]
+    assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1]
 
 
 def test_gallery_leaves_unused_places_empty(rng):
@@ -147,6 +176,20 @@ def test_curves_use_the_palette_and_are_named():
     assert [line.get_label() for line in ax.lines] == ["row", "worst"]
     colours = [to_hex(line.get_color()).upper() for line in ax.lines]
     assert colours == [figures.PALETTE["row"], figures.PALETTE["worst"]]
+    assert ax.get_ylim()[0] == 0
+
+
+def test_curves_draw_the_bands_they_are_given():
+    bands = {"row": np.array([[0.5, 1.5], [2.0, 2.5]])}
+    ax = figures.curves([0, 1], {"row": np.array([1.0, 2.0])}, "x", "y", bands=bands)
+    [band] = ax.collections
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
+    assert {(0.0, 0.5), (1.0, 1.5), (1.0, 2.5), (0.0, 2.0)} <= corners
+
+
+def test_couplings_differ_by_more_than_colour():
+    assert len(set(figures.MARKERS.values())) == len(figures.PALETTE)
+    assert list(figures.MARKERS) == list(figures.GLYPHS) == list(figures.PALETTE)
 
 
 def study_pairs(rng):
@@ -160,11 +203,21 @@ def study_pairs(rng):
 def test_distributions_have_a_panel_for_each_grade_most_similar_first(rng):
     pairs = study_pairs(rng)
     panels = figures.ppl_distributions(pairs, ["row", "optimal", "random"]).axes
-    assert [ax.get_title() for ax in panels] == ["grade 5", "grade 3", "grade 0"]
-    joined = [line.get_ydata() for line in panels[0].lines if line.get_alpha() == 0.1]
+    titles = [f"grade {grade}, n = 10" for grade in (5, 3, 0)]
+    assert [ax.get_title() for ax in panels[:3]] == titles
+    joined = [line.get_ydata() for line in panels[0].lines if line.get_color() == figures.FAINT]
     np.testing.assert_array_equal(
         joined, pairs.loc[pairs["grade"] == 5, ["row", "optimal", "random"]]
     )
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.8, 1.3), (0.1, 2.0), (1e-4, 0.5)])
+def test_distributions_have_enough_numbers_on_every_scale(low, high):
+    pairs = pd.DataFrame({"grade": 5, "row": np.geomspace(low, high, 9)})
+    [ax] = figures.ppl_distributions(pairs, ["row"]).axes
+    bottom, top = ax.get_ylim()
+    shown = [tick for tick in ax.get_yticks() if bottom <= tick <= top]
+    assert 2 <= len(shown) <= 6
 
 
 def test_boxes_keep_the_order_from_top_to_bottom(rng):
@@ -173,7 +226,12 @@ def test_boxes_keep_the_order_from_top_to_bottom(rng):
         label.get_text(): tick
         for label, tick in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)
     }
-    assert labels["top"] > labels["bottom"]
+    assert labels["top, n = 9"] > labels["bottom, n = 9"]
+
+
+def test_boxes_of_positive_values_start_at_zero():
+    ax = figures.boxes({"a": np.array([1.0, 2.0, 3.0])}, "x")
+    assert ax.get_xlim()[0] == 0
 
 
 def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
@@ -186,6 +244,8 @@ def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
         intervals.get_segments(), [[[0.5, 1], [2.0, 1]], [[-3.0, 0], [-1.0, 0]]]
     )
     np.testing.assert_array_equal(ax.lines[-1].get_xydata(), [[1.0, 1], [-2.0, 0]])
+    counted = figures.forest(effects.assign(n=[7, 8]), "effect")
+    assert [t.get_text() for t in counted.get_yticklabels()] == ["a, n = 7", "b, n = 8"]
 
 
 def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_edge(rng):
@@ -195,5 +255,6 @@ def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_ed
     shown = ax.collections[0].get_offsets()[:, 1]
     assert shown.min() == -100
     assert len(shown) == len(pairs)
+    assert [t.get_text() for t in ax.get_xticklabels()] == [f"{g}\nn = 10" for g in (0, 3, 5)]
     medians = 100 * pairs.groupby("grade")["improvement"].median()
     np.testing.assert_allclose(ax.lines[-1].get_ydata(), medians)

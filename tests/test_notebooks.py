@@ -98,6 +98,11 @@ def test_every_code_cell_is_introduced(page):
 
 
 @every_page
+def test_recomputed_numbers_agree_with_the_record(page):
+    assert "do NOT agree" not in str([cell.outputs for cell in code_cells(page)])
+
+
+@every_page
 def test_every_figure_has_caption_name_and_alternative_text(page):
     for block in FIGURE.findall(page.read_text()):
         figure = yaml.safe_load(f"mystnb:\n{block}")["mystnb"]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embedding_geometry import pages
+from embedding_geometry.statistics import Correlation
 
 
 @pytest.fixture
@@ -55,16 +56,25 @@ def test_numbers_are_rounded_and_written_for_reading(value, digits, percent, tex
 
 
 def test_interval_names_its_unit_once():
-    assert pages.interval_text((-0.01, 0.0312), 1, percent=True) == "−1.0 to 3.1\u202f%"
-    assert pages.interval_text((0.1, 0.2), 2) == "0.10 to 0.20"
+    assert pages.interval_text((-0.01, 0.0312), 1, percent=True) == "−1.0\u00a0to\u00a03.1\u202f%"
+    assert pages.interval_text((0.1, 0.2), 2) == "0.10\u00a0to\u00a00.20"
 
 
 def test_p_values_keep_two_digits_down_to_a_floor():
     assert [pages.p_text(p) for p in (0.01234, 0.5, 1e-7)] == [
-        "p = 0.012",
-        "p = 0.5",
-        "p < 0.0001",
+        "p\u00a0=\u00a00.012",
+        "p\u00a0=\u00a00.5",
+        "p\u00a0<\u00a00.0001",
     ]
+
+
+def test_p_value_of_a_table_needs_no_p():
+    assert [pages.p_number(p) for p in (0.01234, 1e-7)] == ["0.012", "<\u00a00.0001"]
+
+
+def test_test_of_a_sentence_names_p_and_n_without_a_break_within():
+    result = Correlation(rho=0.5, interval=(0.1, 0.9), p_value=0.012, n=36)
+    assert pages.p_and_n_text(result) == "p\u00a0=\u00a00.012, n\u00a0=\u00a036"
 
 
 def test_glued_number_is_the_record_that_jupyter_book_reads(shown):
@@ -137,7 +147,7 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     [(data, metadata)] = shown
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
     assert picture.format == "JPEG"
-    assert picture.size == (230, 115)
+    assert picture.size == (250, 125)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
 
 

@@ -1,12 +1,15 @@
 """What this book needs from Sphinx beyond Jupyter Book's own settings.
 
-Four things: equations without a network, no third-party scripts, a figure that shows an image made
-on another page, and links to the repository wherever the book is published from.
+Six things: equations without a network, no third-party scripts, a figure that shows an image made
+on another page, links to the repository wherever the book is published from, each page as a
+notebook to download, and a description of each page for search engines.
 """
 
+import html
 import os
 import shutil
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import jupyter_server_mathjax
@@ -72,12 +75,37 @@ def drop_thebe(
     context["script_files"] = [s for s in context.get("script_files", []) if not is_thebe(s)]
 
 
+def offer_notebook(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put the executed notebook into the download menu; the theme does so only to launch it."""
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if executed.is_file():
+        target = Path(app.outdir) / "_sources" / f"{page}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(executed, target)
+        context["ipynb_source"] = f"{page}.ipynb"
+
+
+def describe_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Describe the page by its first paragraph; let the first page's title not say all twice."""
+    paragraph = next(doctree.findall(nodes.paragraph), None) if doctree else None
+    if paragraph is not None:
+        text = html.escape(shorten(paragraph.astext(), 200, placeholder=" …"))
+        context["metatags"] += f'<meta name="description" content="{text}" />'
+    if page == app.config.root_doc:
+        context["title"] = "A reproducible study"
+
+
 def link_repository(app: Sphinx, config: Config) -> None:
     """Show repository and launch buttons where the publishing service names the repository."""
     repository = os.environ.get("GITHUB_REPOSITORY")
     if repository:
         config.html_theme_options |= {
             "repository_url": f"https://github.com/{repository}",
+            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
             "use_repository_button": True,
             "use_issues_button": True,
             "launch_buttons": {
@@ -138,6 +166,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", link_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", drop_thebe, priority=999)
+    # Before the theme collects the buttons of the page.
+    app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("html-page-context", describe_page)
     app.add_directive("glue-figure", GlueFigure)
     app.add_post_transform(DescribeGluedImages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
 """The paper's figures: functions of tables and arrays that return matplotlib Axes or Figures.
 
-Nothing here computes a result or loads a model. One colour stands for one coupling throughout
-(Okabe and Ito's colour-blind safe palette), and every figure brings its own light background, so
-that it reads the same on a light and on a dark page.
+Nothing here computes a result or loads a model. One colour and one marker stand for one coupling
+throughout (colours from Okabe and Ito's colour-blind safe palette), and every figure brings its
+own light background, so that it reads the same on a light and on a dark page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,16 @@ from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
+MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
+GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
 INK = "#262626"
-WIDTH = 6.0  # inches, the text width of the book
+FAINT = "#D6D6D6"
+WIDTH = 4.8  # inches: so narrow that the labels can still be read on a phone
+STRIP_WIDTH = 6.4  # inches, of a film strip, which takes the whole width of the text
 STYLE = {
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -26,15 +32,19 @@ STYLE = {
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlesize": 9.5,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 130,
+    "figure.dpi": 180,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
-    "font.size": 9.5,
+    "font.size": 9,
     "grid.color": "#E6E6E6",
+    "legend.fontsize": 8.5,
     "legend.frameon": False,
     "savefig.facecolor": "white",
     "text.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
 }
 PADDING = "<pad>"
 Images = UInt8[np.ndarray, "images h w 3"]
@@ -50,6 +60,11 @@ def _axes(ax: Axes | None, height: float) -> Axes:
     return ax if ax is not None else plt.subplots(figsize=(WIDTH, height))[1]
 
 
+def _legend_above(ax: Axes) -> None:
+    """The legend in one line above the axes, where it covers no data."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, handlelength=1.6)
+
+
 # --- images -------------------------------------------------------------------------------------
 
 
@@ -59,14 +74,17 @@ def _strip(frames: Images, gap: int = 2) -> UInt8[np.ndarray, "h strip 3"]:
     return np.concatenate(padded, axis=1)[:, :-gap]
 
 
-def _show_strip(ax: Axes, frames: Images, name: str) -> None:
-    """Draw one strip so that frame `i` is centred over the number `i`."""
-    count = len(frames)
-    ax.imshow(
-        _strip(frames), extent=(-0.5, count - 0.5, 0, 1), aspect="auto", interpolation="lanczos"
-    )
+def _show_strip(ax: Axes, strip: UInt8[np.ndarray, "h strip 3"], count: int, name: str) -> None:
+    """Draw one strip of `count` frames so that frame `i` is centred over the number `i`."""
+    ax.imshow(strip, extent=(-0.5, count - 0.5, 0, 1), aspect="auto", interpolation="lanczos")
     ax.set(xticks=[], yticks=[])
-    ax.set_ylabel(name, color=PALETTE.get(name, INK), fontweight="bold")
+    ax.set_title(
+        f"{GLYPHS.get(name, '')} {name}".strip(),
+        color=PALETTE.get(name, INK),
+        fontweight="bold",
+        loc="left",
+        pad=3,
+    )
     ax.spines[:].set_visible(False)
     ax.grid(False)
 
@@ -77,54 +95,75 @@ def film_strips(
 ) -> Figure:
     """One strip of frames per coupling, and below them the perceptual distance of each step.
 
+    Frames keep their shape, and the distance of a step is drawn between the two frames compared.
+
     Args:
         frames_by_coupling: for each coupling's name its frames, all of the same number and size.
         distances_by_coupling: for each coupling's name one distance fewer than frames; left out,
             the strips stand alone.
     """
-    rows, frames = len(frames_by_coupling), next(iter(frames_by_coupling.values()))
-    count, shape = len(frames), frames.shape[1:3]
-    strip_height = (WIDTH - 0.4) / count * shape[0] / shape[1]
-    heights = [strip_height] * rows + ([1.1] if distances_by_coupling else [])
-    figure, axes = plt.subplots(
-        len(heights),
-        1,
-        figsize=(WIDTH, sum(heights) + 0.12 * len(heights) + 0.3),
-        height_ratios=heights,
-        squeeze=False,
-    )
-    for ax, (name, strip) in zip(axes[:, 0], frames_by_coupling.items(), strict=False):
-        _show_strip(ax, strip, name)
+    strips = {name: _strip(frames) for name, frames in frames_by_coupling.items()}
+    count = len(next(iter(frames_by_coupling.values())))
+    height, width = next(iter(strips.values())).shape[:2]
+    strip_width, title, ticks = STRIP_WIDTH - 0.04, 0.24, 0.25  # inches
+    strip_height = strip_width * height / width
+    curve = 0.95 if distances_by_coupling else 0.0
+    total = len(strips) * (title + strip_height) + (title + curve if curve else 0) + ticks
+    figure = plt.figure(figsize=(STRIP_WIDTH, total), layout="none")
+    left, share, top = 0.02 / STRIP_WIDTH, strip_width / STRIP_WIDTH, total
+    for name, strip in strips.items():
+        top -= title + strip_height
+        ax = figure.add_axes((left, top / total, share, strip_height / total))
+        _show_strip(ax, strip, count, name)
     if distances_by_coupling:
-        step_distances(distances_by_coupling, axes[-1, 0])
+        below = figure.add_axes((left, ticks / total, share, curve / total))
+        step_distances(distances_by_coupling, below)
     else:
-        axes[-1, 0].set_xticks([0, count - 1], ["$t = 0$", "$t = 1$"])
+        ax.set_xticks([0, count - 1], ["$t = 0$", "$t = 1$"])
     return figure
 
 
 def step_distances(
     distances_by_coupling: Mapping[str, Float[np.ndarray, " steps"]], ax: Axes | None = None
 ) -> Axes:
-    """The perceptual distance of each step, drawn between the two frames that it compares."""
-    ax = _axes(ax, 2.0)
+    """The perceptual distance of each step, drawn between the two frames that it compares.
+
+    The numbers of the vertical axis stand inside it, so that it can be as wide as the strips.
+    """
+    ax = _axes(ax, 1.6)
     for name, distances in distances_by_coupling.items():
-        ax.plot(np.arange(len(distances)) + 0.5, distances, "o-", ms=4, color=PALETTE[name])
+        steps = np.arange(len(distances)) + 0.5
+        ax.plot(steps, distances, f"{MARKERS[name]}-", ms=4, color=PALETTE[name])
     count = max(map(len, distances_by_coupling.values()))
-    ax.set(xlim=(-0.5, count + 0.5), ylim=(0, None), ylabel="distance\nof the step")
+    highest = float(max(distances.max() for distances in distances_by_coupling.values()))
+    ax.set(xlim=(-0.5, count + 0.5), ylim=(0, 1.25 * highest or 1))
+    ax.set_title("perceptual distance of each step", fontsize=8.5, loc="left", pad=3)
     ax.set_xticks([0, count / 2, count], ["$t = 0$", "$t = 1/2$", "$t = 1$"])
+    ax.spines["left"].set_visible(False)
+    ticks = [tick for tick in MaxNLocator(3).tick_values(0, highest) if 0 < tick <= highest]
+    ax.set_yticks(ticks, [""] * len(ticks))
+    ax.tick_params(axis="y", length=0)
+    for tick in ticks:
+        ax.text(-0.45, tick, f"{tick:g}", fontsize=8, va="bottom")
     return ax
 
 
 def gallery(images: Images, titles: Sequence[str], columns: int = 4) -> Figure:
-    """A contact sheet: pictures in rows of `columns`, each under its title."""
-    rows = -(-len(images) // columns)
-    cell = WIDTH / columns
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * (cell + 0.3)), squeeze=False)
+    """A contact sheet: pictures in rows of `columns`, under their titles.
+
+    Titles may be fewer than pictures, such as those of the first row, which head the columns.
+    """
+    rows, titled = -(-len(images) // columns), -(-len(titles) // columns)
+    height, width = images.shape[1:3]
+    cell = WIDTH / columns - 0.1  # inches, without the gap to the next picture
+    size = (WIDTH, rows * (cell * height / width + 0.06) + 0.2 * titled)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+    for ax, image in zip(axes.flat, images, strict=False):
         ax.imshow(image, interpolation="lanczos")
-        ax.set_title(title, fontsize=8.5)
+    for ax, title in zip(axes.flat, titles, strict=False):
+        ax.set_title(title, fontsize=8.5, pad=3)
     return figure
 
 
@@ -144,7 +183,7 @@ def _box(ax: Axes, centre: tuple[float, float], text: str, colour: str) -> None:
             edgecolor=INK,
         )
     )
-    ax.text(x, y, text, ha="center", va="center", fontsize=10, linespacing=1.35)
+    ax.text(x, y, text, ha="center", va="center", fontsize=9.5, linespacing=1.35)
 
 
 def pipeline_diagram(
@@ -157,7 +196,7 @@ def pipeline_diagram(
 
     Blue marks the one input that this paper varies; grey marks what it holds fixed.
     """
-    figure, ax = plt.subplots(figsize=(5.0, 4.5))
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.3))
     ax.set(xlim=(0, 6.4), ylim=(0, 5.6))
     ax.axis("off")
     left, right, fixed, varied = 1.4, 5.0, "#EFEFEF", "#CFE6F5"
@@ -231,15 +270,17 @@ def coupling_map(
     ax: Axes | None = None,
 ) -> Axes:
     """Both clouds in their common principal plane, a line for each pair of the coupling."""
-    ax = _axes(ax, 4.0)
+    ax = _axes(ax, 4.2)
     plane = principal_plane(np.concatenate([x, y]))
     start, end = plane[: len(x)], plane[len(x) :]
     ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=PALETTE[name], lw=0.9)
-    ax.scatter(start[:, 0], start[:, 1], s=22, color=INK, zorder=3, label="tokens of A")
+    ax.scatter(start[:, 0], start[:, 1], s=13, color=INK, zorder=3, label="tokens of A")
     ax.scatter(
-        end[:, 0], end[:, 1], s=26, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
+        end[:, 0], end[:, 1], s=16, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
     )
-    ax.set(xlabel="first principal component", ylabel="second", title=name)
+    ax.set(aspect="equal", xlabel="first principal component", ylabel="second principal component")
+    ax.set_title(name, color=PALETTE[name], fontweight="bold")
+    ax.label_outer()
     return ax
 
 
@@ -262,8 +303,8 @@ def coupling_matrix(
     ax: Axes | None = None,
 ) -> Axes:
     """Which token goes to which: a square per pair, all padding tokens gathered in one line."""
-    ax = _axes(ax, 5.4)
     (rows, row_labels), (columns, column_labels) = _groups(labels_x), _groups(labels_y)
+    ax = _axes(ax, 0.2 * len(row_labels) + 1.2)
     counts = np.zeros((len(row_labels), len(column_labels)), dtype=np.int64)
     np.add.at(counts, (rows, columns[sigma]), 1)
     for i, j in zip(*np.nonzero(counts), strict=True):
@@ -282,7 +323,7 @@ def wasserstein_map(
     distances: Float[np.ndarray, "p p"], groups: Sequence[str], ax: Axes | None = None
 ) -> Axes:
     """A heat map of the distances between prompts, which come sorted by group."""
-    ax = _axes(ax, 5.6)
+    ax = _axes(ax, 4.0)
     image = ax.imshow(distances, cmap="viridis", interpolation="none")
     sizes = [(name, len(list(members))) for name, members in groupby(groups)]
     edges = np.cumsum([0] + [size for _, size in sizes])
@@ -310,14 +351,23 @@ def wasserstein_embedding(
 ) -> Axes:
     """The prompts as points of a plane that keeps their distances as well as it can.
 
-    Lines join the prompts of a group.
+    Lines join the prompts of a group, and its name stands above the highest of them.
     """
-    ax = _axes(ax, 5.0)
+    ax = _axes(ax, 4.4)
     points, names = classical_scaling(distances), np.asarray(groups)
-    for number, name in enumerate(dict.fromkeys(groups)):
+    for name in dict.fromkeys(groups):
         members = points[names == name]
-        ax.plot(*members.T, "o-", ms=7, mec="white", color=plt.get_cmap("tab20")(number % 20))
-        ax.annotate(name, members[0], xytext=(5, 4), textcoords="offset points", fontsize=8)
+        ax.plot(*members.T, "o-", ms=6, mec="white", color=INK)
+        ax.annotate(
+            name,
+            members[members[:, 1].argmax()],
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize=8,
+            ha="center",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+    ax.margins(0.1)
     ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
     return ax
 
@@ -328,49 +378,75 @@ def curves(
     xlabel: str,
     ylabel: str,
     ax: Axes | None = None,
+    bands: Mapping[str, Float[np.ndarray, "2 points"]] | None = None,
 ) -> Axes:
-    """A line for each coupling, named at the right end of the line."""
-    ax = _axes(ax, 3.4)
+    """A line for each coupling, over an axis that starts at zero.
+
+    Args:
+        x: the horizontal places.
+        y_by_coupling: for each coupling's name its values, none of them negative.
+        xlabel: what `x` is.
+        ylabel: what the values are.
+        ax: where to draw.
+        bands: for each coupling's name the lower and upper ends of intervals of its values.
+    """
+    ax = _axes(ax, 3.0)
     for name, values in y_by_coupling.items():
-        ax.plot(x, values, "o-", ms=4, color=PALETTE[name], label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend()
+        ax.plot(x, values, f"{MARKERS[name]}-", ms=4, color=PALETTE[name], label=name)
+        if bands:
+            ax.fill_between(x, *bands[name], color=PALETTE[name], alpha=0.2, lw=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    _legend_above(ax)
     return ax
 
 
 # --- the study ----------------------------------------------------------------------------------
 
 
+def _few_log_ticks(ax: Axes) -> None:
+    """A logarithmic vertical axis with few plain numbers, however much or little it spans."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    narrow = MaxNLocator(4) if high / low < 5 else LogLocator(subs=(1, 2, 5))
+    ax.yaxis.set_major_locator(LogLocator() if high / low > 100 else narrow)
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter("{x:g}")
+
+
 def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
     """For each grade the PPL of every pair under each coupling: thin lines join one pair's values.
+
+    Boxes hold the middle half, whiskers the middle 90 %. Each grade has its own logarithmic scale.
 
     Args:
         pairs: one row per pair with `grade` and, for each coupling, a column of its name.
         couplings: the columns to draw, in order.
     """
     grades = sorted(pairs["grade"].unique(), reverse=True)
-    columns = min(3, len(grades))
+    columns = min(2, len(grades))
     rows = -(-len(grades) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, 2.5 * rows), sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.9 * rows), squeeze=False)
     for ax in axes.flat[len(grades) :]:
         ax.axis("off")
     for ax, grade in zip(axes.flat, grades, strict=False):
         values = pairs.loc[pairs["grade"] == grade, list(couplings)].to_numpy()
-        ax.plot(values.T, color=INK, alpha=0.1, lw=0.7)
+        # Hundreds of smoothed lines would double the size of the picture.
+        ax.plot(values.T, color=FAINT, lw=0.5, antialiased=False)
         boxes = ax.boxplot(
             values,
             positions=range(len(couplings)),
             widths=0.5,
+            whis=(5, 95),
             showfliers=False,
             patch_artist=True,
-            medianprops={"color": "white", "lw": 2},
+            medianprops={"color": INK, "lw": 1.8},
         )
-        for patch, name in zip(boxes["boxes"], couplings, strict=True):
-            patch.set(facecolor=PALETTE[name], alpha=0.85)
         ax.set_xticks(range(len(couplings)), couplings)
-        ax.set(yscale="log", title=f"grade {grade:g}")
+        for box, label, name in zip(boxes["boxes"], ax.get_xticklabels(), couplings, strict=True):
+            box.set(facecolor=(PALETTE[name], 0.5), edgecolor=PALETTE[name])
+            label.set(color=PALETTE[name], fontweight="bold")
+        ax.set_title(f"grade {grade:g}, n = {len(values)}")
+        _few_log_ticks(ax)
     for ax in axes[:, 0]:
         ax.set_ylabel("PPL")
     return figure
@@ -381,19 +457,25 @@ def boxes(
     xlabel: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """One box for each group of values, the first group on top; whiskers span the 5 to 95 %."""
-    ax = _axes(ax, 0.42 * len(values_by_group) + 0.9)
+    """One box for each group of values, the first group on top, with their numbers.
+
+    Boxes hold the middle half, whiskers the middle 90 %; the other values are dots.
+    """
+    ax = _axes(ax, 0.36 * len(values_by_group) + 0.6)
+    groups = list(values_by_group.items())[::-1]
     ax.boxplot(
-        list(values_by_group.values())[::-1],
+        [values for _, values in groups],
         orientation="horizontal",
-        tick_labels=list(values_by_group)[::-1],
+        tick_labels=[f"{name}, n = {len(values)}" for name, values in groups],
         widths=0.6,
         whis=(5, 95),
         patch_artist=True,
-        boxprops={"facecolor": PALETTE["optimal"], "alpha": 0.85},
-        medianprops={"color": "white", "lw": 2},
+        boxprops={"facecolor": (PALETTE["optimal"], 0.5), "edgecolor": PALETTE["optimal"]},
+        medianprops={"color": INK, "lw": 1.8},
         flierprops={"marker": ".", "ms": 4, "mec": "none", "mfc": INK, "alpha": 0.4},
     )
+    if min(values.min() for _, values in groups) >= 0:
+        ax.set_xlim(left=0)
     ax.axvline(0, color=INK, lw=1)
     ax.set_xlabel(xlabel)
     ax.grid(False, axis="y")
@@ -404,16 +486,18 @@ def forest(effects: pd.DataFrame, xlabel: str, ax: Axes | None = None) -> Axes:
     """Estimates with their intervals, one line each, zero marked.
 
     Args:
-        effects: index = what is estimated, columns `estimate`, `low`, `high`.
+        effects: index = what is estimated, columns `estimate`, `low`, `high`, and `n` where the
+            number of pairs is to be shown.
         xlabel: what the numbers are, with their unit.
         ax: where to draw.
     """
-    ax = _axes(ax, 0.45 * len(effects) + 0.9)
+    ax = _axes(ax, 0.32 * len(effects) + 0.6)
+    labels = [f"{what}, n = {n}" for what, n in effects["n"].items()] if "n" in effects else None
     rows = np.arange(len(effects))[::-1]
     ax.axvline(0, color=INK, lw=1)
     ax.hlines(rows, effects["low"], effects["high"], color=PALETTE["optimal"], lw=2.5)
-    ax.plot(effects["estimate"], rows, "o", color=PALETTE["optimal"], ms=7, mec="white")
-    ax.set_yticks(rows, effects.index)
+    ax.plot(effects["estimate"], rows, "s", color=PALETTE["optimal"], ms=6, mec="white")
+    ax.set_yticks(rows, labels or effects.index)
     ax.set(xlabel=xlabel, ylim=(-0.6, len(effects) - 0.4))
     ax.grid(False, axis="y")
     return ax
@@ -426,19 +510,21 @@ def improvement_by_similarity(pairs: pd.DataFrame, ax: Axes | None = None) -> Ax
         pairs: one row per pair with `grade` and `improvement` (a share: 0.1 is 10 % lower PPL).
         ax: where to draw. Improvements beyond ±100 % are drawn at the edge.
     """
-    ax = _axes(ax, 3.8)
+    ax = _axes(ax, 3.4)
     shown = 100 * pairs["improvement"].clip(-1, 1)
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(pairs))
     ax.axhline(0, color=INK, lw=1)
     ax.scatter(pairs["grade"] + jitter, shown, s=12, color=PALETTE["optimal"], alpha=0.35, lw=0)
-    medians = 100 * pairs.groupby("grade")["improvement"].median()
+    grades = pairs.groupby("grade")["improvement"]
+    medians = 100 * grades.median()
     ax.plot(
-        medians.index, medians, "D-", color=INK, mfc="white", ms=7, label="median of the grade"
+        medians.index, medians, "D-", color=INK, mfc="white", ms=6, label="median of the grade"
     )
+    ax.set_xticks(medians.index, [f"{grade}\nn = {n}" for grade, n in grades.size().items()])
     ax.set(
         xlabel="grade of similarity (5: the same scene in other words)",
         ylabel="improvement over row order, %",
         ylim=(-105, 105),
     )
-    ax.legend(loc="lower right")
+    _legend_above(ax)
     return ax

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from embedding_geometry.models import TextToImageModel
     from embedding_geometry.perception import PerceptualMetric
-    from embedding_geometry.statistics import PairedComparison
+    from embedding_geometry.statistics import Correlation, PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -87,12 +87,23 @@ def number_text(value: float, digits: int, *, percent: bool = False) -> str:
 def interval_text(interval: tuple[float, float], digits: int, *, percent: bool = False) -> str:
     """Write an interval for reading, such as "0.5 to 3.1 %"."""
     low, high = (number_text(end, digits, percent=percent) for end in interval)
-    return f"{low.removesuffix(chr(0x202F) + '%')} to {high}"
+    return f"{low.removesuffix(chr(0x202F) + '%')}\u00a0to\u00a0{high}"
+
+
+def p_number(p_value: float) -> str:
+    """Write a p-value for a table, such as "0.012" or "< 0.0001"."""
+    return "<\u00a00.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
 def p_text(p_value: float) -> str:
-    """Write a p-value for reading, such as "p = 0.012" or "p < 0.0001"."""
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.2g}"
+    """Write a p-value for a sentence, such as "p = 0.012" or "p < 0.0001", in one line."""
+    number = p_number(p_value)
+    return f"p\u00a0{number}" if number.startswith("<") else f"p\u00a0=\u00a0{number}"
+
+
+def p_and_n_text(result: "PairedComparison | Correlation") -> str:
+    """Write what a test rests on for a sentence, such as "p = 0.012, n = 36"."""
+    return f"{p_text(result.p_value)}, n\u00a0=\u00a0{result.n}"
 
 
 def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
@@ -103,7 +114,7 @@ def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
         "95 % interval": interval_text(comparison.relative_interval, 1, percent=True),
         "pairs won": number_text(comparison.share_won, 0, percent=True),
         "effect size": number_text(comparison.rank_biserial, 2),
-        "p": p_text(comparison.p_value),
+        "p": p_number(comparison.p_value),
     }
 
 
@@ -120,7 +131,7 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 78) -> None:
+def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
@@ -129,7 +140,8 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 78) -> No
         quality: of the JPEG, 1 to 95.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=115, pil_kwargs={"quality": quality})
+    encoding = {"quality": quality, "optimize": True, "progressive": True}
+    figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs=encoding)
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
