@@ -216,15 +216,22 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
 
 
 @pytest.fixture(scope="module")
-def local_tables(settings: StudySettings, tmp_path_factory) -> list[bytes]:
+def one_thread() -> Iterator[None]:
+    """As the workers compute: another number of threads rounds otherwise."""
     import torch
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def local_tables(settings: StudySettings, tmp_path_factory, one_thread: None) -> list[bytes]:
     from embedding_geometry.study import run_study
 
-    folder, threads = tmp_path_factory.mktemp("local"), torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers do
+    folder = tmp_path_factory.mktemp("local")
     run_study(settings, folder, progress=False)
-    torch.set_num_threads(threads)
     return tables(folder)
 
 
@@ -270,7 +277,11 @@ def pid_of(worker: object) -> int:
 
 
 def test_what_one_engine_began_another_finishes(
-    cluster: EngineSettings, settings: StudySettings, local_tables: list[bytes], tmp_path: Path
+    cluster: EngineSettings,
+    settings: StudySettings,
+    local_tables: list[bytes],
+    tmp_path: Path,
+    one_thread: None,
 ) -> None:
     from embedding_geometry.planning import Shard
     from embedding_geometry.study import run_study
