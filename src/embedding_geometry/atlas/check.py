@@ -127,10 +127,11 @@ def examine(backbone: Backbone, *, seed: int = 0, permutations: int = 2) -> Find
 
 
 def _examine(
-    backbone: Backbone, model: nn.Module, inputs: dict[str, Any], seed: int, permutations: int
+    backbone: Backbone, model: Any, inputs: dict[str, Any], seed: int, permutations: int
 ) -> Finding:
     _check_description(backbone, model, inputs)
-    model = model.to(backbone.dtype).eval()
+    nn.Module.to(model, backbone.dtype)  # diffusers' own method would warn of what is wanted here
+    model.eval()
     inputs = {name: _cast(value, backbone.dtype) for name, value in inputs.items()}
     pool = _two_texts(backbone, inputs, seed)
 
@@ -198,7 +199,7 @@ def _is_clear(backbone: Backbone, what: str, change: float) -> bool:
     )
 
 
-def _check_description(backbone: Backbone, model: nn.Module, inputs: dict[str, Any]) -> None:
+def _check_description(backbone: Backbone, model: Any, inputs: dict[str, Any]) -> None:
     if not isinstance(model, nn.Module):
         raise UncheckableError(
             f"{backbone.name}: build() returned a {type(model).__name__}; "

@@ -126,7 +126,7 @@ def record(table: pd.DataFrame, folder: Path, seconds: float, seed: int = 0) -> 
         "seed": seed,
         "unchanged_at_most": {str(dtype): bound for dtype, bound in UNCHANGED.items()},
         "changed_at_least": CHANGED,
-        "versions": {"diffusers": diffusers.__version__, "torch": torch.__version__},
+        "versions": {"diffusers": diffusers.__version__, "torch": torch.__version__.split("+")[0]},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
