@@ -23,6 +23,8 @@ from embedding_geometry.atlas.table import (
     rows,
 )
 from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
+from embedding_geometry.clouds import encode_prompts
+from embedding_geometry.models import load_model
 
 ATLAS = pd.read_csv(RECORDED)
 
@@ -232,6 +234,22 @@ def test_the_record_covers_the_registry_and_proves_every_cause():
     assert (sequences["other_text_removed"] >= 1e-3).all()
     kept = present[present["verdict"] != "sequence"]
     assert (kept["permuting"] <= kept["precision"].map({"float64": 1e-12, "float32": 1e-5})).all()
+
+
+def test_the_record_leaves_a_gap_between_rounding_and_change():
+    numbers = ATLAS[["permuting", "doubling", "permuting_removed", "doubling_removed"]].to_numpy()
+    assert not ((numbers > 1e-5) & (numbers < 1e-3)).any()
+
+
+def test_a_model_of_ones_own_takes_five_lines(tiny_model, tiny_folder):
+    text, other = torch.from_numpy(encode_prompts(tiny_model, ["a cat", "two birds"]))[:, None]
+
+    def build():
+        return load_model(str(tiny_folder), device="cpu", dtype="float64").unet
+
+    inputs = {"sample": normal(1, 4, 8, 8), "timestep": 500, "encoder_hidden_states": text}
+    mine = Backbone("mine", build, inputs, tokens={"encoder_hidden_states": 1}, other=other)
+    assert examine(mine).verdict == "measure"
 
 
 def test_classes_are_found_by_name_and_unknown_ones_refused():

@@ -1,8 +1,10 @@
 """The atlas on a page: a table to sort and filter, and a picture of all models in one plane."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -27,6 +29,7 @@ POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LATEX = str.maketrans({sign: f"\\{sign}" for sign in "&%#_"})
 SMALLEST = 1e-17  # an exact zero is drawn here
 FOLDER = Path(__file__).parent
+Row = dict[Hashable, Any]
 
 
 def size_text(change: float, precision: str) -> str:
@@ -39,7 +42,7 @@ def size_text(change: float, precision: str) -> str:
     return f"≤\u00a010{str(int(exponent)).translate(POWERS)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AtlasTable:
     """A recorded atlas that shows itself: in HTML to sort and filter, in LaTeX as a long table.
 
@@ -48,9 +51,16 @@ class AtlasTable:
 
     table: pd.DataFrame
 
+    def __repr__(self) -> str:
+        """Name the table where it cannot be shown."""
+        return f"<atlas of {len(self.table)} backbones>"
+
+    def _rows(self) -> list[Row]:
+        return self.table.fillna({"cause": ""}).to_dict("records")
+
     def _repr_html_(self) -> str:
         heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS.values())
-        rows = "\n".join(map(_html_row, self.table.to_dict("records")))
+        rows = "\n".join(map(_html_row, self._rows()))
         style, script = ((FOLDER / f"table.{kind}").read_text() for kind in ("css", "js"))
         return (
             f'<div class="atlas"><style>{style}</style>\n'
@@ -59,14 +69,14 @@ class AtlasTable:
         )
 
     def _repr_latex_(self) -> str:
-        rows = "\n".join(map(_latex_row, self.table.to_dict("records")))
+        rows = "\n".join(map(_latex_row, self._rows()))
         return (
             "\\begin{longtable}{p{0.27\\linewidth}lp{0.42\\linewidth}}\n"
             f"model & sees a & because of \\\\ \\hline \\endhead\n{rows}\n\\end{{longtable}}"
         )
 
 
-def _html_row(row: dict[str, object]) -> str:
+def _html_row(row: Row) -> str:
     name = f"{escape(str(row['model']))}<br><small><code>{row['class']}</code></small>"
     cells = [
         f'<th scope="row">{name}</th>',
@@ -76,7 +86,7 @@ def _html_row(row: dict[str, object]) -> str:
     for name in NUMBERS:
         text = size_text(row[name], str(row["precision"]))
         cells.append(_cell(name, text, kind="number", key=f"{row[name]:.20f}"))
-    cells.append(_cell("cause", "" if pd.isna(row["cause"]) else str(row["cause"])))
+    cells.append(_cell("cause", str(row["cause"])))
     return f'<tr data-verdict="{row["verdict"]}">{"".join(cells)}</tr>'
 
 
@@ -85,10 +95,9 @@ def _cell(column: str, text: str, kind: str = "", key: str | None = None) -> str
     return f'<td class="{kind}" data-label="{HEADS[column]}"{order}>{escape(text)}</td>'
 
 
-def _latex_row(row: dict[str, object]) -> str:
-    cause = "" if pd.isna(row["cause"]) else str(row["cause"])
-    model = str(row["model"]).translate(LATEX)
-    return f"{model} & {row['verdict']} & {cause.translate(LATEX)} \\\\"
+def _latex_row(row: Row) -> str:
+    model, cause = (str(row[column]).translate(LATEX) for column in ("model", "cause"))
+    return f"{model} & {row['verdict']} & {cause} \\\\"
 
 
 def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -98,6 +107,7 @@ def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     that takes a fixed number of tokens lies on the upper edge.
     """
     ax = ax if ax is not None else plt.subplots(figsize=(6.0, 4.6))[1]
+    table = table[table["verdict"].isin(COLOURS)]  # the absent have no place
     places = table[["permuting", "doubling", "permuting_removed", "doubling_removed"]]
     places = places.fillna({"doubling": 1}).clip(lower=SMALLEST)
     ax.set(xscale="log", yscale="log", xlim=(SMALLEST / 3, 4), ylim=(SMALLEST / 3, 4))
@@ -114,7 +124,7 @@ def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.scatter(here["permuting"], here["doubling"], s=34, c=colours, marker=marker,
                    edgecolor="white", lw=0.6, alpha=0.85, zorder=3)  # fmt: skip
         ax.scatter([], [], s=34, c="#555555", marker=marker, label=family)
-    named = {"measure": (3e-11, 3e-11), "multiset": (3e-11, 4e-2), "sequence": (5e-2, 1e-6)}
+    named = {"measure": (3e-11, 3e-11), "multiset": (3e-11, 2e-3), "sequence": (5e-2, 1e-6)}
     for verdict, (x, y) in named.items():
         ax.text(x, y, verdict, color=COLOURS[verdict], fontweight="bold", fontsize=11, ha="center")
     for precision, x in {"float64": 1e-15, "float32": 3e-7}.items():
