@@ -1,0 +1,62 @@
+"""Measure which backbones of diffusers see their text as a point cloud, and record the table."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tyro
+
+from embedding_geometry.atlas.table import RECORDED, Row, record, rows
+
+BAD_INPUT = 2
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Examine every backbone of the registry (half a minute)."""
+
+    out: Path = RECORDED.parent
+    """Folder for atlas.csv and atlas_manifest.json."""
+    models: tuple[str, ...] = ()
+    """Only these, by name or by class; nothing is written then."""
+    seed: int = 0
+    """Of the other text and the random permutations."""
+
+    def run(self) -> None:
+        """Measure, show each row as it is finished, and record the whole table."""
+        start, found = time.perf_counter(), []
+        for row in rows(self.models, self.seed):
+            show(row)
+            found.append(row)
+        seconds = time.perf_counter() - start
+        if not self.models:
+            record(pd.DataFrame(found), self.out, seconds, self.seed)
+            sys.stdout.write(f"{len(found)} backbones in {seconds:.0f} s -> {self.out}\n")
+
+
+def show(row: Row) -> None:
+    """Write one row as one line."""
+    numbers = "".join(
+        f"{row.get(name, float('nan')):>10.1e}" for name in ("permuting", "doubling")
+    )
+    cause = f"  because of: {row['cause']}" if "cause" in row else ""
+    sys.stdout.write(f"{row['model']:26}{numbers}  {row['verdict']}{cause}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 after one line about bad input on standard error."""
+    command = tyro.cli(Atlas, prog="python -m embedding_geometry.atlas", args=arguments)
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return BAD_INPUT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,456 @@
+"""Transformers in which the picture, film or sound asks the text through cross-attention."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from embedding_geometry.atlas.check import Backbone, Cause
+from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
+
+TOKENS = {"encoder_hidden_states": 1}
+MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
+
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1}
+CHANNELS = {"in_channels": 4, "out_channels": 4}
+WAN = {**HEADS, **CHANNELS, "text_dim": 24, "freq_dim": 16, "ffn_dim": 32}
+SANA = {
+    **HEADS,
+    **CHANNELS,
+    "num_cross_attention_heads": 2,
+    "cross_attention_head_dim": 12,
+    "cross_attention_dim": 24,
+    "caption_channels": 24,
+    "sample_size": 8,
+}
+LTX2 = {
+    **HEADS,
+    **CHANNELS,
+    "cross_attention_dim": 24,
+    "audio_in_channels": 4,
+    "audio_out_channels": 4,
+    "audio_num_attention_heads": 2,
+    "audio_attention_head_dim": 8,
+    "audio_cross_attention_dim": 16,
+    "caption_channels": 24,
+}
+HUNYUAN_DIT = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "in_channels": 4,
+    "patch_size": 2,
+    "sample_size": 8,
+    "hidden_size": 24,
+    "num_layers": 2,
+    "cross_attention_dim": 24,
+    "cross_attention_dim_t5": 24,
+    "pooled_projection_dim": 16,
+    "text_len": N,
+    "text_len_t5": N,
+    "use_style_cond_and_image_meta_size": False,
+}
+KANDINSKY_5 = {
+    "in_visual_dim": 4,
+    "out_visual_dim": 4,
+    "in_text_dim": 24,
+    "in_text_dim2": 12,
+    "time_dim": 16,
+    "model_dim": 24,
+    "ff_dim": 32,
+    "num_text_blocks": 1,
+    "num_visual_blocks": 1,
+    "axes_dims": (4, 4, 4),
+}
+
+TEXT = {"timestep": TIME, "encoder_hidden_states": normal(1, N, 24)}
+IMAGE = {**TEXT, "hidden_states": normal(1, 4, 8, 8)}
+FILM = {**TEXT, "hidden_states": normal(1, 4, 3, 8, 8)}
+SOUND = {**TEXT, "hidden_states": normal(1, 4, 8)}
+MASKED = {"encoder_attention_mask": MASK}
+HUNYUAN_TEXTS = {
+    "hidden_states": normal(1, 4, 8, 8),
+    "timestep": TIME.double(),
+    "encoder_hidden_states": normal(1, N, 24),
+    "text_embedding_mask": MASK,
+    "encoder_hidden_states_t5": normal(1, N, 24).flip(1),
+    "text_embedding_mask_t5": MASK,
+}
+
+
+def _free_the_padding(model: Any, inputs: dict[str, Any]) -> None:
+    """Give every place of HunyuanDiT the same padding vector, and its pooler no positions."""
+    first = model.text_embedding_padding[:1]
+    model.text_embedding_padding = nn.Parameter(first.clone(), requires_grad=False)
+    pooler = model.time_extra_emb.pooler
+    pooler.positional_embedding = nn.Parameter(torch.zeros(1, 24), requires_grad=False)
+
+
+def _still_the_text_rotation(model: Any, inputs: dict[str, Any]) -> None:
+    """Turn the rotary angles of Kandinsky's text encoders to zero."""
+    for name, angles in model.named_buffers():
+        if "text_rope_embeddings" in name:
+            angles.zero_()
+
+
+def _text_without_neighbours(model: Any, inputs: dict[str, Any]) -> None:
+    """Take the convolution along the text and the rotary positions of its keys out of LongCat."""
+    model.text_conv = False
+    for block in model.blocks:
+        block.register_forward_pre_hook(_without_cond_rope, with_kwargs=True)
+
+
+def _without_cond_rope(
+    block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Hand a block cosine 1 and sine 0 as the rotation of its text."""
+    cos, sin = options["cond_rope"]
+    return states, {**options, "cond_rope": (torch.ones_like(cos), torch.zeros_like(sin))}
+
+
+CROSS_ATTENTION = (
+    Backbone(
+        "PixArt-α, PixArt-Σ",
+        Tiny(
+            "PixArtTransformer2DModel",
+            {
+                **HEADS,
+                "in_channels": 4,
+                "cross_attention_dim": 24,
+                "caption_channels": 24,
+                "sample_size": 8,
+                "use_additional_conditions": False,
+                "norm_num_groups": 4,
+            },
+        ),
+        {
+            **IMAGE,
+            **MASKED,
+            "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
+        },
+        MASKED_TOKENS,
+    ),
+    Backbone("Sana", Tiny("SanaTransformer2DModel", SANA), {**IMAGE, **MASKED}, MASKED_TOKENS),
+    Backbone(
+        "Sana Video",
+        Tiny("SanaVideoTransformer3DModel", SANA),
+        {**FILM, **MASKED},
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "Lumina-Next",
+        Tiny(
+            "LuminaNextDiT2DModel",
+            {
+                "sample_size": 8,
+                "in_channels": 4,
+                "hidden_size": 32,
+                "num_layers": 1,
+                "num_attention_heads": 2,
+                "num_kv_heads": 2,
+                "multiple_of": 8,
+                "cross_attention_dim": 24,
+            },
+        ),
+        {
+            **IMAGE,
+            "encoder_mask": MASK,
+            "image_rotary_emb": torch.polar(torch.ones(4, 4, 8), normal(4, 4, 8).float()),
+            "cross_attention_kwargs": {},
+        },
+        {**TOKENS, "encoder_mask": 1},
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "Latte",
+        Tiny(
+            "LatteTransformer3DModel",
+            {
+                **HEADS,
+                **CHANNELS,
+                "cross_attention_dim": 24,
+                "sample_size": 8,
+                "patch_size": 2,
+                "num_embeds_ada_norm": 1000,
+                "norm_type": "ada_norm_single",
+                "norm_elementwise_affine": False,
+                "caption_channels": 24,
+                "video_length": 3,
+            },
+        ),
+        FILM,
+        TOKENS,
+    ),
+    Backbone(
+        "Allegro",
+        Tiny(
+            "AllegroTransformer3DModel",
+            {
+                **HEADS,
+                **CHANNELS,
+                "cross_attention_dim": 24,
+                "sample_height": 8,
+                "sample_width": 8,
+                "sample_frames": 3,
+                "caption_channels": 24,
+            },
+        ),
+        {**FILM, **MASKED},
+        MASKED_TOKENS,
+    ),
+    Backbone("Wan", Tiny("WanTransformer3DModel", WAN), FILM, TOKENS, dtype=torch.float32),
+    Backbone(
+        "Wan VACE",
+        Tiny("WanVACETransformer3DModel", {**WAN, "vace_layers": [0], "vace_in_channels": 6}),
+        {**FILM, "control_hidden_states": normal(1, 6, 3, 8, 8)},
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "SkyReels V2",
+        Tiny("SkyReelsV2Transformer3DModel", WAN),
+        FILM,
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "ChronoEdit",
+        Tiny("ChronoEditTransformer3DModel", {**WAN, "rope_temporal_skip_len": 8}),
+        FILM,
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "AnyFlow",
+        Tiny("AnyFlowTransformer3DModel", WAN),
+        {
+            **FILM,
+            "hidden_states": normal(1, 3, 4, 8, 8),
+            "timestep": TIME.repeat(1, 3),
+            "r_timestep": TIME.repeat(1, 3) - 100,
+        },
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "Helios",
+        Tiny(
+            "HeliosTransformer3DModel",
+            {**WAN, "rope_dim": (4, 4, 4), "has_multi_term_memory_patch": False},
+        ),
+        FILM,
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone(
+        "LTX",
+        Tiny(
+            "LTXVideoTransformer3DModel",
+            {**HEADS, **CHANNELS, "cross_attention_dim": 24, "caption_channels": 24},
+        ),
+        {
+            **TEXT,
+            **MASKED,
+            "hidden_states": normal(1, 8, 4),
+            "num_frames": 2,
+            "height": 2,
+            "width": 2,
+        },
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "LTX-2, film",
+        Tiny("LTX2VideoTransformer3DModel", LTX2),
+        {
+            **TEXT,
+            **MASKED,
+            "hidden_states": normal(1, 8, 4),
+            "audio_hidden_states": normal(1, 5, 4),
+            "audio_encoder_hidden_states": normal(1, N, 24).flip(1),
+            "num_frames": 2,
+            "height": 2,
+            "width": 2,
+            "audio_num_frames": 5,
+        },
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "Cosmos",
+        Tiny(
+            "CosmosTransformer3DModel",
+            {
+                **HEADS,
+                **CHANNELS,
+                "text_embed_dim": 24,
+                "adaln_lora_dim": 4,
+                "max_size": (4, 8, 8),
+                "extra_pos_embed_type": None,
+                "concat_padding_mask": False,
+            },
+        ),
+        {**FILM, "attention_mask": MASK.bool()},
+        {**TOKENS, "attention_mask": 1},
+    ),
+    Backbone(
+        "Bria FIBO 2",
+        Tiny(
+            "BriaFibo2Transformer2DModel",
+            {
+                "in_channels": 4,
+                "dim": 24,
+                "n_layers": 2,
+                "n_refiner_layers": 1,
+                "n_heads": 2,
+                "cap_feat_dim": 20,
+                "injection_layer_ids": (1,),
+                "perceiver_num_layers": 1,
+                "min_num_gist_tokens": 2,
+                "max_num_gist_tokens": 4,
+                "gist_step": 2,
+                "axes_dims": (4, 4, 4),
+                "axes_lens": (32, 8, 8),
+            },
+        ),
+        {
+            "hidden_states": normal(1, 4, 8, 8),
+            "timestep": torch.tensor([0.5]),
+            "encoder_hidden_states": normal(1, 2, N, 20),
+            "encoder_attention_mask": MASK.bool(),
+        },
+        {"encoder_hidden_states": 2, "encoder_attention_mask": 1},
+    ),
+    Backbone(
+        "Stable Audio",
+        Tiny(
+            "StableAudioDiTModel",
+            {
+                **HEADS,
+                **CHANNELS,
+                "sample_size": 8,
+                "attention_head_dim": 8,
+                "num_key_value_attention_heads": 2,
+                "cross_attention_dim": 16,
+                "time_proj_dim": 8,
+                "global_states_input_dim": 12,
+                "cross_attention_input_dim": 24,
+            },
+        ),
+        {
+            **SOUND,
+            "global_hidden_states": normal(1, 1, 12),
+            "rotary_embedding": (normal(9, 4).cos(), normal(9, 4).sin()),
+            "return_dict": False,
+        },
+        TOKENS,
+    ),
+    Backbone(
+        "Stable Audio 3",
+        Tiny(
+            "StableAudio3DiTModel",
+            {
+                "io_channels": 4,
+                "embed_dim": 32,
+                "depth": 1,
+                "num_heads": 2,
+                "cond_token_dim": 24,
+                "global_cond_dim": 12,
+                "timestep_features_dim": 8,
+                "num_memory_tokens": 2,
+            },
+        ),
+        {**SOUND, **MASKED, "global_hidden_states": normal(1, 12)},
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "ACE-Step",
+        Tiny(
+            "AceStepTransformer1DModel",
+            {
+                "hidden_size": 24,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "head_dim": 12,
+                "in_channels": 12,
+                "audio_acoustic_hidden_dim": 4,
+                "sliding_window": 4,
+            },
+        ),
+        {
+            **TEXT,
+            "hidden_states": normal(1, 8, 4),
+            "timestep": torch.tensor([0.5]),
+            "timestep_r": torch.tensor([0.5]),
+            "context_latents": normal(1, 8, 8),
+        },
+        TOKENS,
+    ),
+    Backbone(
+        "LongCat Audio",
+        Tiny(
+            "LongCatAudioDiTTransformer",
+            {
+                "dit_dim": 24,
+                "dit_depth": 1,
+                "dit_heads": 2,
+                "dit_text_dim": 24,
+                "latent_dim": 4,
+                "use_latent_condition": False,
+            },
+        ),
+        {
+            **TEXT,
+            "hidden_states": normal(1, 8, 4),
+            "timestep": torch.tensor([0.5]),
+            "encoder_attention_mask": torch.ones(1, N, dtype=torch.bool),
+        },
+        MASKED_TOKENS,
+        dtype=torch.float32,
+        cause=Cause(
+            "convolution along the text, rotary positions of its tokens", _text_without_neighbours
+        ),
+    ),
+    Backbone(
+        "HunyuanDiT, T5 tokens",
+        Tiny("HunyuanDiT2DModel", HUNYUAN_DIT),
+        HUNYUAN_TEXTS,
+        {"encoder_hidden_states_t5": 1, "text_embedding_mask_t5": 1},
+        dtype=torch.float32,
+        cause=Cause("position table of the pooler, a padding vector per place", _free_the_padding),
+        fixed_length=True,
+    ),
+    Backbone(
+        "HunyuanDiT, BERT tokens",
+        Tiny("HunyuanDiT2DModel", HUNYUAN_DIT),
+        HUNYUAN_TEXTS,
+        {"encoder_hidden_states": 1, "text_embedding_mask": 1},
+        dtype=torch.float32,
+        cause=Cause("a padding vector per place", _free_the_padding),
+        fixed_length=True,
+    ),
+    Backbone(
+        "Kandinsky 5",
+        Tiny("Kandinsky5Transformer3DModel", KANDINSKY_5),
+        {
+            **TEXT,
+            "hidden_states": normal(1, 2, 8, 8, 4),
+            "pooled_projections": normal(1, 12),
+            "visual_rope_pos": [torch.arange(2), torch.arange(4), torch.arange(4)],
+            "text_rope_pos": torch.arange,
+        },
+        TOKENS,
+        dtype=torch.float32,
+        cause=Cause("rotary positions in the text encoder", _still_the_text_rotation),
+    ),
+    Backbone(
+        "Kandinsky 6",
+        Tiny(
+            "Kandinsky6Transformer3DModel",
+            {**KANDINSKY_5, "visual_cond": False, "in_audio_dim": 4, "out_audio_dim": 4},
+        ),
+        {**TEXT, "hidden_states": normal(1, 2, 8, 8, 4), "pooled_projections": normal(1, 12)},
+        TOKENS,
+        dtype=torch.float32,
+        cause=Cause("rotary positions in the text encoder", _still_the_text_rotation),
+    ),
+)

@@ -1,0 +1,425 @@
+"""Transformers that number their text tokens, as language models do, by rotary positions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from embedding_geometry.atlas.check import Backbone, Cause
+from embedding_geometry.atlas.tiny import TIME, N, Tiny, normal
+
+TOKENS = {"encoder_hidden_states": 1}
+ROTATION = "rotary positions of the text tokens"
+
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1}
+PACKED = {**HEADS, "in_channels": 4, "joint_attention_dim": 24, "axes_dims_rope": (4, 4, 4)}
+FOUR_AXES = {**PACKED, "axes_dims_rope": (2, 2, 4, 4), "num_single_layers": 1}
+QWEN = {**PACKED, "out_channels": 4, "patch_size": 1}
+
+IMAGE = {
+    "hidden_states": normal(1, 9, 4),
+    "timestep": torch.tensor([0.5]),
+    "encoder_hidden_states": normal(1, N, 24),
+}
+GRID = torch.cartesian_prod(*map(torch.arange, (1, 3, 3))).double()
+GRID_OF_FOUR = torch.cartesian_prod(*map(torch.arange, (1, 3, 3, 1))).double()
+
+
+# --- the places that the pipelines give to n tokens ---------------------------------------------
+
+
+def origin(n: int) -> Tensor:
+    """No places: all tokens at the origin of three axes."""
+    return torch.zeros(n, 3)
+
+
+def diagonal(n: int) -> Tensor:
+    """Places on the diagonal of height and width."""
+    return torch.arange(n)[:, None] * torch.tensor([0.0, 1.0, 1.0])
+
+
+def fourth_axis(n: int) -> Tensor:
+    """Places on the last of four axes, which pictures do not use."""
+    return torch.arange(n)[:, None] * torch.tensor([0.0, 0.0, 0.0, 1.0])
+
+
+def _at_origin(*names: str) -> Callable[[Any, dict[str, Any]], None]:
+    """Give all tokens the place of the first one in the inputs of these names."""
+
+    def remove(model: Any, inputs: dict[str, Any]) -> None:
+        for name in names:
+            places = inputs[name]
+            inputs[name] = lambda n, places=places: torch.zeros_like(places(n))
+
+    return remove
+
+
+# --- Qwen-Image and its kin ---------------------------------------------------------------------
+
+
+def _still_text(model: Any, inputs: dict[str, Any]) -> None:
+    """Make the rotation of the text the identity; that of the picture comes first and stays."""
+    model.pos_embed.register_forward_hook(
+        lambda module, given, freqs: (freqs[0], torch.ones_like(freqs[1]))
+    )
+
+
+def _picture_of_qwen_2(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """Call Qwen-Image 2.1, whose output holds the text's places before the picture's."""
+    return model(**inputs, return_dict=False)[0][:, -16:]
+
+
+def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
+    """Make the text's rotation the identity and let each text token see those after it."""
+
+    def still(module: nn.Module, given: tuple[Any, ...], freqs: Tensor) -> Tensor:
+        return torch.where(given[1][:, None], freqs, torch.ones_like(freqs))
+
+    def two_ways(
+        block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        segments = [(start, end, False) for start, end, _ in options["segments"]]
+        return states, {**options, "segments": segments}
+
+    model.pos_embed.register_forward_hook(still)
+    for block in model.transformer_blocks:
+        block.register_forward_pre_hook(two_ways, with_kwargs=True)
+
+
+# --- Lumina 2, Z-Image, ERNIE: places made inside the model -------------------------------------
+
+
+def _still_caption(model: Any, inputs: dict[str, Any]) -> None:
+    """Make the rotation of Lumina 2's caption the identity, alone and before the picture."""
+
+    def still(module: nn.Module, given: tuple[Any, ...], made: tuple[Any, ...]) -> tuple[Any, ...]:
+        patches, caption, picture, joint, *lengths = made
+        joint[:, : caption.shape[1]] = 1
+        return patches, torch.ones_like(caption), picture, joint, *lengths
+
+    model.rope_embedder.register_forward_hook(still)
+
+
+def _first_axis_off(places: Tensor) -> Tensor:
+    """Forget the axis on which the text advances; the picture uses the other two."""
+    return places * torch.tensor([0, 1, 1])
+
+
+def _still_z_image(model: Any, inputs: dict[str, Any]) -> None:
+    rotation = model.rope_embedder
+    model.rope_embedder = lambda places: rotation(_first_axis_off(places))
+
+
+def _still_ernie(model: Any, inputs: dict[str, Any]) -> None:
+    model.pos_embed.register_forward_pre_hook(lambda module, given: (_first_axis_off(given[0]),))
+
+
+def _call_z_image(model: Any, inputs: dict[str, Any]) -> Any:
+    """Call Z-Image, which takes lists of pictures and captions."""
+    return model([inputs["image"]], inputs["t"], [inputs["text"]])
+
+
+# --- OmniGen, Ideogram, MiniMax: one packed sequence --------------------------------------------
+
+
+def causal_text(n: int) -> Tensor:
+    """OmniGen's mask: a text token sees those before it, the time and picture tokens see all."""
+    mask = torch.ones(1, n + 17, n + 17, dtype=torch.float64).tril()
+    mask[:, n:] = 1
+    return mask
+
+
+def _open_omnigen(model: Any, inputs: dict[str, Any]) -> None:
+    """Let each text token see all others and put them all in the first place."""
+
+    def open_text(n: int) -> Tensor:
+        mask = causal_text(n)
+        mask[:, :n, :n] = 1
+        return mask
+
+    def first_place(n: int) -> Tensor:
+        return torch.cat([torch.zeros(n, dtype=torch.long), torch.arange(n, n + 17)])[None]
+
+    inputs["attention_mask"], inputs["position_ids"] = open_text, first_place
+
+
+def ideogram_places(n: int) -> Tensor:
+    """Ideogram's places: text on the diagonal of three axes, then the picture far away."""
+    text = torch.arange(n)[:, None].expand(-1, 3)
+    return torch.cat([text, GRID.long() + 1000])[None]
+
+
+def _without_text_places(model: Any, inputs: dict[str, Any]) -> None:
+    """Put all text tokens of a packed sequence at the origin, the rest where it was."""
+    places = inputs["position_ids"]
+
+    def at_origin(n: int) -> Tensor:
+        moved = places(n).clone()
+        moved[..., :n, :] = 0
+        return moved
+
+    inputs["position_ids"] = at_origin
+
+
+def _call_ideogram(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """Pack text and picture for Ideogram and return the picture's part of the output."""
+    given = dict(inputs)
+    text, image = given.pop("text"), given.pop("image")
+    n, m = text.shape[1], image.shape[1]
+    packed = model(
+        hidden_states=torch.cat([image.new_zeros(1, n, image.shape[2]), image], dim=1),
+        encoder_hidden_states=torch.cat([text, text.new_zeros(1, m, text.shape[2])], dim=1),
+        return_dict=False,
+        **given,
+    )
+    return packed[0][:, n:]
+
+
+def minimax_places(n: int) -> Tensor:
+    """Places of MiniMax H3: text, then sound, then film on the axis of time."""
+    text = torch.arange(n)[:, None] * torch.tensor([1, 0, 0])
+    sound = (n + torch.arange(3))[:, None] * torch.tensor([1, 0, 0])
+    film = torch.cartesian_prod(n + torch.arange(2), torch.arange(2), torch.arange(2))
+    return torch.cat([text, sound, film]).double()
+
+
+TEXT_ROTATION = (
+    Backbone(
+        "FLUX.2",
+        Tiny("Flux2Transformer2DModel", FOUR_AXES),
+        {
+            **IMAGE,
+            "img_ids": GRID_OF_FOUR,
+            "txt_ids": fourth_axis,
+            "guidance": torch.tensor([4.0]),
+        },
+        TOKENS,
+        cause=Cause(ROTATION, _at_origin("txt_ids")),
+    ),
+    Backbone(
+        "FLUX.3",
+        Tiny("Flux3Transformer2DModel", {**FOUR_AXES, "cond_in_channels": 4}),
+        {**IMAGE, "img_ids": GRID_OF_FOUR, "txt_ids": fourth_axis},
+        TOKENS,
+        dtype=torch.float32,
+        cause=Cause(ROTATION, _at_origin("txt_ids")),
+    ),
+    Backbone(
+        "Ovis-Image",
+        Tiny("OvisImageTransformer2DModel", {**PACKED, "out_channels": 4, "num_single_layers": 1}),
+        {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
+        TOKENS,
+        cause=Cause(ROTATION, _at_origin("txt_ids")),
+    ),
+    Backbone(
+        "LongCat-Image",
+        Tiny(
+            "LongCatImageTransformer2DModel",
+            {**PACKED, "num_single_layers": 1, "pooled_projection_dim": 12},
+        ),
+        {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
+        TOKENS,
+        cause=Cause(ROTATION, _at_origin("txt_ids")),
+    ),
+    Backbone(
+        "Qwen-Image",
+        Tiny("QwenImageTransformer2DModel", QWEN),
+        {**IMAGE, "img_shapes": [[(1, 3, 3)]]},
+        TOKENS,
+        cause=Cause(ROTATION, _still_text),
+    ),
+    Backbone(
+        "Qwen-Image 2.1",
+        Tiny(
+            "QwenImage21Transformer2DModel",
+            {
+                **HEADS,
+                "in_channels": 4,
+                "out_channels": 4,
+                "context_in_dim": 24,
+                "axes_dims_rope": (4, 4, 4),
+            },
+        ),
+        {
+            **IMAGE,
+            "hidden_states": normal(1, 16, 4),
+            "img_shapes": [[(1, 4, 4)]],
+            "img_mask": lambda n: (torch.arange(n + 4) >= n)[None],
+        },
+        TOKENS,
+        call=_picture_of_qwen_2,
+        cause=Cause(f"causal mask and {ROTATION}", _open_qwen_2),
+    ),
+    Backbone(
+        "NucleusMoE-Image",
+        Tiny("NucleusMoEImageTransformer2DModel", {**QWEN, "moe_enabled": False}),
+        {**IMAGE, "img_shapes": [(1, 3, 3)]},
+        TOKENS,
+        cause=Cause(ROTATION, _still_text),
+    ),
+    Backbone(
+        "Lumina 2",
+        Tiny(
+            "Lumina2Transformer2DModel",
+            {
+                "sample_size": 8,
+                "in_channels": 4,
+                "hidden_size": 24,
+                "num_layers": 1,
+                "num_refiner_layers": 1,
+                "num_attention_heads": 2,
+                "num_kv_heads": 2,
+                "multiple_of": 8,
+                "axes_dim_rope": (4, 4, 4),
+                "axes_lens": (32, 8, 8),
+                "cap_feat_dim": 24,
+            },
+        ),
+        {
+            "hidden_states": normal(1, 4, 8, 8),
+            "timestep": TIME / 1000,
+            "encoder_hidden_states": normal(1, N, 24),
+            "encoder_attention_mask": torch.ones(1, N, dtype=torch.long),
+        },
+        {**TOKENS, "encoder_attention_mask": 1},
+        cause=Cause(ROTATION, _still_caption),
+    ),
+    Backbone(
+        "Z-Image",
+        Tiny(
+            "ZImageTransformer2DModel",
+            {
+                "in_channels": 4,
+                "dim": 24,
+                "n_layers": 1,
+                "n_refiner_layers": 1,
+                "n_heads": 2,
+                "n_kv_heads": 2,
+                "cap_feat_dim": 24,
+                "axes_dims": [4, 4, 4],
+                "axes_lens": [128, 32, 32],
+            },
+        ),
+        {"image": normal(4, 1, 8, 8), "t": torch.tensor([0.5]), "text": normal(N, 24)},
+        {"text": 0},
+        call=_call_z_image,
+        cause=Cause(ROTATION, _still_z_image),
+    ),
+    Backbone(
+        "ERNIE-Image",
+        Tiny(
+            "ErnieImageTransformer2DModel",
+            {
+                "hidden_size": 24,
+                "num_attention_heads": 2,
+                "num_layers": 1,
+                "ffn_hidden_size": 32,
+                "in_channels": 4,
+                "out_channels": 4,
+                "text_in_dim": 20,
+                "rope_axes_dim": (4, 4, 4),
+            },
+        ),
+        {
+            "hidden_states": normal(1, 4, 3, 3),
+            "timestep": TIME,
+            "text_bth": normal(1, N, 20),
+            "text_lens": lambda n: torch.tensor([n]),
+        },
+        {"text_bth": 1},
+        dtype=torch.float32,
+        cause=Cause(ROTATION, _still_ernie),
+    ),
+    Backbone(
+        "Ideogram 4",
+        Tiny(
+            "Ideogram4Transformer2DModel",
+            {
+                **HEADS,
+                "in_channels": 4,
+                "intermediate_size": 32,
+                "adaln_dim": 8,
+                "llm_features_dim": 20,
+                "mrope_section": (2, 2, 2),
+            },
+        ),
+        {
+            "image": normal(1, 9, 4),
+            "text": normal(1, N, 20),
+            "timestep": torch.tensor([0.5]),
+            "position_ids": ideogram_places,
+            "segment_ids": lambda n: torch.ones(1, n + 9, dtype=torch.long),
+            "indicator": lambda n: torch.tensor([[3] * n + [2] * 9]),
+        },
+        {"text": 1},
+        call=_call_ideogram,
+        cause=Cause(ROTATION, _without_text_places),
+    ),
+    Backbone(
+        "OmniGen",
+        Tiny(
+            "OmniGenTransformer2DModel",
+            {
+                "in_channels": 4,
+                "hidden_size": 24,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "intermediate_size": 32,
+                "num_layers": 2,
+                "pad_token_id": 0,
+                "vocab_size": 32,
+                "max_position_embeddings": 64,
+                "original_max_position_embeddings": 64,
+                "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6},
+                "pos_embed_max_size": 8,
+                "time_step_dim": 8,
+            },
+        ),
+        {
+            "hidden_states": normal(1, 4, 8, 8),
+            "timestep": torch.tensor([0.5]),
+            "input_ids": torch.arange(1, N + 1)[None],
+            "input_img_latents": [],
+            "input_image_sizes": {},
+            "attention_mask": causal_text,
+            "position_ids": lambda n: torch.arange(n + 17)[None],
+        },
+        {"input_ids": 1},
+        other=torch.arange(11, N + 11)[None],
+        cause=Cause(f"causal mask and {ROTATION}", _open_omnigen),
+    ),
+    Backbone(
+        "MiniMax H3",
+        Tiny(
+            "MiniMaxH3Transformer3DModel",
+            {
+                **HEADS,
+                "hidden_size": 24,
+                "num_refiner_layers": 1,
+                "ffn_dim": 32,
+                "in_channels": 4,
+                "audio_in_channels": 4,
+                "text_dim": 20,
+                "freq_dim": 8,
+                "time_embed_hidden_dim": 16,
+                "time_embed_dim": 8,
+                "rope_freq_dim": 2,
+            },
+        ),
+        {
+            "hidden_states": normal(1, 8, 16),
+            "audio_hidden_states": normal(1, 3, 4),
+            "encoder_hidden_states": normal(1, N, 20),
+            "timestep": TIME,
+            "timestep_indices": lambda n: torch.zeros(n + 11, dtype=torch.long),
+            "token_tags": lambda n: torch.tensor([0] * n + [2] * 3 + [1] * 8),
+            "position_ids": minimax_places,
+            "text_indices": torch.arange,
+            "audio_indices": lambda n: torch.arange(n, n + 3),
+            "video_indices": lambda n: torch.arange(n + 3, n + 11),
+        },
+        TOKENS,
+        cause=Cause(ROTATION, _without_text_places),
+    ),
+)

@@ -1,0 +1,295 @@
+"""UNets: the text comes in through cross-attention blocks."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from embedding_geometry.atlas.check import Backbone, Cause
+from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
+
+TOKENS = {"encoder_hidden_states": 1}
+MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
+
+LEVELS = {
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "cross_attention_dim": 24,
+    "attention_head_dim": 8,
+}
+FLAT = {
+    **LEVELS,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}
+PIXELS = {
+    **LEVELS,
+    "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+    "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "resnet_time_scale_shift": "scale_shift",
+}
+VIDEO = {
+    **LEVELS,
+    "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
+    "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
+}
+MOTION = {
+    **{name: value for name, value in LEVELS.items() if name != "attention_head_dim"},
+    "down_block_types": ("CrossAttnDownBlockMotion", "DownBlockMotion"),
+    "up_block_types": ("UpBlockMotion", "CrossAttnUpBlockMotion"),
+    "num_attention_heads": 2,
+    "motion_num_attention_heads": 2,
+}
+CASCADE = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "timestep_ratio_embedding_dim": 8,
+    "conditioning_dim": 16,
+    "block_out_channels": (16,),
+    "num_attention_heads": (2,),
+    "down_num_layers_per_block": (1,),
+    "up_num_layers_per_block": (1,),
+    "down_blocks_repeat_mappers": (1,),
+    "up_blocks_repeat_mappers": (1,),
+    "block_types_per_layer": (
+        ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
+    ),
+    "clip_text_in_channels": 24,
+    "clip_text_pooled_in_channels": 12,
+    "clip_image_in_channels": 12,
+    "clip_seq": 2,
+    "dropout": (0.0,),
+    "self_attn": True,
+    "switch_level": (False,),
+}
+MASKED_IMAGE = {
+    "hidden_size": 16,
+    "cond_embed_dim": 8,
+    "micro_cond_encode_dim": 4,
+    "micro_cond_embed_dim": 20,
+    "encoder_hidden_size": 24,
+    "vocab_size": 32,
+    "codebook_size": 32,
+    "in_channels": 16,
+    "block_out_channels": 16,
+    "num_res_blocks": 1,
+    "block_num_heads": 2,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "sample_size": 8,
+}
+PRIOR = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "num_layers": 2,
+    "embedding_dim": 24,
+    "num_embeddings": N,
+}
+
+IMAGE = {
+    "sample": normal(1, 4, 16, 16),
+    "timestep": TIME,
+    "encoder_hidden_states": normal(1, N, 24),
+}
+MASKED = {**IMAGE, "encoder_attention_mask": MASK}
+CLIP = {
+    "sample": normal(1, 4, 3, 16, 16),
+    "timestep": TIME,
+    "encoder_hidden_states": normal(1, N, 24),
+}
+
+
+def _open_the_prior(prior: Any, inputs: dict[str, Any]) -> None:
+    """Take the causal mask and the position table out of a prior."""
+    prior.causal_attention_mask = torch.zeros(1, 1, 1)
+    prior.positional_embedding = nn.Parameter(torch.zeros(1, 1, 16), requires_grad=False)
+
+
+UNETS = (
+    Backbone("Stable Diffusion 1", Tiny("UNet2DConditionModel", FLAT), MASKED, MASKED_TOKENS),
+    Backbone(
+        "Stable Diffusion 2",
+        Tiny(
+            "UNet2DConditionModel",
+            {**FLAT, "attention_head_dim": (2, 4), "use_linear_projection": True},
+        ),
+        MASKED,
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "Stable Diffusion XL",
+        Tiny(
+            "UNet2DConditionModel",
+            {
+                **FLAT,
+                "use_linear_projection": True,
+                "transformer_layers_per_block": (2, 1),
+                "addition_embed_type": "text_time",
+                "addition_time_embed_dim": 4,
+                "projection_class_embeddings_input_dim": 12 + 6 * 4,
+            },
+        ),
+        {**MASKED, "added_cond_kwargs": {"text_embeds": normal(1, 12), "time_ids": normal(1, 6)}},
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "Kolors",
+        Tiny(
+            "UNet2DConditionModel",
+            {
+                **FLAT,
+                "use_linear_projection": True,
+                "addition_embed_type": "text_time",
+                "addition_time_embed_dim": 4,
+                "projection_class_embeddings_input_dim": 12 + 6 * 4,
+                "encoder_hid_dim": 20,
+                "encoder_hid_dim_type": "text_proj",
+            },
+        ),
+        {
+            **MASKED,
+            "encoder_hidden_states": normal(1, N, 20),
+            "added_cond_kwargs": {"text_embeds": normal(1, 12), "time_ids": normal(1, 6)},
+        },
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "Kandinsky 2.1",
+        Tiny(
+            "UNet2DConditionModel",
+            {
+                **PIXELS,
+                "encoder_hid_dim": 24,
+                "encoder_hid_dim_type": "text_image_proj",
+                "addition_embed_type": "text_image",
+            },
+        ),
+        {
+            **IMAGE,
+            "added_cond_kwargs": {"text_embeds": normal(1, 24), "image_embeds": normal(1, 24)},
+        },
+        TOKENS,
+    ),
+    Backbone(
+        "Kandinsky 2.2, prior",
+        Tiny("PriorTransformer", PRIOR),
+        {
+            "hidden_states": normal(1, 24),
+            "timestep": TIME,
+            "proj_embedding": normal(1, 24),
+            "encoder_hidden_states": 3 * normal(1, N, 24),
+            "attention_mask": torch.ones(1, N),
+        },
+        {**TOKENS, "attention_mask": 1},
+        cause=Cause("causal mask and position table", _open_the_prior),
+        fixed_length=True,
+    ),
+    Backbone(
+        "Kandinsky 3",
+        Tiny(
+            "Kandinsky3UNet",
+            {
+                "time_embedding_dim": 16,
+                "groups": 4,
+                "attention_head_dim": 8,
+                "layers_per_block": 3,
+                "block_out_channels": (8, 16, 16, 16),
+                "cross_attention_dim": 16,
+                "encoder_hid_dim": 24,
+            },
+        ),
+        MASKED,
+        MASKED_TOKENS,
+    ),
+    Backbone(
+        "DeepFloyd IF",
+        Tiny(
+            "UNet2DConditionModel",
+            {
+                **PIXELS,
+                "encoder_hid_dim": 24,
+                "encoder_hid_dim_type": "text_proj",
+                "addition_embed_type": "text",
+                "addition_embed_type_num_heads": 2,
+            },
+        ),
+        IMAGE,
+        TOKENS,
+        dtype=torch.float32,
+    ),
+    Backbone("ModelScope", Tiny("UNet3DConditionModel", VIDEO), CLIP, TOKENS),
+    Backbone(
+        "I2VGen-XL",
+        Tiny("I2VGenXLUNet", VIDEO),
+        {
+            **CLIP,
+            "fps": torch.tensor([8]),
+            "image_latents": normal(1, 4, 3, 16, 16),
+            "image_embeddings": normal(1, 24),
+        },
+        TOKENS,
+    ),
+    Backbone(
+        "AnimateDiff",
+        Tiny("UNetMotionModel", MOTION),
+        {**CLIP, "encoder_hidden_states": normal(3, N, 24)},  # a text for each frame
+        TOKENS,
+    ),
+    Backbone(
+        "Stable Cascade, prior",
+        Tiny("StableCascadeUNet", CASCADE),
+        {
+            "sample": normal(1, 4, 8, 8),
+            "timestep_ratio": torch.tensor([0.5]),
+            "clip_text_pooled": normal(1, 1, 12),
+            "clip_text": normal(1, N, 24),
+            "clip_img": normal(1, 1, 12),
+        },
+        {"clip_text": 1},
+    ),
+    Backbone(
+        "aMUSEd",
+        Tiny("UVit2DModel", MASKED_IMAGE),
+        {
+            "input_ids": torch.arange(16).view(1, 4, 4),
+            "encoder_hidden_states": normal(1, N, 24),
+            "pooled_text_emb": normal(1, 8),
+            "micro_conds": normal(1, 5),
+        },
+        TOKENS,
+    ),
+    Backbone(
+        "AudioLDM 2, T5 tokens",
+        Tiny(
+            "AudioLDM2UNet2DConditionModel",
+            {**FLAT, "cross_attention_dim": ([None, 20, 24], [None, 20, 24])},
+        ),
+        {
+            **MASKED,
+            "encoder_hidden_states": normal(1, 3, 20),
+            "encoder_attention_mask": torch.ones(1, 3),
+            "encoder_hidden_states_1": normal(1, N, 24),
+            "encoder_attention_mask_1": MASK,
+        },
+        {"encoder_hidden_states_1": 1, "encoder_attention_mask_1": 1},
+    ),
+    Backbone(
+        "DreamLite",
+        Tiny(
+            "DreamLiteUNetModel",
+            {
+                **LEVELS,
+                "down_block_types": (
+                    "DreamLiteCrossAttnNoSelfAttnDownBlock2D",
+                    "DreamLiteCrossAttnDownBlock2D",
+                ),
+                "up_block_types": ("DreamLiteCrossAttnUpBlock2D", "DreamLiteUpBlock2D"),
+            },
+        ),
+        MASKED,
+        MASKED_TOKENS,
+    ),
+)

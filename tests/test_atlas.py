@@ -1,0 +1,327 @@
+"""The atlas: planted models of known verdict, one real class of each family, and the record."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from embedding_geometry.atlas import Backbone, Cause, Tiny, UncheckableError, examine
+from embedding_geometry.atlas.__main__ import main
+from embedding_geometry.atlas.page import AtlasTable, plane, size_text
+from embedding_geometry.atlas.table import (
+    FAMILIES,
+    RECORDED,
+    AtlasError,
+    backbones,
+    measure,
+    record,
+    recorded,
+    rows,
+)
+from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
+from embedding_geometry.clouds import encode_prompts
+from embedding_geometry.models import load_model
+
+ATLAS = pd.read_csv(RECORDED)
+
+
+class Attention(nn.Module):
+    """Eight places ask a text; joined, they ask each other in the same softmax."""
+
+    def __init__(self, joint=False, numbered=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.key, self.value = nn.Linear(5, 4), nn.Linear(5, 4)
+        self.joint, self.numbered = joint, numbered
+        redraw(self.requires_grad_(False))
+
+    def forward(self, image, text, mask=None):
+        key, value = self.key(text), self.value(text)
+        if self.numbered:
+            key = key + torch.arange(text.shape[1])[:, None] / text.shape[1]
+        if mask is not None:
+            key, value = key[:, mask[0].bool()], value[:, mask[0].bool()]
+        if self.joint:
+            key, value = torch.cat([key, image], dim=1), torch.cat([value, image], dim=1)
+        return nn.functional.scaled_dot_product_attention(image, key, value)
+
+
+def described(build, **changes):
+    inputs = {"image": normal(1, 8, 4), "text": normal(1, 6, 5)}
+    return replace(Backbone("planted", build, inputs, {"text": 1}), **changes)
+
+
+@pytest.mark.parametrize(
+    ("build", "verdict"),
+    [
+        (Attention, "measure"),
+        (lambda: Attention(joint=True), "multiset"),
+        (lambda: Attention(numbered=True), "sequence"),
+        (lambda: Attention(joint=True, numbered=True), "sequence"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_planted_models_get_their_verdict(build, verdict, dtype):
+    found = examine(described(build, dtype=dtype))
+    assert found.verdict == verdict
+    assert (found.permuting > 1e-3) == (verdict == "sequence")
+    assert found.change.other_text > 0.1
+
+
+def unnumber(model, inputs):
+    model.numbered = False
+
+
+def test_a_cause_is_proved_on_a_fresh_model():
+    backbone = described(
+        lambda: Attention(joint=True, numbered=True), cause=Cause("numbers", unnumber)
+    )
+    found = examine(backbone)
+    assert (found.verdict, found.removed.verdict) == ("sequence", "multiset")
+    assert examine(backbone) == found  # neither model nor inputs were changed for good
+
+
+def test_a_wrong_cause_is_not_confirmed():
+    backbone = described(
+        lambda: Attention(numbered=True), cause=Cause("nothing", lambda model, inputs: None)
+    )
+    assert examine(backbone).removed.verdict == "sequence"
+
+
+def test_a_mask_has_to_travel_with_its_tokens():
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
+    inputs = {"image": normal(1, 8, 4), "text": normal(1, 6, 5), "mask": mask}
+    left = described(Attention, inputs=inputs, tokens={"text": 1, "mask": 1})
+    assert examine(left).verdict == "measure"
+    with pytest.raises(UncheckableError, match="cannot be called with 12 tokens"):
+        examine(replace(left, tokens={"text": 1}))
+
+
+def test_places_made_from_the_number_of_tokens_stay_where_they_are():
+    class Placed(nn.Module):
+        def forward(self, text, places):
+            return (text * places[None, :, None]).mean(dim=1)
+
+    inputs = {"text": normal(1, 6, 5), "places": lambda n: torch.arange(n) / n}
+    assert examine(Backbone("placed", Placed, inputs, {"text": 1})).verdict == "sequence"
+    constant = inputs | {"places": torch.ones}
+    assert examine(Backbone("placed", Placed, constant, {"text": 1})).verdict == "measure"
+
+
+def test_token_ids_need_another_text_and_get_a_verdict():
+    ids, others = torch.arange(6)[None], torch.arange(6, 12)[None]
+
+    class Bag(nn.Module):
+        def forward(self, ids):
+            return {"sample": [nn.functional.one_hot(ids, 12).double().sum(dim=1)]}
+
+    assert (
+        examine(Backbone("bag", Bag, {"ids": ids}, {"ids": 1}, other=others)).verdict == "multiset"
+    )
+
+
+def test_doubling_is_left_out_for_a_fixed_number_of_tokens():
+    class Table(nn.Module):
+        places = torch.arange(6)[:, None] + 1
+
+        def forward(self, text):
+            return (text * self.places).mean(dim=1)
+
+    def forget(model, inputs):
+        model.places = 1
+
+    fixed = Backbone("table", Table, {"text": normal(1, 6, 5)}, {"text": 1}, fixed_length=True)
+    found = examine(replace(fixed, cause=Cause("a table", forget)))
+    assert np.isnan(found.change.doubling)
+    assert found.removed.verdict == "measure"
+    with pytest.raises(UncheckableError, match="a measure cannot be told from a multiset"):
+        examine(described(Attention, fixed_length=True))
+
+
+def zero_gate():
+    model = Attention()
+    model.value.weight.zero_()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"build": zero_gate}, "another text changes the output by .* would pass whatever"),
+        ({"tokens": {"words": 1}}, "input 'words', which is NoneType; the inputs are image, text"),
+        ({"tokens": {"text": 3}}, r"axis 3 of the input 'text', which is \(1, 6, 5\)"),
+        ({"tokens": {"text": 1, "image": 1}}, "{'text': 6, 'image': 8}"),
+        ({"dtype": torch.float16}, "float16 rounds too coarsely"),
+        (
+            {"inputs": {"text": normal(1, 6, 5)}},
+            "cannot be called with 6 tokens and text: TypeErr",
+        ),
+        ({"call": lambda model, inputs: "picture"}, "returned a str; a tensor"),
+        ({"build": lambda: print}, r"build\(\) returned a builtin_function_or_method"),
+    ],
+)
+def test_what_cannot_be_checked_is_one_clear_error(changes, message):
+    with pytest.raises(UncheckableError, match=message):
+        examine(replace(described(Attention), **changes))
+
+
+def test_a_change_between_rounding_and_clear_is_no_verdict():
+    faint = described(
+        Attention,
+        call=lambda model, inputs: model(**inputs) + 1e-7 * inputs["text"][:, :1, :4],
+    )
+    with pytest.raises(UncheckableError, match="neither rounding .* nor clear"):
+        examine(faint)
+
+
+def test_redrawn_weights_hold_no_zero_and_are_the_same_again():
+    tiny = FAMILIES["joint attention"][0].build
+    first, second = (dict(tiny().named_parameters()) for _ in range(2))
+    assert first
+    for name, parameter in first.items():
+        assert (parameter != 0).all(), name
+        assert torch.equal(parameter, second[name])
+
+
+def test_a_random_state_of_the_caller_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    FAMILIES["joint attention"][0].build()
+    assert torch.rand(1) == expected
+
+
+# --- the registry -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Stable Diffusion 1", "DeepFloyd IF", "PixArt-α, PixArt-Σ", "HunyuanDiT, T5 tokens",
+     "FLUX.1", "FLUX.2", "OmniGen"],
+)  # fmt: skip
+def test_real_classes_give_what_is_recorded(name):
+    [found] = rows([name])
+    before = ATLAS.set_index("model").loc[name]
+    assert found["verdict"] == before["verdict"]
+    assert found.get("verdict_removed") == (before.dropna().get("verdict_removed"))
+    for column in ("permuting", "doubling", "other_text"):
+        if before[column] >= 1e-3:
+            assert found[column] == pytest.approx(before[column], rel=0.01)
+
+
+def test_the_atlas_is_wide_and_its_names_are_unique():
+    names = [backbone.name for _, backbone in backbones()]
+    assert len(names) == len(set(names)) >= 55
+    assert [len(members) >= 10 for members in FAMILIES.values()] == [True] * 4
+
+
+def test_every_registered_sequence_names_its_cause_and_no_other_does():
+    caused = {backbone.name for _, backbone in backbones() if backbone.cause is not None}
+    assert caused == set(ATLAS.loc[ATLAS["verdict"] == "sequence", "model"])
+
+
+def test_the_record_covers_the_registry_and_proves_every_cause():
+    assert list(ATLAS["model"]) == [backbone.name for _, backbone in backbones()]
+    present = ATLAS[ATLAS["verdict"] != "absent"]
+    assert set(present["verdict"]) == {"measure", "multiset", "sequence"}
+    assert (present["other_text"] >= 1e-3).all()
+    sequences = present[present["verdict"] == "sequence"]
+    assert sequences["verdict_removed"].isin(["measure", "multiset"]).all()
+    assert (sequences["other_text_removed"] >= 1e-3).all()
+    kept = present[present["verdict"] != "sequence"]
+    assert (kept["permuting"] <= kept["precision"].map({"float64": 1e-12, "float32": 1e-5})).all()
+
+
+def test_the_record_leaves_a_gap_between_rounding_and_change():
+    numbers = ATLAS[["permuting", "doubling", "permuting_removed", "doubling_removed"]].to_numpy()
+    assert not ((numbers > 1e-5) & (numbers < 1e-3)).any()
+
+
+def test_a_model_of_ones_own_takes_five_lines(tiny_model, tiny_folder):
+    text, other = torch.from_numpy(encode_prompts(tiny_model, ["a cat", "two birds"]))[:, None]
+
+    def build():
+        return load_model(str(tiny_folder), device="cpu", dtype="float64").unet
+
+    inputs = {"sample": normal(1, 4, 8, 8), "timestep": 500, "encoder_hidden_states": text}
+    mine = Backbone("mine", build, inputs, tokens={"encoder_hidden_states": 1}, other=other)
+    assert examine(mine).verdict == "measure"
+
+
+def test_classes_are_found_by_name_and_unknown_ones_refused():
+    assert [backbone.name for _, backbone in backbones(["FluxTransformer2DModel"])] == ["FLUX.1"]
+    with pytest.raises(
+        AtlasError, match="knows no UNet1DModel.* Describe the model as a Backbone"
+    ):
+        measure(["UNet1DModel"])
+
+
+def test_a_class_that_diffusers_lacks_is_absent(monkeypatch):
+    missing = Backbone("Yesterday", Tiny("YesterdayModel", {}), {}, {"text": 1})
+    monkeypatch.setitem(FAMILIES, "UNet", (missing,))
+    with pytest.raises(AbsentError, match="has no YesterdayModel"):
+        examine(missing)
+    table = measure(["Yesterday"])
+    assert table.loc[0, ["class", "verdict"]].tolist() == ["YesterdayModel", "absent"]
+
+
+# --- the record and the page --------------------------------------------------------------------
+
+
+def test_a_recorded_table_is_read_back(tmp_path):
+    table = measure(["FLUX.1", "FLUX.2"])
+    record(table, tmp_path / "new", 1.23)
+    again = recorded(tmp_path / "new/atlas.csv")
+    assert list(again["verdict"]) == ["multiset", "sequence"]
+    assert again.loc[1, "cause"] == "rotary positions of the text tokens"
+    np.testing.assert_allclose(again["doubling"], table["doubling"], rtol=0.01)
+    manifest = json.loads((tmp_path / "new/atlas_manifest.json").read_text())
+    assert (manifest["backbones"], manifest["seconds"]) == (2, 1.2)
+
+
+def test_a_missing_or_empty_table_names_the_remedy(tmp_path):
+    path = tmp_path / "atlas.csv"
+    with pytest.raises(FileNotFoundError, match="python -m embedding_geometry.atlas --out"):
+        recorded(path)
+    for text in ("", "model,verdict\n", "model,verdict\nFLUX.1,multiset\n"):
+        path.write_text(text)
+        with pytest.raises(AtlasError, match="is no atlas: . rows, columns"):
+            recorded(path)
+
+
+def test_the_command_shows_rows_and_refuses_unknown_models(tmp_path, capsys):
+    assert main(["--models", "FLUX.2", "--out", str(tmp_path)]) == 0
+    assert "sequence  because of: rotary positions" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert main(["--models", "nonsense"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the atlas knows no nonsense")
+    assert error.count("\n") == 1
+
+
+def test_the_page_shows_every_model_without_a_script_and_fetches_nothing():
+    html = AtlasTable(ATLAS)._repr_html_()
+    static = html.partition("<script>")[0]
+    assert static.count("<tr data-verdict=") == len(ATLAS)
+    assert "<button" not in static
+    assert "//" not in html.replace("// ", "")
+    assert AtlasTable(ATLAS)._repr_latex_().count(r"\\") == len(ATLAS) + 1
+
+
+def test_changes_are_written_as_bounds_or_shares():
+    assert size_text(3e-16, "float64") == "≤\u00a010⁻¹²"
+    assert size_text(0.0, "float32") == "≤\u00a010⁻⁵"
+    assert size_text(0.0312, "float64") == "3.1\u202f%"
+    assert size_text(1.09, "float64") == "110\u202f%"
+    assert size_text(float("nan"), "float64") == ""
+
+
+def test_the_picture_has_every_model_and_an_arrow_for_each_sequence():
+    ax = plane(ATLAS)
+    assert sum(len(points.get_offsets()) for points in ax.collections) == len(ATLAS)
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert len(arrows) == (ATLAS["verdict"] == "sequence").sum()
