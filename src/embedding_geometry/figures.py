@@ -551,4 +551,5 @@ def cost_curves(points: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         ax.plot(panel["size"], panel["seconds"], "o", ms=5, color=PALETTE["optimal"])
         ax.set(xlabel=axis, ylabel="seconds", title=panel["what"].iloc[0])
         ax.set(xlim=(0, None), ylim=(0, None))
+        ax.locator_params(nbins=4)
     return figure

@@ -136,7 +136,7 @@ def print_differences(arguments: Arguments, bench: study.Bench) -> None:
 
 
 def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
-    opponent = Opponent(bench)
+    opponent = Opponent(bench, arguments.folder)
     contenders: dict[str, Callable[[], Result]] = {
         f"study, batches of {size}": lambda size=size: study_cells(
             replace(bench, rendering=replace(bench.rendering, batch_size=size))

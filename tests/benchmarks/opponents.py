@@ -7,6 +7,7 @@ measure the perceptual distance of each pair of consecutive frames.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import lpips
 import numpy as np
@@ -33,20 +34,17 @@ class Result:
 
 
 class Opponent:
-    """The pipeline of the diffusers library and LPIPS, around the networks of the study."""
+    """The pipeline of the diffusers library, as it loads the folder, and the study's LPIPS."""
 
-    def __init__(self, bench: study.Bench, seed: int = 0) -> None:
+    def __init__(self, bench: study.Bench, folder: Path, seed: int = 0) -> None:
         self.bench = bench
-        self.pipeline = StableDiffusionPipeline(
-            vae=bench.model.vae,
-            text_encoder=bench.model.text_encoder,
-            tokenizer=bench.model.tokenizer,
-            unet=bench.model.unet,
-            scheduler=DDIMScheduler.from_config(bench.model.scheduler.config),
+        self.pipeline = StableDiffusionPipeline.from_pretrained(
+            folder,
+            dtype=bench.model.dtype,
             safety_checker=None,
-            feature_extractor=None,
             requires_safety_checker=False,
-        )
+        ).to(bench.model.device)
+        self.pipeline.scheduler = DDIMScheduler.from_config(bench.model.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
         x, y = study.encode_pair(bench.model, PAIR)
         couplings = bench.couplings_of(seed)
