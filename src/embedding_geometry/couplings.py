@@ -17,6 +17,7 @@ distance ask which of the two is meant.
 """
 
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 
@@ -235,7 +236,8 @@ def pairwise_wasserstein(
     centre = clouds.mean(axis=(0, 1), dtype=np.float64)
     norms, products = np.empty(p), np.zeros((p, p))
     blocks = [slice(start, start + block) for start in range(0, p, block)]
-    with ThreadPoolExecutor() as pool:  # numpy and the solver let go of the interpreter's lock
+    # most of it lets go of the interpreter's lock; more threads than cores would slow it down
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, rows in enumerate(blocks):
             x = clouds[rows] - centre
             norms[rows] = np.einsum("pnd,pnd->p", x, x)
@@ -281,8 +283,7 @@ def _products_of_paired(
     for k in range(known, len(y)):
         sigma = linear_sum_assignment(costs[:, k])[1]
         np.take(y[k], sigma, axis=0, out=paired, mode="clip")  # "raise" would buffer the output
-        # not BLAS, which would start threads of its own in each thread of the pool
-        products[k] = np.einsum("nd,nd", x, paired)
+        products[k] = np.vecdot(x, paired).sum()
     return products
 
 
