@@ -13,6 +13,7 @@ from PIL import Image
 
 from embedding_geometry import pages
 from embedding_geometry.statistics import Correlation
+from embedding_geometry.twins import KEY
 
 
 @pytest.fixture
@@ -149,6 +150,15 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     assert picture.format == "JPEG"
     assert picture.size == (250, 125)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
+
+
+def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown):
+    frames = {name: np.full((3, 8, 8, 3), 99, np.uint8) for name in ("row", "optimal")}
+    pages.show_twins(frames, dict.fromkeys(frames, np.array([0.1, 0.2])), name="key")
+    [(data, metadata)] = shown
+    assert set(data) == {"image/jpeg", "text/plain"}  # the check compares no JPEG
+    assert metadata["scrapbook"]["name"] == "key"
+    assert metadata[KEY]["frames"] == 3
 
 
 def test_pairs_average_over_latents_and_compare_within_the_pair():
