@@ -2,11 +2,11 @@
 
     python tools/run_notebooks.py                     # all of notebooks/
     python tools/run_notebooks.py notebooks/03*.md    # some of them
-    python tools/run_notebooks.py --times             # and record how long each of them takes
+    python tools/run_notebooks.py --costs             # and record the time and memory they take
 
 The text of a page is its .md file; its .ipynb is made from that and holds the outputs. The kernels
 run as those of the check do that compares them: on the pocket model, on the processor, with two
-threads and without a network. The recorded times change with every run, so they are asked for.
+threads and without a network. Times change with every run, so they are recorded when asked for.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from embedding_geometry.study import cpu_name
 
 ROOT = Path(__file__).parents[1]
 FORMAT = {"extension": ".md", "format_name": "myst"}
-TIMES = ROOT / "data/results/page_times.json"
+COSTS = ROOT / "data/results/page_costs.json"
 THREADS = 2
 REFERENCE = {
     "EMBEDDING_GEOMETRY_MODEL": "pocket",
@@ -37,9 +37,18 @@ REFERENCE = {
 }
 
 
-def execute(text: Path) -> nbformat.NotebookNode:
-    """Run the notebook that a .md file describes, without times and machine-specific metadata."""
+# Run behind the last cell, and not kept: the most memory that the kernel had, in kilobytes.
+MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+def execute(text: Path) -> tuple[nbformat.NotebookNode, int]:
+    """Run the notebook that a .md file describes.
+
+    Returns:
+        The notebook without times and machine-specific metadata, and its peak memory in megabytes.
+    """
     notebook = jupytext.read(text, fmt=FORMAT)
+    notebook.cells.append(nbformat.v4.new_code_cell(MEMORY))
     client = NotebookClient(
         notebook,
         timeout=1800,
@@ -48,47 +57,46 @@ def execute(text: Path) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(text.parent)}},
     )
     client.execute(env=os.environ | REFERENCE)
+    memory = int(notebook.cells.pop().outputs[0].text) // 1024
     for name in ("language_info", "widgets"):
         notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"  # nbformat would draw a random one
         cell.metadata.pop("execution", None)
-    return notebook
+    return notebook, memory
 
 
-def store(text: Path) -> float:
-    """Execute a page, write its notebook, and return the seconds that it took."""
+def store(text: Path) -> dict[str, float]:
+    """Execute a page, write its notebook, and return what that took."""
     started = time.monotonic()
-    notebook = execute(text)
-    seconds = time.monotonic() - started
+    notebook, memory = execute(text)
+    seconds = round(time.monotonic() - started, 1)
     nbformat.validate(notebook)
     nbformat.write(notebook, text.with_suffix(".ipynb"))
-    print(f"{text.stem}: {seconds:.1f} s", flush=True)
-    return seconds
+    print(f"{text.stem}: {seconds} s, {memory} MB", flush=True)
+    return {"seconds": seconds, "megabytes": memory}
 
 
-def record(seconds: Mapping[str, float], path: Path = TIMES) -> None:
-    """Write how long pages took, and on what; times of other pages on it stay."""
+def record(costs: Mapping[str, Mapping[str, float]], path: Path = COSTS) -> None:
+    """Write what pages took, and on what; what other pages took on the same machine stays."""
     machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": THREADS}
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    same = {name: before.get(name) for name in machine} == machine
-    kept = before["seconds"] if same else {}
-    times = kept | {name: round(value, 1) for name, value in seconds.items()}
+    kept = before["pages"] if {name: before.get(name) for name in machine} == machine else {}
     recorded = {"recorded": datetime.now(UTC).isoformat(timespec="seconds")}
-    table = machine | recorded | {"seconds": dict(sorted(times.items()))}
-    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    pages = {"pages": dict(sorted({**kept, **costs}.items()))}
+    path.write_text(json.dumps(machine | recorded | pages, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Execute the named notebooks, or all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pages", nargs="*", type=Path, help="pages as .md files; all by default")
-    parser.add_argument("--times", action="store_true", help=f"record the times in {TIMES.name}")
+    parser.add_argument("--costs", action="store_true", help=f"record them in {COSTS.name}")
     arguments = parser.parse_args()
     pages = arguments.pages or sorted((ROOT / "notebooks").glob("*.md"))
-    seconds = {text.stem: store(text) for text in pages}
-    if arguments.times:
-        record(seconds)
+    costs = {text.stem: store(text) for text in pages}
+    if arguments.costs:
+        record(costs)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 from docutils import nodes
 from PIL import Image
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -28,7 +29,7 @@ from embedding_geometry.pages import results_folder, short_name
 from embedding_geometry.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
-TIMES = "page_times.json"  # written by tools/run_notebooks.py --times
+COSTS = "page_costs.json"  # written by tools/run_notebooks.py --costs
 LOG = logging.getLogger(__name__)
 
 
@@ -71,25 +72,22 @@ def _stems(stem: str) -> Iterator[str]:
         stem = stem.rpartition("_")[0]
 
 
-def run_time(page: str) -> float | None:
-    """Seconds that a page takes on the machine which `page_times.json` names."""
-    path = results_folder() / TIMES
-    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"seconds": {}}
-    return times["seconds"].get(Path(page).name)
+def costs() -> dict[str, Any]:
+    """What pages take to run, and the machine on which that was recorded."""
+    path = results_folder() / COSTS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pages": {}}
 
 
 # --- when a page has been read ------------------------------------------------------------------
 
 
 def study_page(app: Sphinx, doctree: nodes.document) -> None:
-    """Note the length of a page and its first sentence, move its banner, mark its figures."""
+    """Note the length of a page, move its banner, mark its figures."""
     page = app.env.docname
     paragraphs = list(doctree.findall(nodes.paragraph))
     if not paragraphs:
         return
-    about = app.env.metadata[page]
-    about["opening"] = paragraphs[0].astext()
-    about["words"] = len(prose(doctree).split())
+    app.env.metadata[page]["words"] = len(prose(doctree).split())
     cells = [c for c in doctree.findall(nodes.container) if c.get("nb_element") == "cell_code"]
     for cell in cells:
         for figure in cell.findall(nodes.figure):
@@ -146,11 +144,14 @@ def banner(app: Sphinx, page: str, line: str) -> nodes.Element:
 
 
 def time_facts(env: BuildEnvironment, page: str) -> list[str]:
-    """How long a page takes to read and to run."""
+    """How long a page takes to read, and what it takes to run."""
     minutes = max(1, round(env.metadata[page].get("words", 0) / WORDS_PER_MINUTE))
+    cost = costs()["pages"].get(Path(page).name)
     facts = [f"{minutes}\u00a0min to read"]
-    seconds = run_time(page)
-    return facts + ([f"{seconds:.0f}\u00a0s to run"] if seconds else [])
+    if cost:
+        memory = f"{cost['megabytes'] / 1000:.1f}\u00a0GB"
+        facts += [f"{cost['seconds']:.0f}\u00a0s and {memory} to run"]
+    return facts
 
 
 # --- figures ------------------------------------------------------------------------------------
@@ -277,36 +278,62 @@ class PageTable(SphinxDirective):
         return [page_table()]
 
 
-def fill_page_tables(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """List the pages, now that all are read."""
-    for place in list(doctree.findall(page_table)):
-        listed = app.env.toctree_includes.get(app.config.root_doc, [])
-        rows = [page_row(app, page, other) for other in listed if other.startswith("notebooks/")]
-        heads = ["", "page", "what it does", "to read", "to run"]
-        place.replace_self(table(heads, rows, classes=["stack", "pages"]))
+class FillPageTables(SphinxPostTransform):
+    """List the pages, now that all are read; before the references in their sentences resolve."""
+
+    default_priority = 3
+
+    def run(self, **kwargs: Any) -> None:
+        """Put the table in its place, and below it where the times are from."""
+        for place in list(self.document.findall(page_table)):
+            listed = self.env.toctree_includes.get(self.config.root_doc, [])
+            rows = [page_row(self.app, page) for page in listed if page.startswith("notebooks/")]
+            heads = ["", "page", "what it does", "to read", "to run"]
+            note = nodes.paragraph("", times_text(costs()), classes=["table-note"])
+            place.replace_self([table(heads, rows, classes=["stack", "pages"]), note])
 
 
-def page_row(app: Sphinx, here: str, page: str) -> list[nodes.Node]:
+def times_text(machine: dict[str, Any]) -> str:
+    """Where the times of the list come from."""
+    text = f"To read: at {WORDS_PER_MINUTE} words a minute, without code and tables."
+    if machine["pages"]:
+        text += (
+            f" To run: the model loaded anew, on {machine['cpu']}, {machine['cores']} cores, "
+            f"recorded {machine['recorded'][:10]}; and the most memory that the page had."
+        )
+    return text
+
+
+def page_row(app: Sphinx, page: str) -> list[list[nodes.Node]]:
     """A line of the list: number, title, opening sentence, times."""
-    env = app.env
-    number = ".".join(map(str, env.toc_secnumbers.get(page, {}).get("", ())))
-    title = env.titles[page].astext()
-    uri = app.builder.get_relative_uri(here, page)
-    opening = env.metadata[page].get("opening", "").removeprefix("This page ")
-    read, *run = (fact.rpartition(" to ")[0] for fact in time_facts(env, page))
-    link = nodes.reference("", title, refuri=uri, internal=True)
-    words = [number, link, opening[:1].upper() + opening[1:], read, *run, ""][:5]
-    return [word if isinstance(word, nodes.Node) else nodes.Text(word) for word in words]
+    number = ".".join(map(str, app.env.toc_secnumbers.get(page, {}).get("", ())))
+    title = app.env.titles[page].astext()
+    link = pending_xref(
+        "", nodes.inline("", title), refdomain="std", reftype="doc", reftarget=f"/{page}",
+        refdoc=app.env.docname, refexplicit=True, refwarn=True,
+    )  # fmt: skip
+    read, *run = (fact.rpartition(" to ")[0] for fact in time_facts(app.env, page))
+    times = [[nodes.Text(text)] for text in [read, *run, ""][:2]]
+    return [[nodes.Text(number)], [link], opening(app.env.get_doctree(page)), *times]
 
 
-def table(heads: list[str], rows: list[list[nodes.Node]], classes: list[str]) -> nodes.table:
-    """A table of docutils."""
+def opening(doctree: nodes.document) -> list[nodes.Node]:
+    """The first sentence of a page, "This page shows ...", as "Shows ..."."""
+    first, *rest = next(doctree.findall(nodes.paragraph)).deepcopy().children
+    if not isinstance(first, nodes.Text):
+        return [first, *rest]
+    words = first.astext().removeprefix("This page ")
+    return [nodes.Text(words[:1].upper() + words[1:]), *rest]
 
-    def line(entries: list[nodes.Node]) -> nodes.row:
-        return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", e)) for e in entries))
+
+def table(heads: list[str], rows: list[list[list[nodes.Node]]], classes: list[str]) -> nodes.table:
+    """A table of docutils, whose cells hold lists of nodes."""
+
+    def line(entries: list[list[nodes.Node]]) -> nodes.row:
+        return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *e)) for e in entries))
 
     columns = [nodes.colspec(colwidth=1) for _ in heads]
-    head = nodes.thead("", line([nodes.Text(text) for text in heads]))
+    head = nodes.thead("", line([[nodes.Text(text)] for text in heads]))
     group = nodes.tgroup("", *columns, head, nodes.tbody("", *map(line, rows)), cols=len(heads))
     return nodes.table("", group, classes=classes)
 
@@ -316,7 +343,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_node(page_table)
     app.add_directive("page-table", PageTable)
     app.connect("doctree-read", study_page)
-    app.connect("doctree-resolved", fill_page_tables)
     app.connect("html-page-context", size_images)
+    app.add_post_transform(FillPageTables)
     app.add_post_transform(FurnishFigures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,5 +23,6 @@ for (const twins of document.querySelectorAll(".twin-sliders")) {
   all.innerHTML = "<summary>All frames on one sheet</summary>";
   sheet.replaceWith(all);
   all.append(sheet);
+  addEventListener("beforeprint", () => { all.open = true; });
   twins.hidden = false;
 }

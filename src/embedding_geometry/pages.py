@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
@@ -136,6 +136,27 @@ def at_most(value: float, step: int = 1) -> str:
         return "0"
     exponent = step * math.ceil(math.log10(value) / step)
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
+
+
+def agreement_badge(agreeing: int, compared: int, tolerance: float) -> HTML:
+    """A badge that says how many recomputed values agree with the recorded ones, and how far.
+
+    Args:
+        agreeing: the number of values that agree.
+        compared: the number of values compared.
+        tolerance: the largest relative difference that counts as agreement.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    if not 0 <= agreeing <= compared or not compared:
+        raise ValueError(f"{agreeing} of {compared} values cannot agree")
+    kind = "agrees" if agreeing == compared else "differs"
+    result = f"{agreeing} of {compared} within {number_text(tolerance, 1, percent=True)}"
+    return HTML(
+        f'<p class="agreement {kind}"><span>recorded against recomputed</span> '
+        f"<span>{result}</span></p>"
+    )
 
 
 def show_photo(

@@ -108,7 +108,7 @@ def twin_sliders(twins: Mapping[str, Any], sprite_url: str) -> str:
     )
     slider = (
         '<label><span>Frame <output aria-hidden="true"></output></span>'
-        f'<input type="range" min="1" max="{frames}" value="1" step="1"></label>'
+        f'<input type="range" min="1" max="{frames}" value="{(frames + 1) // 2}" step="1"></label>'
     )
     return (
         f'<div class="twin-sliders" data-frames="{frames}" style="{style}" hidden>'
