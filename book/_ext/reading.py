@@ -20,7 +20,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util import logging
+from sphinx.util import docname_join, logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
@@ -249,7 +249,7 @@ def size_images(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Tell the browser how large each picture is, so that it may load late and nothing jumps."""
-    files = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
+    files = {name: Path(app.srcdir) / path for path, (_, name) in app.env.images.items()}
 
     def sized(match: re.Match[str]) -> str:
         file = files.get(Path(match["src"]).name)
@@ -314,12 +314,17 @@ def page_row(app: Sphinx, page: str) -> list[list[nodes.Node]]:
     )  # fmt: skip
     read, *run = (fact.rpartition(" to ")[0] for fact in time_facts(app.env, page))
     times = [[nodes.Text(text)] for text in [read, *run, ""][:2]]
-    return [[nodes.Text(number)], [link], opening(app.env.get_doctree(page)), *times]
+    return [[nodes.Text(number)], [link], opening(app.env, page), *times]
 
 
-def opening(doctree: nodes.document) -> list[nodes.Node]:
-    """The first sentence of a page, "This page shows ...", as "Shows ..."."""
-    first, *rest = next(doctree.findall(nodes.paragraph)).deepcopy().children
+def opening(env: BuildEnvironment, page: str) -> list[nodes.Node]:
+    """The first sentence of a page, "This page shows ...", as "Shows ..."; links hold here."""
+    paragraph = next(env.get_doctree(page).findall(nodes.paragraph)).deepcopy()
+    for reference in paragraph.findall(pending_xref):
+        if reference["reftype"] == "doc":
+            reference["reftarget"] = "/" + docname_join(page, reference["reftarget"])
+        reference["refdoc"] = env.docname
+    first, *rest = paragraph.children
     if not isinstance(first, nodes.Text):
         return [first, *rest]
     words = first.astext().removeprefix("This page ")
