@@ -74,6 +74,8 @@ def test_slider_is_a_labelled_range_with_a_stop_for_each_frame():
     slider = label.find("input")
     assert (slider.get("type"), slider.get("min"), slider.get("max")) == ("range", "1", "3")
     assert "".join(label.itertext()).startswith("Frame")
+    # an output would take the label for itself
+    assert label.find(".//output") is None
 
 
 def test_sliders_stay_hidden_where_no_script_moves_them():

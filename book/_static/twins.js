@@ -3,14 +3,14 @@
 for (const twins of document.querySelectorAll(".twin-sliders")) {
   const count = Number(twins.dataset.frames);
   const range = twins.querySelector("input");
-  const shown = twins.querySelector("output");
+  const place = twins.querySelector(".place");
   const frames = twins.querySelectorAll(".frame");
 
   const show = () => {
     const position = `frame ${range.value} of ${count}`;
     twins.style.setProperty("--frame", range.value - 1);
     range.setAttribute("aria-valuetext", position);
-    shown.textContent = `${range.value} of ${count}`;
+    place.textContent = `${range.value} of ${count}`;
     for (const frame of frames)
       frame.setAttribute("aria-label", `${frame.dataset.coupling}: ${position}`);
   };

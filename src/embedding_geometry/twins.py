@@ -107,7 +107,7 @@ def twin_sliders(twins: Mapping[str, Any], sprite_url: str) -> str:
         for row, name in enumerate(distances)
     )
     slider = (
-        '<label><span>Frame <output aria-hidden="true"></output></span>'
+        '<label><span>Frame <span class="place" aria-hidden="true"></span></span>'
         f'<input type="range" min="1" max="{frames}" value="{(frames + 1) // 2}" step="1"></label>'
     )
     return (
