@@ -30,7 +30,9 @@ RESOURCES = {"script": "src", "img": "src", "link": "href", "iframe": "src", "so
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built; run `make book` first")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+NOTEBOOKS = sorted(BOOK.glob("notebooks/*.html"))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
 
 
 class Page(html.parser.HTMLParser):
@@ -108,7 +110,62 @@ def test_page_has_an_icon_and_at_most_one_description(page):
     assert [text for text in described if not 10 < len(text) <= 200] == []
 
 
-@pytest.mark.parametrize("page", sorted(BOOK.glob("notebooks/*.html")), ids=lambda page: page.stem)
+@every_page
+def test_pictures_load_late_and_have_a_size(page):
+    """Nothing jumps when a picture arrives."""
+    contents = [p for p in parse(page).pictures if "_images" in p["src"]]
+    assert [
+        p for p in contents if (p.get("loading"), p.get("decoding")) != ("lazy", "async")
+    ] == []
+    assert [p for p in contents if int(p["width"]) < 100 or int(p["height"]) < 100] == []
+
+
+@every_notebook
+def test_page_says_what_made_it_and_when(page):
+    [banner] = re.findall(r'<ul class="provenance.*?</ul>', page.read_text(), re.DOTALL)
+    facts = re.findall(r"<p>(.*?)</p>", banner)
+    assert facts[0].startswith("Model ")
+    assert [f for f in facts if re.fullmatch(r"computed \d{4}-\d\d-\d\d", f)]
+    assert [f for f in facts if re.fullmatch(r"\d+\u00a0min to read", f)]
+    assert [f for f in facts if re.fullmatch(r"[\d.]+\u00a0s and [\d.]+\u00a0GB to run", f)]
+
+
+@every_notebook
+def test_page_with_recorded_tables_says_when_they_were_recorded(page):
+    text = page.read_text(encoding="utf-8")
+    assert ("tables recorded 20" in text) == ("/_data/" in text)
+
+
+@every_page
+def test_every_figure_leads_to_its_picture_and_its_code(page):
+    """That the links lead to something is checked with all the others."""
+    figures = re.findall(r"<figure.*?</figure>", page.read_text(encoding="utf-8"), re.DOTALL)
+    for figure in figures:
+        [links] = re.findall(r'class="figure-links">(.*?)</span>', figure, re.DOTALL)
+        labels = re.findall(r">(\w+)</a>", links)
+        assert labels in (["PNG", "code"], ["JPEG", "code"], ["PNG", "data", "code"])
+
+
+@every_page
+def test_sliders_find_their_frames(page):
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    sprites = re.findall(r"--sprite: url\('(.*?)'\)", text)
+    assert [s for s in sprites if missing(page, s)] == []
+    assert len(sprites) == {"05_interpolations": 6, "index": 1}.get(page.stem, len(sprites))
+
+
+def test_first_page_lists_all_pages_with_their_times():
+    text = (BOOK / "book/index.html").read_text(encoding="utf-8")
+    [listed] = re.findall(r'<table class="[^"]*pages.*?</table>', text, re.DOTALL)
+    rows = re.findall(r"<tr.*?</tr>", listed, re.DOTALL)[1:]
+    links = [re.search(r'href="\.\./(.*?)"', row).group(1) for row in rows]
+    assert links == [p.relative_to(BOOK).as_posix() for p in sorted(BOOK.glob("notebooks/*.html"))]
+    assert [
+        row for row in rows if not re.search(r"\d+\u00a0min<.*\d\u00a0GB<", row, re.DOTALL)
+    ] == []
+
+
+@every_notebook
 def test_page_can_be_downloaded_as_a_notebook(page):
     notebook = BOOK / "_sources/notebooks" / f"{page.stem}.ipynb"
     assert f"../_sources/notebooks/{notebook.name}" in parse(page).links
@@ -118,7 +175,7 @@ def test_page_can_be_downloaded_as_a_notebook(page):
 @every_page
 def test_launch_buttons_open_notebooks(page):
     """There are such buttons only where the book is built for publication."""
-    launched = [link for link in parse(page).links if re.search("mybinder|colab", link)]
+    launched = [link for link in parse(page).links if re.search("mybinder.org/v2|colab.*/github", link)]
     assert [link for link in launched if not link.endswith(".ipynb")] == []
 
 

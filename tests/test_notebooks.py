@@ -1,5 +1,6 @@
 """Each page and its notebook say the same, and the notebook was run in order and is small."""
 
+import json
 import re
 from pathlib import Path
 
@@ -68,6 +69,14 @@ def test_notebook_is_small(page):
 
 
 @every_page
+def test_what_the_page_takes_is_recorded_and_fits_in_two_gigabytes(page):
+    """A missing page is added by `tools/run_notebooks.py --costs`; Binder gives 2 GB."""
+    cost = json.loads((ROOT / "data/results/page_costs.json").read_text())["pages"][page.stem]
+    assert 0 < cost["seconds"] < 600
+    assert 0 < cost["megabytes"] < 2000
+
+
+@every_page
 def test_notebook_holds_no_path_of_a_machine(page):
     assert not re.search(r"/(home|root|tmp|work|Users)/", page.with_suffix(".ipynb").read_text())
 
@@ -87,6 +96,16 @@ def test_page_states_its_provenance(page):
     outputs = [output for cell in code_cells(page) for output in cell.outputs]
     lines = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
     assert [line.startswith("**Provenance.** Model pocket") for line in lines] == [True]
+
+
+@every_page
+def test_page_fetches_the_book_on_colab_and_only_there(page):
+    """Every page has the same cell, which the book does not show."""
+    cell, first = code_cells(page)[0], code_cells(PAGES[0])[0]
+    assert cell.source == first.source
+    assert cell.source.splitlines()[2] == 'if "google.colab" in sys.modules:'
+    assert all(line.startswith("    ") for line in cell.source.splitlines()[3:])
+    assert (cell.metadata["tags"], cell.outputs) == (["remove-cell"], [])
 
 
 @every_page

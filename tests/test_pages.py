@@ -13,6 +13,7 @@ from PIL import Image
 
 from embedding_geometry import pages
 from embedding_geometry.statistics import Correlation
+from embedding_geometry.twins import KEY
 
 
 @pytest.fixture
@@ -140,6 +141,19 @@ def test_provenance_names_model_metric_seed_and_released_versions():
         assert fact in line
 
 
+def test_badge_says_how_many_agree_and_how_far():
+    badge = pages.agreement_badge(6, 6, 1e-3).data
+    assert 'class="agreement agrees"' in badge
+    assert "6 of 6 within 0.1\u202f%" in badge
+    assert 'class="agreement differs"' in pages.agreement_badge(5, 6, 1e-3).data
+
+
+@pytest.mark.parametrize(("agreeing", "compared"), [(0, 0), (3, 2), (-1, 2)])
+def test_badge_of_nothing_is_an_error(agreeing, compared):
+    with pytest.raises(ValueError, match=f"{agreeing} of {compared} values"):
+        pages.agreement_badge(agreeing, compared, 1e-3)
+
+
 def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     figure = Figure(figsize=(2, 1))
     figure.subplots().imshow(np.random.default_rng(0).random((8, 8)))
@@ -149,6 +163,15 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     assert picture.format == "JPEG"
     assert picture.size == (250, 125)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
+
+
+def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown):
+    frames = {name: np.full((3, 8, 8, 3), 99, np.uint8) for name in ("row", "optimal")}
+    pages.show_twins(frames, dict.fromkeys(frames, np.array([0.1, 0.2])), name="key")
+    [(data, metadata)] = shown
+    assert set(data) == {"image/jpeg", "text/plain"}  # the check compares no JPEG
+    assert metadata["scrapbook"]["name"] == "key"
+    assert metadata[KEY]["frames"] == 3
 
 
 def test_pairs_average_over_latents_and_compare_within_the_pair():

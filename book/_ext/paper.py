@@ -139,7 +139,8 @@ class GlueFigure(SphinxDirective):
             self.state.document, source, line, self.options["doc"], self.arguments[0]
         )
         looks = {"alt": self.options["alt"], "classes": self.options.get("class", [])}
-        figure = nodes.figure("", image, glued=looks)
+        page = self.env.path2doc(self.env.relfn2path(self.options["doc"])[1])
+        figure = nodes.figure("", image, glued=looks, origin=(page, self.arguments[0]))
         self.set_source_info(figure)
         caption = nodes.caption("", "")
         caption += self.parse_inline(" ".join(self.content))[0]

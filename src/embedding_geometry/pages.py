@@ -10,13 +10,20 @@ import math
 import os
 import warnings
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
+from jaxtyping import Float
 from matplotlib.figure import Figure
+
+from embedding_geometry import figures
+from embedding_geometry.figures import Images
+from embedding_geometry.twins import twin_metadata
 
 if TYPE_CHECKING:
     from embedding_geometry.models import TextToImageModel
@@ -131,13 +138,40 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> None:
+def agreement_badge(agreeing: int, compared: int, tolerance: float) -> HTML:
+    """A badge that says how many recomputed values agree with the recorded ones, and how far.
+
+    Args:
+        agreeing: the number of values that agree.
+        compared: the number of values compared.
+        tolerance: the largest relative difference that counts as agreement.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    if not 0 <= agreeing <= compared or not compared:
+        raise ValueError(f"{agreeing} of {compared} values cannot agree")
+    kind = "agrees" if agreeing == compared else "differs"
+    result = f"{agreeing} of {compared} within {number_text(tolerance, 1, percent=True)}"
+    return HTML(
+        f'<p class="agreement {kind}"><span>recorded against recomputed</span> '
+        f"<span>{result}</span></p>"
+    )
+
+
+def show_photo(
+    figure: Figure,
+    name: str | None = None,
+    quality: int = 72,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
         figure: the figure; it is closed.
         name: a name under which another page can show the same picture.
         quality: of the JPEG, 1 to 95.
+        extra: metadata of the output, for what the book makes of the picture.
     """
     buffer = io.BytesIO()
     encoding = {"quality": quality, "optimize": True, "progressive": True}
@@ -145,7 +179,24 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> No
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
-    display(bundle, metadata=metadata, raw=True)
+    display(bundle, metadata=metadata | dict(extra or {}), raw=True)
+
+
+def show_twins(
+    frames_by_coupling: Mapping[str, Images],
+    distances_by_coupling: Mapping[str, Float[np.ndarray, " steps"]],
+    name: str | None = None,
+) -> None:
+    """Show film strips on a sheet, which the built book puts under one slider.
+
+    Args:
+        frames_by_coupling: for each coupling's name its frames, all of the same number and size.
+        distances_by_coupling: for each coupling's name the perceptual distance of each step.
+        name: a name under which another page can show the same picture.
+    """
+    sheet = figures.film_strips(frames_by_coupling, distances_by_coupling)
+    twins = twin_metadata(frames_by_coupling, distances_by_coupling)
+    show_photo(sheet, name, quality=62, extra=twins)
 
 
 # --- the recorded study -------------------------------------------------------------------------
