@@ -1,4 +1,4 @@
-"""Run pages of the book one after another in one process, which a page's own kernel takes long for.
+"""Run pages of the book one after another in one process: a kernel for each would take long.
 
     python tests/run_pages.py OUT.json notebooks/01_pipeline.md ...
 

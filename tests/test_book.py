@@ -175,7 +175,9 @@ def test_page_can_be_downloaded_as_a_notebook(page):
 @every_page
 def test_launch_buttons_open_notebooks(page):
     """There are such buttons only where the book is built for publication."""
-    launched = [link for link in parse(page).links if re.search("mybinder.org/v2|colab.*/github", link)]
+    launched = [
+        link for link in parse(page).links if re.search("mybinder.org/v2|colab.*/git", link)
+    ]
     assert [link for link in launched if not link.endswith(".ipynb")] == []
 
 

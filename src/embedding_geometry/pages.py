@@ -246,8 +246,8 @@ def studied_model(model_name: str) -> str:
         return model_name
     display(
         Markdown(
-            f"**Note.** No study of {model_name} is recorded in the results folder, so this page "
-            "shows the recorded study of **pocket**, and all its pictures and numbers are pocket's. "
+            f"**Note.** No study of {model_name} is recorded in the results folder, so this "
+            "page shows the recorded study of **pocket**, and its pictures and numbers are pocket's. "
             "`python -m embedding_geometry study --publish` records one of another model."
         )
     )
