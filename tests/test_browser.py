@@ -24,6 +24,7 @@ PAGES = sorted(
     for page in [*BOOK.glob("*.html"), *BOOK.glob("book/*.html"), *BOOK.glob("notebooks/*.html")]
     if page != BOOK / "index.html"  # leads to the first page
 )
+SLIDERS = [address for address in PAGES if 'type="range"' in (BOOK / address).read_text("utf-8")]
 PHONE, DESK = (360, 740), (1280, 900)  # CSS pixels
 VIEWS = list(itertools.product([PHONE, DESK], ["light", "dark"]))
 every_page = pytest.mark.parametrize("address", PAGES, ids=lambda address: Path(address).stem)
@@ -91,11 +92,16 @@ def open_tab(browser):
 
 
 @pytest.fixture(scope="module")
-def book(absent, serve, open_tab):
-    """Return a function from a view to the one tab that shows the book in it."""
+def site(absent, serve):
+    """Return the address of the book."""
     if not PAGES:
         absent("the book is not built; run `make book` first")
-    site = serve(BOOK)
+    return serve(BOOK)
+
+
+@pytest.fixture(scope="module")
+def book(site, open_tab):
+    """Return a function from a view to the one tab that shows the book in it."""
     return functools.cache(lambda view: open_tab(site, view))
 
 
@@ -264,6 +270,36 @@ def test_reader_can_switch_to_the_dark(book):
     assert wrong_colours(page, "dark") == []
     page.reload()
     assert wrong_colours(page, "dark") == []
+
+
+def test_atlas_is_filtered_and_sorted_by_keyboard(book):
+    tab = book((DESK, "light"))
+    tab.page.goto(f"{tab.site}/notebooks/09_atlas.html")
+    rows = tab.page.locator(".atlas tbody tr").filter(visible=True)
+    everything = rows.count()
+    tab.page.get_by_label("Filter").press_sequentially("rotary flux")
+    texts = [text.lower() for text in rows.all_inner_texts()]
+    assert 0 < len(texts) < everything
+    assert all("rotary" in text and "flux" in text for text in texts)
+    tab.page.get_by_label("Filter").fill("")
+    for order, step in [("ascending", 1), ("descending", -1)]:
+        tab.page.locator(".atlas thead button").first.press("Enter")
+        letters = [
+            name[0].lower() for name in tab.page.locator(".atlas tbody th").all_inner_texts()
+        ]
+        assert tab.page.locator(".atlas thead th").first.get_attribute("aria-sort") == order
+        assert len(letters) == everything
+        assert letters[::step] == sorted(letters)
+
+
+@pytest.mark.parametrize("address", SLIDERS)
+def test_without_scripts_a_sheet_stands_for_the_sliders(address, browser, site):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{site}/{address}")
+        for figure in page.locator("figure").all():
+            assert figure.locator("img").filter(visible=True).count() > 0
+        assert page.locator("input[type=range]").filter(visible=True).count() == 0
 
 
 # --- pages on which something is wrong ----------------------------------------------------------
