@@ -408,6 +408,8 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model no-such-model", "no-such-model"),
         ("render cat dog --model {model} --frames 1", "frames is 1"),
         ("render cat dog --model {model} --couplings", "couplings is empty"),
+        ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
+        ("study --pairs {pairs} --couplings diagonal", "'diagonal' is unknown"),
         ("render cat dog --model {model} --device tpu", "tpu"),
         ("ppl", "0 paths are named"),
         ("ppl {tmp}/single --compare", "with --compare two folders"),
@@ -459,7 +461,6 @@ def test_a_prompt_that_is_too_long_is_one_line(
     [
         ("study", "--pairs"),
         ("study --pairs a --frames many", "--frames"),
-        ("render cat dog --couplings diagonal", "--couplings"),
         ("paint", "paint"),
     ],
 )

@@ -3,7 +3,8 @@
 import base64
 import io
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embedding_geometry import pages
+from embedding_geometry.generation import RenderSettings
 from embedding_geometry.statistics import Correlation
 from embedding_geometry.twins import KEY
 
@@ -215,6 +217,31 @@ def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
         pages.recorded_study("some/model")
 
 
+def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(pages, "display", notes.append)
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    assert pages.studied_model("some/model") == "some/model"  # which then is an error
+    (tmp_path / "pocket_study.csv").touch()
+    assert pages.studied_model("some/model") == "pocket"
+    [note] = notes
+    assert re.search(
+        r"No study of some/model .* shows the recorded study of \*\*pocket", note.data
+    )
+    (tmp_path / "model_study.csv").touch()
+    assert pages.studied_model("some/model") == "some/model"
+    assert pages.studied_model("pocket") == "pocket"
+    assert notes == [note]
+
+
+def test_a_recorded_studys_images_are_made_again_with_its_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    assert set(pages.RENDERING) == {field.name for field in fields(RenderSettings)}
+    recorded = {"steps": 3, "guidance_scale": 2.0, "height": 64, "frames": 11, "dtype": "float16"}
+    (tmp_path / "model_manifest.json").write_text(json.dumps({"settings": recorded}))
+    assert RenderSettings(**pages.recorded_rendering("model")) == RenderSettings(3, 2.0, height=64)
+
+
 def test_a_pilot_is_called_a_pilot():
     study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
     assert pages.coverage_text(study, 2) == "It covers all 2 prompt pairs"
@@ -241,7 +268,7 @@ def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
 
 
 def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
-    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv is missing; `make bench"):
         pages.recorded_benchmark("costs")
     pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)

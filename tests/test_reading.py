@@ -8,10 +8,16 @@ import re
 from html import unescape
 
 import pytest
-from test_book import BOOK, PAGES, every_page, missing, parse, pytestmark  # noqa: F401
-
-NOTEBOOKS = sorted(BOOK.glob("notebooks/*.html"))
-every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+from test_book import (  # noqa: F401
+    BOOK,
+    NOTEBOOKS,
+    PAGES,
+    every_notebook,
+    every_page,
+    missing,
+    parse,
+    pytestmark,
+)  # fmt: skip
 
 
 def found(pattern, page):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from embedding_geometry import study
+from embedding_geometry import study, ways
 from embedding_geometry.clouds import PromptTooLongError, encode_prompts
 from embedding_geometry.couplings import coupling_cost, optimal_coupling, random_coupling
 from embedding_geometry.generation import RenderSettings, initial_latent, render
@@ -212,6 +212,37 @@ def test_all_couplings_start_from_one_latent_and_share_both_ends(
         first, *others = [next(remaining) for _ in range(count)]
         for frames in others:
             np.testing.assert_array_equal(frames[[0, -1]], first[[0, -1]])
+
+
+def test_a_way_that_stops_short_ends_with_an_image_of_its_own(
+    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way that stands still has one image all along, and the others are not shifted by it."""
+    seen: list[np.ndarray] = []
+
+    def watch(metric, frames):
+        seen.append(frames)
+        return perceptual_distances(metric, frames)
+
+    still = {"still": lambda ends, times, rng: np.stack([ends.x] * len(times))}
+    monkeypatch.setattr(ways, "WAYS", ways.WAYS | still)
+    monkeypatch.setattr(study, "perceptual_distances", watch)
+    settings = replace(
+        settings,
+        couplings=("row", "still", "optimal"),
+        extra_couplings_first_seed=(),
+        seeds=(0,),
+        batch_size=64,
+    )
+    table = run_study(settings, tmp_path / "results", progress=False)
+    of_still = table[table["coupling"] == "still"]
+    assert (of_still["maximum_step"] < 1e-3 * table["maximum_step"].max()).all()
+    assert (of_still["wasserstein_length"] == 0).all()
+    row, still_frames, optimal = seen[:3]
+    assert len(row) == len(still_frames) == len(optimal) == FRAMES
+    np.testing.assert_array_equal(row[[0, -1]], optimal[[0, -1]])
+    assert np.abs(still_frames[-1].astype(int) - row[0]).max() <= 1
+    assert np.abs(row[-1].astype(int) - row[0]).max() > 1
 
 
 def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(

@@ -22,7 +22,7 @@ from tyro.conf import (
 
 from embedding_geometry.engines import EngineSettings
 from embedding_geometry.results import Net, StudySettings
-from embedding_geometry.types import CouplingName, Frames, SchedulerName
+from embedding_geometry.types import Frames, SchedulerName
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -89,7 +89,8 @@ class Render:
     Attributes:
         source: Prompt at the beginning.
         target: Prompt at the end.
-        couplings: How the tokens of the two prompts are paired.
+        couplings: How the tokens of the two prompts are paired: row, optimal, random or worst; or
+            another way between the prompts, by its name in `ways.WAYS`.
         write: strips.png (a row of images per coupling), and for each coupling an animation (GIF,
             lossless WebP, MP4) or its frames as PNG. Every file holds the settings as JSON.
         out: Folder for the images.
@@ -110,7 +111,7 @@ class Render:
 
     source: Positional[str]
     target: Positional[str]
-    couplings: tuple[CouplingName, ...] = ("row", "optimal")
+    couplings: tuple[str, ...] = ("row", "optimal")
     write: tuple[Output, ...] = ("strips", "gif")
     out: Path = Path("runs/render")
     model: str | None = None
@@ -151,18 +152,18 @@ class Render:
         """Return the frames of each coupling, and what else they depend on as JSON values."""
         import numpy as np
 
-        from embedding_geometry.clouds import encode_pooled, encode_prompts, interpolate_pooled
-        from embedding_geometry.couplings import couple
+        from embedding_geometry.clouds import encode_pooled, interpolate_pooled
         from embedding_geometry.generation import initial_latent, render
         from embedding_geometry.models import configured_model, load_model
-        from embedding_geometry.paths import displacement_interpolation
-        from embedding_geometry.study import rendering_settings
+        from embedding_geometry.study import encode_ends, rendering_settings
+        from embedding_geometry.ways import find_way
 
         if self.frames < 2 or not self.couplings:
             raise ValueError(
                 f"frames is {self.frames} and couplings is {' '.join(self.couplings) or 'empty'}; "
                 "a path has 2 frames or more, and at least one coupling is wanted"
             )
+        ways = {coupling: find_way(coupling) for coupling in self.couplings}
         times = np.linspace(0.0, 1.0, self.frames)
         name = self.model or configured_model()
         model = load_model(name, self.device, self.dtype, self.revision)
@@ -175,13 +176,12 @@ class Render:
             self.scheduler,
             (self.height, self.width),
         )
-        x, y = encode_prompts(model, [self.source, self.target])
+        ends = encode_ends(model, self.source, self.target)
         pooled = interpolate_pooled(encode_pooled(model, [self.source, self.target]), times)
         latent = initial_latent(model, self.seed, settings)
         frames: dict[str, Frames] = {}
-        for coupling in self.couplings:
-            sigma = couple(coupling, x, y, np.random.default_rng(self.seed))
-            path = displacement_interpolation(x, y, sigma, times)
+        for coupling, way in ways.items():
+            path = way(ends, times, np.random.default_rng(self.seed))
             frames[coupling] = render(model, path, latent, settings, pooled, progress=True)
         prompts = {"source": self.source, "target": self.target, "seed": self.seed}
         return frames, prompts | asdict(settings) | {"model": asdict(model.provenance)}

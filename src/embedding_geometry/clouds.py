@@ -117,9 +117,19 @@ def token_labels(model: TextToImageModel, text: str) -> list[str]:
         PromptTooLongError: the text does not fit.
     """
     ids = token_ids(model, text, truncate=False)
-    end = _length(model, text) - 1
+    end = end_row(model, text)
     words = [model.tokenizer.decode([index]) for index in ids[1:end].tolist()]
     return ["<bos>", *words, "<eos>", *["<pad>"] * (model.n_tokens - end - 1)]
+
+
+def end_row(model: TextToImageModel, text: str) -> int:
+    """Return the row of a text's end token: its words are the rows 1 … end - 1, padding follows.
+
+    Raises:
+        PromptTooLongError: the text does not fit.
+    """
+    _check_length(model, text, truncate=False)
+    return _length(model, text) - 1
 
 
 def token_ids(model: TextToImageModel, text: str, *, truncate: bool) -> Int[np.ndarray, " n"]:

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from embedding_geometry.statistics import Correlation, PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
+BENCHMARKS = DATA / "results"
+RENDERING = (
+    "steps",
+    "guidance_scale",
+    "negative_prompt",
+    "batch_size",
+    "scheduler",
+    "height",
+    "width",
+)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
@@ -223,13 +233,34 @@ def results_folder() -> Path:
     return Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
 
 
+def studied_model(model_name: str) -> str:
+    """The model whose recorded study a page shows: the one asked for, or pocket, said aloud.
+
+    A page that quotes a study calls this first. Where the results folder holds none of the model
+    but one of pocket, the page is about pocket, and a line on it says so.
+    """
+    if (
+        _study_file(model_name, "study.csv").is_file()
+        or not _study_file("pocket", "study.csv").is_file()
+    ):
+        return model_name
+    display(
+        Markdown(
+            f"**Note.** No study of {model_name} is recorded in the results folder, so this "
+            "page shows the recorded study of **pocket**; its pictures and numbers are pocket's. "
+            "`python -m embedding_geometry study --publish` records one of another model."
+        )
+    )
+    return "pocket"
+
+
 def recorded_file(model_name: str, ending: str) -> Path:
     """A file of the recorded study, such as `pocket_study.csv`.
 
     Raises:
         StudyNotRecordedError: there is none for this model.
     """
-    path = results_folder() / f"{short_name(model_name)}_{ending}"
+    path = _study_file(model_name, ending)
     if not path.is_file():
         raise StudyNotRecordedError(
             f"no recorded study for the model {model_name!r}: {path} does not exist. Run "
@@ -237,6 +268,10 @@ def recorded_file(model_name: str, ending: str) -> Path:
             f"folder that holds it in EMBEDDING_GEOMETRY_RESULTS"
         )
     return path
+
+
+def _study_file(model_name: str, ending: str) -> Path:
+    return results_folder() / f"{short_name(model_name)}_{ending}"
 
 
 def recorded_study(model_name: str) -> pd.DataFrame:
@@ -260,6 +295,15 @@ def recorded_steps(model_name: str) -> pd.DataFrame:
 def recorded_manifest(model_name: str) -> dict[str, Any]:
     """Model, metric, settings, versions and hardware of the recorded study."""
     return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
+
+
+def recorded_rendering(model_name: str) -> dict[str, Any]:
+    """How the recorded study made its images, by the names of `RenderSettings`.
+
+    A study recorded before a setting existed leaves it out.
+    """
+    settings = recorded_manifest(model_name)["settings"]
+    return {name: settings[name] for name in RENDERING if name in settings}
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
@@ -303,10 +347,12 @@ def representative_pairs(pairs: pd.DataFrame) -> list[str]:
 def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table that `make benchmark` wrote, and its manifest: machine, versions, threads, time.
 
+    It is about this code, whatever model a page shows, and so is always in `data/results`.
+
     Raises:
         FileNotFoundError: it has not been recorded.
     """
-    path = results_folder() / f"benchmark_{name}.csv"
+    path = BENCHMARKS / f"benchmark_{name}.csv"
     if not path.is_file():
         raise FileNotFoundError(
             f"no recorded benchmark: {path} is missing; `make benchmark` writes it"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from embedding_geometry.prompts import PromptPair
 from embedding_geometry.results import StudySettings, StudySettingsError, load_cell
-from embedding_geometry.types import CouplingName
 
 CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
 
@@ -23,13 +22,13 @@ class Task:
     Attributes:
         pair: The two prompts.
         seed: Seed of the initial latent.
-        coupling: How the tokens of the two prompts are paired.
+        coupling: How the tokens of the two prompts are paired, or another way between them.
         identity: Everything that determines the cell's numbers, as JSON values.
     """
 
     pair: PromptPair
     seed: int
-    coupling: CouplingName
+    coupling: str
     identity: dict[str, object]
 
     @property
@@ -154,7 +153,10 @@ def unfinished(folder: Path, tasks: Iterable[Task]) -> list[Task]:
 
 
 def images_to_render(tasks: Iterable[Task], frames: int) -> int:
-    """Images of these tasks' paths, the two ends once for each pair and initial latent."""
+    """Images of these tasks' paths, the two ends once for each pair and initial latent.
+
+    A way that does not end at the target takes one more, which this leaves out.
+    """
     keys = [task.key for task in tasks]
     latents = {(pair_id, seed) for pair_id, seed, _ in keys}
     return 2 * len(latents) + (frames - 2) * len(keys)

@@ -31,10 +31,11 @@ from tqdm import tqdm
 from embedding_geometry.clouds import (
     encode_pooled,
     encode_prompts,
+    end_row,
     interpolate_pooled,
     token_ids,
 )
-from embedding_geometry.couplings import couple, wasserstein_distance
+from embedding_geometry.couplings import wasserstein_distance
 from embedding_geometry.engines import HERE, Engine, EngineSettings, Facts, open_engine
 from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
 from embedding_geometry.models import (
@@ -43,7 +44,7 @@ from embedding_geometry.models import (
     library_versions,
     load_model,
 )
-from embedding_geometry.paths import displacement_interpolation, wasserstein_length
+from embedding_geometry.paths import wasserstein_length
 from embedding_geometry.perception import (
     PerceptualMetric,
     load_metric,
@@ -72,7 +73,8 @@ from embedding_geometry.results import (
     save_cell,
     write_whole,
 )
-from embedding_geometry.types import Cloud, CloudPath, Clouds, CouplingName, Frames, SchedulerName
+from embedding_geometry.types import CloudPath, Frames, SchedulerName
+from embedding_geometry.ways import Ends, find_way
 
 __all__ = [
     "EngineSettings",
@@ -96,7 +98,7 @@ class Bench:
     metric: PerceptualMetric
     rendering: RenderSettings
     frames: int
-    couplings_of: Callable[[int], tuple[CouplingName, ...]]  # those of a seed
+    couplings_of: Callable[[int], tuple[str, ...]]  # those of a seed
     environment: dict[str, object]
 
 
@@ -153,6 +155,8 @@ def open_study(
         FileNotFoundError: As `run_study`.
     """
     settings.check()
+    for name in settings.couplings + settings.extra_couplings_first_seed:
+        find_way(name)
     pairs = read_prompt_pairs(settings.pairs)
     settings = replace(settings, model=settings.model or configured_model())
     with open_engine(engine, settings.device, partial(StudyWorker, settings)) as workers:
@@ -458,14 +462,14 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
     """
     started = datetime.now(UTC)
     for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
-        x, y = encode_pair(bench.model, pair)
-        w2 = wasserstein_distance(x, y, normalized=False)
+        ends = encode_ends(bench.model, pair.source, pair.target)
+        w2 = wasserstein_distance(ends.x, ends.y, normalized=False)
         for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
             paths = {
-                coupling: cloud_path(pair, coupling, x, y, bench.frames)
+                coupling: cloud_path(pair, coupling, ends, bench.frames)
                 for coupling in bench.couplings_of(seed)
             }
-            frames = render_paths(bench, pair, seed, np.stack([x, y]), paths)
+            frames = render_paths(bench, pair, seed, ends, paths)
             for task in tasks_of_latent:
                 distances = perceptual_distances(bench.metric, frames[task.coupling])
                 cell = Cell(
@@ -490,36 +494,38 @@ def render_paths(
     bench: Bench,
     pair: PromptPair,
     seed: int,
-    ends: Clouds,
-    paths: Mapping[CouplingName, CloudPath],
-) -> dict[CouplingName, Frames]:
-    """The frames of each path between two ends, in shared batches and the ends rendered once."""
-    inner = np.linspace(0.0, 1.0, bench.frames)[1:-1]
-    times = np.concatenate([[0.0, 1.0], *[inner] * len(paths)])
+    ends: Ends,
+    paths: Mapping[str, CloudPath],
+) -> dict[str, Frames]:
+    """The frames of each path between two ends, in shared batches and the ends rendered once.
+
+    A path that stops short of the target ends with an image of its own.
+    """
+    own = {name: path[1 : len(path) - ends.arrives(path)] for name, path in paths.items()}
+    inner = np.linspace(0.0, 1.0, bench.frames)[1:]
+    times = np.concatenate([[0.0, 1.0], *(inner[: len(path)] for path in own.values())])
     pooled = interpolate_pooled(encode_pooled(bench.model, [pair.source, pair.target]), times)
-    clouds = np.concatenate([ends, *(path[1:-1] for path in paths.values())])
+    clouds = np.concatenate([np.stack([ends.x, ends.y]), *own.values()])
     latent = initial_latent(bench.model, seed, bench.rendering)
     images = render(bench.model, clouds, latent, bench.rendering, pooled)
-    ways = np.split(images[2:], len(paths))
-    return {
-        coupling: np.concatenate([images[:1], way, images[1:2]])
-        for coupling, way in zip(paths, ways, strict=True)
-    }
+    stops = 2 + np.cumsum([len(path) for path in own.values()])
+    parts = np.split(images, [2, *stops[:-1]])[1:]
+    # the shared image of the target follows where the path arrives there
+    ways = (np.concatenate([images[:1], part, images[1:2]])[: bench.frames] for part in parts)
+    return dict(zip(paths, ways, strict=True))
 
 
-def encode_pair(model: TextToImageModel, pair: PromptPair) -> tuple[Cloud, Cloud]:
+def encode_ends(model: TextToImageModel, source: str, target: str) -> Ends:
     """Token clouds of the two prompts; the same array twice where the prompts are the same."""
-    texts = list(dict.fromkeys([pair.source, pair.target]))
+    texts = list(dict.fromkeys([source, target]))
     clouds = dict(zip(texts, encode_prompts(model, texts), strict=True))
-    return clouds[pair.source], clouds[pair.target]
+    rows = {text: end_row(model, text) for text in texts}
+    return Ends(clouds[source], clouds[target], rows[source], rows[target])
 
 
-def cloud_path(
-    pair: PromptPair, coupling: CouplingName, x: Cloud, y: Cloud, frames: int
-) -> CloudPath:
-    """The displacement interpolation that the frames of one coupling are rendered from."""
-    sigma = couple(coupling, x, y, coupling_rng(pair.pair_id))
-    return displacement_interpolation(x, y, sigma, np.linspace(0.0, 1.0, frames))
+def cloud_path(pair: PromptPair, name: str, ends: Ends, frames: int) -> CloudPath:
+    """The path that the frames of one way between the prompts are rendered from."""
+    return find_way(name)(ends, np.linspace(0.0, 1.0, frames), coupling_rng(pair.pair_id))
 
 
 def coupling_rng(pair_id: str) -> np.random.Generator:

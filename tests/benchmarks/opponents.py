@@ -46,9 +46,9 @@ class Opponent:
         ).to(bench.model.device)
         self.pipeline.scheduler = DDIMScheduler.from_config(bench.model.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
-        x, y = study.encode_pair(bench.model, PAIR)
+        ends = study.encode_ends(bench.model, PAIR.source, PAIR.target)
         couplings = bench.couplings_of(seed)
-        self.paths = [study.cloud_path(PAIR, c, x, y, bench.frames) for c in couplings]
+        self.paths = [study.cloud_path(PAIR, c, ends, bench.frames) for c in couplings]
         self.latent = initial_latent(bench.model, seed, bench.rendering)
         self.negative = self._tensor(encode_prompts(bench.model, [""]))
 

@@ -1,0 +1,70 @@
+"""Ways from one token cloud to another, each under its name.
+
+A *way* is a function of the two ends and of times in [0, 1] that returns a path of clouds. Along a
+coupling it is the displacement interpolation of `paths`. The study renders a way of any name, so
+that another one takes part in every comparison as soon as it stands in this file.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
+
+import numpy as np
+
+from embedding_geometry.couplings import couple, wasserstein_distance
+from embedding_geometry.paths import displacement_interpolation
+from embedding_geometry.types import Cloud, CloudPath, CouplingName, Times
+
+ROUNDING = 1e-6  # clouds this near, as a share of their norm, give the same image
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two prompts that a way joins, as it sees them.
+
+    Attributes:
+        x: cloud (n, d) of the source.
+        y: cloud (n, d) of the target.
+        x_end: row of the source's end token: its words are rows 1 … x_end - 1, padding follows.
+        y_end: row of the target's end token.
+    """
+
+    x: Cloud
+    y: Cloud
+    x_end: int
+    y_end: int
+
+    def arrives(self, path: CloudPath) -> bool:
+        """Whether the path ends at the target: at the same points, in any order, to rounding."""
+        gap = wasserstein_distance(path[-1], self.y, normalized=False)
+        return gap <= ROUNDING * float(np.linalg.norm(self.y))
+
+
+Way = Callable[[Ends, Times, np.random.Generator], CloudPath]
+
+
+def along_coupling(
+    name: CouplingName, ends: Ends, times: Times, rng: np.random.Generator
+) -> CloudPath:
+    """Displacement interpolation along the coupling of that name; only "random" draws from `rng`.
+
+    Raises:
+        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
+    """
+    sigma = couple(name, ends.x, ends.y, rng)
+    return displacement_interpolation(ends.x, ends.y, sigma, times)
+
+
+WAYS: dict[str, Way] = {name: partial(along_coupling, name) for name in get_args(CouplingName)}
+
+
+def find_way(name: str) -> Way:
+    """The way of that name.
+
+    Raises:
+        ValueError: There is none; the message lists those that there are.
+    """
+    if name not in WAYS:
+        raise ValueError(f"coupling {name!r} is unknown; there are {', '.join(WAYS)}")
+    return WAYS[name]
