@@ -25,7 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from embedding_geometry.models import configured_model
-from embedding_geometry.pages import results_folder, short_name
+from embedding_geometry.pages import BENCHMARKS, results_folder, short_name
 from embedding_geometry.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -49,10 +49,13 @@ def notebook(app: Sphinx, page: str) -> dict[str, Any]:
 
 
 def recorded_table(name: str) -> Path | None:
-    """A table in the results folder: the model's, such as `pocket_study.csv`, or a common one."""
-    own = results_folder() / f"{short_name(configured_model())}_{name}"
-    common = results_folder() / name
-    return next((path for path in (own, common) if path.is_file()), None)
+    """A recorded table: the model's, such as `pocket_study.csv`, else pocket's, else a common one.
+
+    That is the order in which the pages look for them.
+    """
+    models = short_name(configured_model()), "pocket"
+    own = [results_folder() / f"{model}_{name}" for model in models]
+    return next((path for path in [*own, BENCHMARKS / name] if path.is_file()), None)
 
 
 def recorded_on(table: Path) -> str | None:
@@ -74,7 +77,7 @@ def _stems(stem: str) -> Iterator[str]:
 
 def costs() -> dict[str, Any]:
     """What pages take to run, and the machine on which that was recorded."""
-    path = results_folder() / COSTS
+    path = BENCHMARKS / COSTS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pages": {}}
 
 
@@ -207,7 +210,7 @@ class FurnishFigures(SphinxPostTransform):
         """Put a recorded table beside the pages."""
         table = recorded_table(name)
         if table is None:
-            LOG.warning("no recorded table %r in %s", name, results_folder(), location=figure)
+            LOG.warning("no recorded table %r of the model", name, location=figure)
             return ""
         target = Path(self.app.outdir) / "_data" / table.name
         target.parent.mkdir(exist_ok=True)
