@@ -196,7 +196,7 @@ def studied_model(model_name: str) -> str:
     display(
         Markdown(
             f"**Note.** No study of {model_name} is recorded in the results folder, so this page "
-            "shows the recorded study of **pocket**, and all its pictures and numbers are pocket's. "
+            "shows the recorded study of **pocket**; all pictures and numbers on it are pocket's. "
             "`python -m embedding_geometry study --publish` records one of another model."
         )
     )

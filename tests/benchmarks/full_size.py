@@ -38,7 +38,6 @@ from embedding_geometry import (
     sample_latents,
 )
 
-
 COLUMNS = ["stage", "seconds", "cpu_seconds", "peak_gigabytes"]
 
 
