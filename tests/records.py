@@ -36,5 +36,6 @@ def write_facts(file: Path, facts: dict[str, object]) -> None:
 
 def write_table(file: Path, table: pd.DataFrame, facts: dict[str, object]) -> None:
     """Write a table as CSV, and its manifest and facts beside it under the same name."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, table.to_csv(index=False).encode())
     write_facts(file.with_suffix(".json"), facts)

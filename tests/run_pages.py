@@ -1,4 +1,4 @@
-"""Run pages of the book one after another in one process: a kernel for each would take long.
+"""Run pages of the book in one process: a kernel for each would load the libraries each time.
 
     python tests/run_pages.py OUT.json notebooks/01_pipeline.md ...
 
@@ -9,7 +9,6 @@ shows and the numbers that it glues. Figures are drawn, as the book would, and t
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"
@@ -56,9 +55,7 @@ def main(out: Path, pages: list[Path]) -> None:
     shown = {}
     for page in pages:
         os.chdir(page.parent)
-        started = time.monotonic()
         shown[page.stem] = run(page)
-        print(f"{page.stem}: {time.monotonic() - started:.1f} s", flush=True)
     out.write_text(json.dumps(shown))
 
 

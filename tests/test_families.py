@@ -22,6 +22,7 @@ from embedding_geometry.clouds import (
     token_ids,
     token_labels,
 )
+from embedding_geometry.folders import ModelNotFoundError
 from embedding_geometry.frames import read_frames
 from embedding_geometry.generation import (
     SCHEDULERS,
@@ -32,7 +33,7 @@ from embedding_geometry.generation import (
     render,
     sample_latents,
 )
-from embedding_geometry.models import ModelNotFoundError, load_model
+from embedding_geometry.models import load_model
 from embedding_geometry.paths import displacement_interpolation
 from embedding_geometry.perception import load_metric, perceptual_distances
 from embedding_geometry.results import StudySettings

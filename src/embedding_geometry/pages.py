@@ -357,7 +357,12 @@ def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise FileNotFoundError(
             f"no recorded benchmark: {path} is missing; `make benchmark` writes it"
         )
-    return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return pd.read_csv(path), recorded_facts(f"benchmark_{name}.json")
+
+
+def recorded_facts(name: str) -> dict[str, Any]:
+    """A manifest in `data/results`: machine, versions, time, and what was counted."""
+    return json.loads((BENCHMARKS / name).read_text(encoding="utf-8"))
 
 
 def benchmark_line(manifest: dict[str, Any]) -> Markdown:
