@@ -38,11 +38,11 @@ def problems(draw):
 
 @pytest.fixture
 def planted():
-    """The cat of `CAT` goes to the cat of `BIG`, the end to `big`, a padding to the end."""
+    """Both ends meet, both cats meet, `a` goes to `big`, and a padding to the other `a`."""
     x, y = np.zeros((6, 2)), np.zeros((6, 2))
-    x[3], y[2] = [3.0, 0.0], [0.0, 4.0]  # the pair of the end and `big` costs 25
+    x[3], y[4] = [3.0, 0.0], [0.0, 4.0]  # the ends cost 25
     x[2] = [1.0, 0.0]  # the cats cost 1
-    return pairings(x, y, np.array([0, 1, 3, 2, 4, 5]), CAT, BIG)
+    return pairings(x, y, np.array([0, 2, 3, 4, 1, 5]), CAT, BIG)
 
 
 def test_kinds_of_a_prompt():
@@ -75,10 +75,10 @@ def test_begin_token_is_the_same_vector_in_every_prompt(tiny_model):
 
 
 def test_table_says_who_goes_where(planted):
-    assert planted["target_token"].tolist() == ["<bos>", "a", "cat", "big", "<eos>", "<pad>"]
-    assert planted["target_kind"].tolist() == ["BOS", "word", "word", "word", "EOS", "padding"]
-    assert planted["target_place"].tolist() == [0, 1, 3, 2, 4, 5]
-    assert planted["moved"].tolist() == [False, False, True, True, False, False]
+    assert planted["target_token"].tolist() == ["<bos>", "big", "cat", "<eos>", "a", "<pad>"]
+    assert planted["target_kind"].tolist() == ["BOS", "word", "word", "EOS", "word", "padding"]
+    assert planted["target_place"].tolist() == [0, 2, 3, 4, 1, 5]
+    assert planted["moved"].tolist() == [False, True, True, True, True, False]
     assert planted["cost"].tolist() == [0, 0, 1, 25, 0, 0]
 
 
@@ -86,18 +86,19 @@ def test_flows_count_tokens_and_cost(planted):
     found = flows(planted).set_index(["kind", "target_kind"])
     assert len(found) == len(KINDS) ** 2
     assert found["tokens"].sum() == 6
-    assert found.loc[("word", "word")].tolist() == [2, 1, 1 / 26]
-    assert found.loc[("EOS", "word")].tolist() == [1, 1, 25 / 26]
-    assert found.loc[("padding", "EOS")].tolist() == [1, 0, 0]
-    assert found.loc[("BOS", "padding")].tolist() == [0, 0, 0]
+    assert found.loc[("word", "word")].tolist() == [2, 2, 1 / 26]
+    assert found.loc[("EOS", "EOS")].tolist() == [1, 1, 25 / 26]
+    assert found.loc[("padding", "word")].tolist() == [1, 1, 0]
+    assert found.loc[("padding", "padding")].tolist() == [1, 0, 0]
+    assert found.loc[("word", "padding")].tolist() == [0, 0, 0]
 
 
 def test_each_kind_is_summed_up(planted):
     found = by_kind(planted)
     assert found.index.tolist() == list(KINDS)
-    assert found["moved"].tolist() == [0, 0.5, 1, 0]
-    assert found["left"].tolist() == [0, 0, 1, 0.5]
-    assert found["distance"].tolist() == [0, 0.5, 1, 0]
+    assert found["moved"].tolist() == [0, 1, 1, 0.5]
+    assert found["left"].tolist() == [0, 0, 0, 0.5]
+    assert found["distance"].tolist() == [0, 1, 1, 1.5]
     assert found["cost_share"].tolist() == [0, 1 / 26, 25 / 26, 0]
 
 

@@ -75,7 +75,7 @@ def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, 
 
 def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
     command = Tempo(pairs=pairs, model=str(tiny_folder), device="cpu", frames=4)
-    bench = tempo.prepare_bench(command._settings())
+    bench = command.prepare()
     pair = read_prompt_pairs(pairs)[0]
     x, y = encode_pair(bench.model, pair)
     paths = {name: cloud_path(pair, name, x, y, 4) for name in tempo.COUPLINGS}

@@ -65,7 +65,7 @@ class Tempo:
     def run(self) -> None:
         """Measure every pair of the sample and record the table."""
         pairs = sample(read_prompt_pairs(self.pairs), self.per_grade)
-        bench = prepare_bench(self._settings())
+        bench = self.prepare()
         check_prompts(bench.model, bench.rendering, pairs)
         started = datetime.now(UTC)
         rows = [
@@ -76,7 +76,13 @@ class Tempo:
         record(pd.DataFrame(rows), self._manifest(bench, started), self.out)
         sys.stdout.write(f"{len(pairs)} pairs -> {self.out}_retiming.csv\n")
 
-    def _settings(self) -> StudySettings:
+    def prepare(self) -> Bench:
+        """Load model and metric.
+
+        Raises:
+            ValueError: A setting that cannot be used.
+            FileNotFoundError: Model or metric are not where they were looked for.
+        """
         settings = StudySettings(
             pairs=self.pairs,
             model=self.model,
@@ -87,7 +93,7 @@ class Tempo:
             device=self.device,
         )
         settings.check()
-        return settings
+        return prepare_bench(settings)
 
     def _manifest(self, bench: Bench, started: datetime) -> dict[str, object]:
         ended = datetime.now(UTC)
