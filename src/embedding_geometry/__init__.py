@@ -58,7 +58,9 @@ if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the s
         read_prompt_pairs,
         sample_pairs,
     )
+    from embedding_geometry.repairing import pairings
     from embedding_geometry.results import StudySettings
+    from embedding_geometry.retiming import KnownFrames, retime
     from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
     from embedding_geometry.study import run_study
 
@@ -85,6 +87,7 @@ _HOMES = {
     "wasserstein_distance": "couplings",
     "pairwise_wasserstein": "couplings",
     "displacement_interpolation": "paths",
+    "pairings": "repairing",
     "wasserstein_length": "paths",
     "RenderSettings": "generation",
     "default_settings": "generation",
@@ -97,6 +100,8 @@ _HOMES = {
     "perceptual_path_length": "perception",
     "PathLengthMeter": "perception",
     "directness": "perception",
+    "retime": "retiming",
+    "KnownFrames": "retiming",
     "read_frames": "frames",
     "write_frames": "frames",
     "write_animation": "frames",
