@@ -10,7 +10,8 @@ import pytest
 
 import embedding_geometry
 
-LIGHT = ["couplings", "paths", "statistics", "figures", "prompts", "results", "types"]
+LIGHT = ["barycenters", "couplings", "figures", "paths", "prompts", "results", "statistics"]
+LIGHT += ["types"]
 
 
 @pytest.mark.parametrize("name", embedding_geometry.__all__)
