@@ -11,8 +11,8 @@ import pytest
 import embedding_geometry
 
 LIGHT = [
-    *("couplings", "paths", "repairing", "retiming", "statistics", "figures", "prompts"),
-    *("results", "types"),
+    *("barycenters", "couplings", "paths", "repairing", "retiming", "statistics", "figures"),
+    *("prompts", "results", "types"),
 ]
 
 

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the same at run time
     from embedding_geometry.attention import cross_attention, order_sensitivity
+    from embedding_geometry.barycenters import (
+        frechet_objective,
+        mean_of_rows,
+        square_grid,
+        triangle_grid,
+        wasserstein_barycenter,
+    )
     from embedding_geometry.clouds import (
         encode_pooled,
         encode_prompts,
@@ -89,6 +96,11 @@ _HOMES = {
     "displacement_interpolation": "paths",
     "pairings": "repairing",
     "wasserstein_length": "paths",
+    "wasserstein_barycenter": "barycenters",
+    "mean_of_rows": "barycenters",
+    "frechet_objective": "barycenters",
+    "triangle_grid": "barycenters",
+    "square_grid": "barycenters",
     "RenderSettings": "generation",
     "default_settings": "generation",
     "initial_latent": "generation",

@@ -21,15 +21,14 @@ import tyro
 from tqdm import tqdm
 
 from embedding_geometry.clouds import encode_pooled, interpolate_pooled
-from embedding_geometry.couplings import couple
 from embedding_geometry.generation import initial_latent, render
-from embedding_geometry.paths import displacement_interpolation
 from embedding_geometry.perception import perceptual_distances, perceptual_path_length
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.results import Net, StudySettings, write_whole
 from embedding_geometry.retiming import KnownFrames, Timing, retime
-from embedding_geometry.study import Bench, check_prompts, coupling_rng, encode_pair, prepare_bench
+from embedding_geometry.study import Bench, check_prompts, coupling_rng, encode_ends, prepare_bench
 from embedding_geometry.types import CouplingName, Frames, Times
+from embedding_geometry.ways import find_way
 
 BAD_INPUT = 2
 COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")
@@ -133,13 +132,12 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
 
 def known_frames(bench: Bench, pair: PromptPair, coupling: CouplingName, seed: int) -> KnownFrames:
     """The frames of a pair's path along a coupling, as the study renders them, at any times."""
-    x, y = encode_pair(bench.model, pair)
-    sigma = couple(coupling, x, y, coupling_rng(pair.pair_id))
+    ends = encode_ends(bench.model, pair.source, pair.target)
     pooled = encode_pooled(bench.model, [pair.source, pair.target])
     latent = initial_latent(bench.model, seed, bench.rendering)
 
     def frames_at(times: Times) -> Frames:
-        path = displacement_interpolation(x, y, sigma, times)
+        path = find_way(coupling)(ends, times, coupling_rng(pair.pair_id))
         beside = interpolate_pooled(pooled, times)
         return render(bench.model, path, latent, bench.rendering, beside)
 
