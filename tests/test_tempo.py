@@ -9,7 +9,7 @@ import pytest
 from embedding_geometry import tempo
 from embedding_geometry.perception import perceptual_distances, perceptual_path_length
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study import cloud_path, encode_pair, render_paths
+from embedding_geometry.study import cloud_path, encode_ends, render_paths
 from embedding_geometry.tempo import Tempo, compared, main, recorded, sample
 
 ROOT = Path(__file__).parents[1]
@@ -77,9 +77,9 @@ def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
     command = Tempo(pairs=pairs, model=str(tiny_folder), device="cpu", frames=4)
     bench = command.prepare()
     pair = read_prompt_pairs(pairs)[0]
-    x, y = encode_pair(bench.model, pair)
-    paths = {name: cloud_path(pair, name, x, y, 4) for name in tempo.COUPLINGS}
-    frames = render_paths(bench, pair, 0, np.stack([x, y]), paths)
+    ends = encode_ends(bench.model, pair.source, pair.target)
+    paths = {name: cloud_path(pair, name, ends, 4) for name in tempo.COUPLINGS}
+    frames = render_paths(bench, pair, 0, ends, paths)
     rows = list(tempo.retimed_rows(bench, pair, seed=0, rounds=1))
     for row in rows[::2]:
         wanted = perceptual_path_length(
