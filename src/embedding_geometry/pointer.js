@@ -54,11 +54,16 @@ for (const root of document.querySelectorAll(".pointer:not([data-ready])")) {
   const shares = prompts.map((prompt) => {
     const share = document.createElement("span");
     share.className = "share";
-    prompt.before(share, " ");
+    prompt.before(share);
     return share;
   });
 
-  let place = points.length >> 1;
+  const nearest = (to) => {
+    const distances = points.map(({ x, y }) => Math.hypot(x - to.x, y - to.y));
+    return distances.indexOf(Math.min(...distances));
+  };
+  const mean = (axis) => corner.reduce((sum, point) => sum + point[axis], 0) / corner.length;
+  let place = nearest({ x: mean("x"), y: mean("y") });
   const show = () => {
     const { row, column, x, y } = points[place];
     const words = inWords(weights[place]);
@@ -101,10 +106,8 @@ for (const root of document.querySelectorAll(".pointer:not([data-ready])")) {
 
   const svg = map.querySelector("svg");
   const follow = (event) => {
-    const to = new DOMPoint(event.clientX, event.clientY)
-      .matrixTransform(svg.getScreenCTM().inverse());
-    const distances = points.map(({ x, y }) => Math.hypot(x - to.x, y - to.y));
-    place = distances.indexOf(Math.min(...distances));
+    const to = new DOMPoint(event.clientX, event.clientY);
+    place = nearest(to.matrixTransform(svg.getScreenCTM().inverse()));
     show();
   };
   svg.addEventListener("pointerdown", (event) => {

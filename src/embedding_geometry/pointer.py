@@ -47,8 +47,8 @@ def sheet(pictures: Mapping[str, Images], grid: WeightGrid) -> Figure:
     ax.axis("off")
     for panel, (name, images) in enumerate(pictures.items()):
         corners = _corners(grid, panel)
-        place = (MARGIN, panel * height / len(pictures) + TITLE / 2)
-        ax.text(*place, name, color=COLOURS.get(name, INK), fontweight="bold", va="center")
+        y, colour = panel * height / len(pictures) + TITLE / 2, COLOURS.get(name, INK)
+        ax.text(MARGIN, y, name, color=colour, fontweight="bold", va="center")
         for (left, top), image in zip(corners, images, strict=True):
             extent = (left, left + 1 - GAP, top + 1 - GAP, top)
             ax.imshow(image, extent=extent, interpolation="lanczos", aspect="auto")
