@@ -156,8 +156,8 @@ def go_toward(
     `cayley_distance` says (Cayley 1849; Diaconis 1988, *Group Representations in Probability and
     Statistics*, chapter 6). Of the many there are, `rng` draws one that puts the tokens right
     along one cycle after the other. So, but for one token in an unfinished cycle, every token
-    has the partner of `start` or that of `end`, and the cost goes on average straight from one to
-    the other. Equal generators give points of one geodesic at every fraction.
+    has the partner of `start` or that of `end`, and the cost goes on average almost straight from
+    one to the other. Equal generators give points of one geodesic at every fraction.
 
     Args:
         start: permutation (n,) at fraction 0.

@@ -211,6 +211,17 @@ def recorded_manifest(model_name: str) -> dict[str, Any]:
     return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
 
 
+def recorded_line(manifest: dict[str, Any]) -> Markdown:
+    """One line that says with what a recorded study was made, where and when."""
+    model, metric = manifest["model"], manifest["metric"]
+    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in model["versions"].items())
+    return Markdown(
+        f"**Provenance.** Model {model['name']} (revision {model['revision']}) on "
+        f"{model['device']} in {model['dtype']}, perceptual metric {metric['net']} (revision "
+        f"{metric['revision']}), recorded on {manifest['ended'][:10]}; {versions}."
+    )
+
+
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
     """One row per prompt pair: the measure under each coupling, averaged over initial latents.
 
