@@ -66,9 +66,12 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-study: $(INSTALLED) ## run or resume the recorded study (an hour on two cores)
+study: $(INSTALLED) ## run or resume the recorded studies (two hours on two cores)
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
+		--couplings optimal optimal-random-50 random worst row --extra-couplings-first-seed optimal-random-25 \
+		optimal-random-75 random-worst-50 optimal-row-50 --seeds 0 1 --out runs/dose --publish data/results/pocket_dose
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --record data/results

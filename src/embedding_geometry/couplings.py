@@ -24,6 +24,8 @@ from itertools import repeat
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from embedding_geometry.types import Cloud, Clouds, Costs, Coupling, CouplingName
@@ -144,6 +146,57 @@ def couple(name: CouplingName, x: Cloud, y: Cloud, rng: np.random.Generator) -> 
     if name not in functions:
         raise ValueError(f"unknown coupling {name!r}: choose row, optimal, random or worst")
     return functions[name](x, y)
+
+
+def go_toward(
+    start: Coupling, end: Coupling, fraction: float, rng: np.random.Generator
+) -> Coupling:
+    """Permutation that lies a fraction of the way from one coupling to another.
+
+    The way is a geodesic of the symmetric group: a shortest chain of transpositions, as many as
+    `cayley_distance` says (Cayley 1849; Diaconis 1988, *Group Representations in Probability and
+    Statistics*, chapter 6). Of the many there are, `rng` draws one that puts the tokens right
+    along one cycle after the other. So, but for one token in an unfinished cycle, every token
+    has the partner of `start` or that of `end`, and the cost goes on average almost straight from
+    one to the other. Equal generators give points of one geodesic at every fraction.
+
+    Args:
+        start: permutation (n,) at fraction 0.
+        end: permutation (n,) at fraction 1.
+        fraction: share of the transpositions to carry out, rounded to a whole number of them.
+        rng: draws the order in which tokens get the partner of `end`.
+
+    Raises:
+        ValueError: An argument is no permutation, their lengths differ, or the fraction leaves
+            [0, 1].
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"a fraction of the way lies in [0, 1], but is {fraction}")
+    sigma = check_coupling(start, len(start)).copy()
+    left = round(fraction * cayley_distance(start, end))
+    holder = np.argsort(sigma)  # token of x that holds each token of y
+    for i in rng.permutation(len(sigma)):
+        while left and sigma[i] != end[i]:
+            j = holder[end[i]]
+            sigma[[i, j]] = sigma[[j, i]]
+            holder[sigma[[i, j]]] = i, j
+            i, left = j, left - 1
+    return sigma
+
+
+def cayley_distance(a: Coupling, b: Coupling) -> int:
+    """Least number of transpositions that lead from one permutation to another.
+
+    It is n less the number of cycles of the permutation that takes a to b, those of a single
+    token included (Diaconis 1988, chapter 6).
+
+    Raises:
+        ValueError: An argument is no permutation, or their lengths differ.
+    """
+    a, b = check_coupling(a, len(a)), check_coupling(b, len(a))
+    n = len(a)
+    steps = coo_array((np.ones(n), (a, b)), shape=(n, n))
+    return n - connected_components(steps, directed=False)[0]
 
 
 def optimum_is_unique(x: Cloud, y: Cloud, *, tolerance: float = 1e-12) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
@@ -23,6 +24,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
 MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
 GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
+GRADE_COLOURS = plt.get_cmap("viridis_r")  # of a grade over 5; light for unrelated prompts
 INK = "#262626"
 FAINT = "#D6D6D6"
 KIND_COLOURS = {"BOS": "#E69F00", "word": "#009E73", "EOS": "#56B4E9", "padding": "#B8B8B8"}
@@ -421,6 +423,14 @@ def _few_log_ticks(ax: Axes) -> None:
     ax.yaxis.set_major_formatter("{x:g}")
 
 
+def _few_log_places(ax: Axes) -> None:
+    """Few plain numbers along a logarithmic horizontal axis, however short."""
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(3))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter("{x:g}")
+
+
 def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
     """For each grade the PPL of every pair under each coupling: thin lines join one pair's values.
 
@@ -716,6 +726,76 @@ def before_and_after(
     ax.set_xticks([3 * (k // 2) + k % 2 for k in range(len(labels))], labels, fontsize=8)
     ax.set(ylabel=ylabel)
     return ax
+
+
+def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series, ax: Axes | None = None) -> Axes:
+    """Relative length of the path of clouds along couplings of graded cost, on a log scale.
+
+    A thin line is one pair; a thick one with its number is the median of a grade.
+
+    Args:
+        lengths: one row per pair, one column per coupling, in the order of the scale.
+        grades: the grade of each pair, with the same index.
+        ax: where to draw.
+    """
+    ax = _axes(ax, 3.6)
+    places = np.arange(lengths.shape[1])
+    ax.plot(places, lengths.to_numpy().T, color=FAINT, lw=0.6, antialiased=False)
+    for grade, part in lengths.groupby(grades):
+        ax.plot(places, part.median(), color=GRADE_COLOURS(grade / 5), lw=2, label=f"{grade}")
+    ax.set_xticks(places, lengths.columns, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_ylabel("length over Wasserstein distance")
+    _few_log_ticks(ax)
+    ax.legend(title="median of grade", loc="upper left", ncols=2)
+    return ax
+
+
+def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
+    """Response against dose for every pair, a panel for each grade, most similar first.
+
+    Args:
+        cells: columns `grade`, `pair_id`, `coupling`, `length` (of the path of clouds, as a
+            multiple of the distance of its ends) and `response` (as a multiple of the pair's own
+            level); couplings without a colour of their own are drawn as small dots.
+        slope: of the dashed line for comparison, in logarithms.
+    """
+    grades = sorted(cells["grade"].unique(), reverse=True)
+    rows = -(-len(grades) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.95 * rows), squeeze=False)
+    for ax in axes.flat[len(grades) :]:
+        ax.remove()
+    for ax, grade in zip(axes.flat, grades, strict=False):
+        part = cells[cells["grade"] == grade].sort_values("length")
+        for _, pair in part.groupby("pair_id"):
+            ax.plot(pair["length"], pair["response"], color="#A8A8A8", lw=0.6)
+        for coupling, points in part.groupby("coupling"):
+            colour, marker = PALETTE.get(coupling, INK), MARKERS.get(coupling, ".")
+            size = 14 if coupling in PALETTE else 8
+            ax.scatter(
+                points["length"],
+                points["response"],
+                s=size,
+                c=colour,
+                marker=marker,
+                lw=0,
+                zorder=3,
+            )
+        longest = np.array([1.0, part["length"].max()])
+        low, high = part["response"].min(), part["response"].max()
+        ax.plot(longest, longest**slope, "--", color=INK, lw=1)
+        ax.set(xscale="log", ylim=(0.8 * low, 1.25 * high))
+        ax.set_title(f"grade {grade}, n = {part['pair_id'].nunique()}")
+        _few_log_ticks(ax)
+        _few_log_places(ax)
+    figure.supxlabel("length over Wasserstein distance", size=9)
+    figure.supylabel("PPL over the pair's own level", size=9)
+    handles = [
+        Line2D([], [], color=c, marker=MARKERS[n], ls="", ms=5, label=n)
+        for n, c in PALETTE.items()
+        if n in set(cells["coupling"])
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
 
 
 # --- what it costs ------------------------------------------------------------------------------

@@ -116,6 +116,28 @@ def paired_comparison(
     )
 
 
+def median_interval(
+    sample: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> Interval:
+    """BCa interval of a median over pairs, or percentiles where BCa is undefined.
+
+    Args:
+        sample: values (p,), one a pair.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the interval.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: There are fewer than two pairs, or NaN or infinity among them.
+    """
+    sample = _check_pairs("the sample", sample, "itself", sample, least=2)[0]
+    return _bootstrap_interval((sample,), np.median, rng, confidence, resamples)
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Holm's adjusted p-values: each is compared with the level meant for all of them together.
 
