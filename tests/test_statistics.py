@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import without_type_checks
 
-from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
+from embedding_geometry.statistics import (
+    holm,
+    median_interval,
+    paired_comparison,
+    spearman,
+    verdict,
+)
 
 # Five pairs worked by hand: differences 1, 2, 3, -1, 0 of controls 10, 10, 10, 4, 5.
 TREATMENT = np.array([9.0, 8.0, 7.0, 5.0, 5.0])
@@ -263,3 +269,20 @@ def test_holm_refuses_what_is_no_p_value(p_values):
 def test_verdict_refuses_what_is_no_interval(low, high):
     with pytest.raises(ValueError, match="from its low to its high end"):
         verdict(low, high)
+
+
+def test_interval_of_a_median_is_that_of_the_comparison():
+    sample = np.random.default_rng(1).normal(1, 1, 50)
+    found = median_interval(sample, np.random.default_rng(0))
+    expected = stats.bootstrap(
+        (sample,), np.median, n_resamples=9999, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found == pytest.approx(tuple(expected))
+    assert found[0] < np.median(sample) < found[1]
+
+
+def test_interval_of_a_median_needs_two_finite_values(rng):
+    with pytest.raises(ValueError, match="at least 2"):
+        median_interval(np.array([1.0]), rng)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        median_interval(np.array([1.0, np.nan]), rng)

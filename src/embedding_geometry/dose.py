@@ -20,12 +20,13 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLMResultsWrapper
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
+from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.statistics import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
 EXPECTED_SLOPES = {"ppl": 2, "scaled_mean": 2, "maximum_step": 2, "root_sum": 1, "gini": 0}
+AT_THE_BOUND = 1e-4  # a variance below this share of the residual variance counts as 0
 NOT_IN_LOGARITHMS = ("gini",)  # it has no unit and may be 0
 
 
@@ -263,14 +264,18 @@ def _fit(
         vc_formula={"seed": "0 + C(seed)"} if seeds else None,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("error", ModelWarning)
+        # statsmodels takes 0.01 for the bound, in whatever unit the response has
+        warnings.filterwarnings("ignore", message="The MLE may be on the boundary")
         warnings.simplefilter("ignore", RuntimeWarning)  # of steps outside the bounds, taken back
         try:
             # levels that differ by decades throw optimizers that follow the gradient off
             result = model.fit(reml=True, method="powell")
-        except (ConvergenceWarning, np.linalg.LinAlgError):
+        except (ModelWarning, np.linalg.LinAlgError):
             return None
-    return result if np.isfinite(result.llf) else None
+    variances = np.r_[np.diag(result.cov_re), result.vcomp]
+    inside = np.isfinite(result.llf) and (variances > AT_THE_BOUND * result.scale).all()
+    return result if inside else None
 
 
 def _summary(result: MixedLMResultsWrapper, table: pd.DataFrame, random_slope: bool) -> MixedModel:
