@@ -280,7 +280,7 @@ def test_dose_and_response_have_a_panel_for_each_grade_and_a_line_for_each_pair(
         (0, "b", "optimal", 1.0, 1.0), (0, "b", "worst", 1.2, 1.1),
         (0, "c", "optimal", 1.0, 0.9), (0, "c", "worst", 1.1, 1.0),
     ]  # fmt: skip
-    figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2)
+    figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
     of_5, of_0 = figure.axes
     assert [ax.get_title() for ax in (of_5, of_0)] == ["grade 5, n = 1", "grade 0, n = 2"]
     pair, dashed = of_5.lines

@@ -10,7 +10,7 @@ import pytest
 
 import embedding_geometry
 
-LIGHT = ["couplings", "paths", "statistics", "figures", "prompts", "results", "types"]
+LIGHT = ["couplings", "paths", "statistics", "dose", "figures", "prompts", "results", "types"]
 
 
 @pytest.mark.parametrize("name", embedding_geometry.__all__)

@@ -40,17 +40,6 @@ def study_table(ppl, seeds=(0, 1), grade=5.0):
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(
-    ("value", "digits", "percent", "text"),
-    [
-        (0.123456, 2, False, "0.12"),
-        (0.123456, 1, True, "12.3\u202f%"),
-        (-0.5, 1, False, "−0.5"),
-        (-1e-9, 1, False, "0.0"),
-        (1234567.0, 0, False, "1\u202f234\u202f567"),
-        (77.0, 0, False, "77"),
-    ],
-)
 def test_a_recorded_line_names_model_metric_versions_and_day():
     manifest = {
         "model": {
@@ -69,6 +58,17 @@ def test_a_recorded_line_names_model_metric_versions_and_day():
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "percent", "text"),
+    [
+        (0.123456, 2, False, "0.12"),
+        (0.123456, 1, True, "12.3\u202f%"),
+        (-0.5, 1, False, "−0.5"),
+        (-1e-9, 1, False, "0.0"),
+        (1234567.0, 0, False, "1\u202f234\u202f567"),
+        (77.0, 0, False, "77"),
+    ],
+)
 def test_numbers_are_rounded_and_written_for_reading(value, digits, percent, text):
     assert pages.number_text(value, digits, percent=percent) == text
 

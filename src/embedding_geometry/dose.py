@@ -154,8 +154,8 @@ def rank_trends(table: pd.DataFrame) -> pd.Series:
     keys = [table["pair_id"], table["seed"]]
     products = pd.DataFrame({"xy": dose * response, "xx": dose**2, "yy": response**2})
     sums = products.groupby(keys).sum()
-    rho = sums["xy"] / np.sqrt(sums["xx"] * sums["yy"].where(sums["yy"] > 0, np.inf))
-    return rho.groupby("pair_id").mean()
+    varying = sums["yy"].where(sums["yy"] > 0, np.inf)
+    return (sums["xy"] / np.sqrt(sums["xx"] * varying)).groupby("pair_id").mean()
 
 
 def median_slope(slopes: pd.Series, rng: np.random.Generator) -> MedianSlope:
@@ -241,12 +241,11 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
 def _within_seeds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Dose and response less their means over the pair and seed, once the dose varies there."""
     seeds = table.groupby(["pair_id", "seed"], sort=False)
-    flat = seeds["dose"].agg(np.ptp) < 1e-9
-    if table.empty or flat.any():
+    flat = table.loc[seeds["dose"].transform(np.ptp) < 1e-9, "pair_id"]
+    if table.empty or len(flat):
+        where = f"in pair {flat.iloc[0]}" if len(flat) else "in an empty table"
         raise ValueError(
-            "the dose does not vary "
-            + (f"in pair {flat.idxmax()[0]}" if len(table) else "in an empty table")
-            + ": a slope needs couplings of different length"
+            f"the dose does not vary {where}: a slope needs couplings of different length"
         )
     means = seeds[["dose", "response"]].transform("mean")
     return table["dose"] - means["dose"], table["response"] - means["response"]
@@ -269,8 +268,9 @@ def _fit(
         warnings.filterwarnings("ignore", message="The MLE may be on the boundary")
         warnings.simplefilter("ignore", RuntimeWarning)  # of steps outside the bounds, taken back
         try:
-            # levels that differ by decades throw optimizers that follow the gradient off
-            result = model.fit(reml=True, method="powell")
+            # levels that differ by decades throw optimizers off that follow the gradient; at the
+            # looser default of ftol the second decimal would hang on rounding
+            result = model.fit(reml=True, method="powell", ftol=1e-10)
         except (ModelWarning, np.linalg.LinAlgError):
             return None
     variances = np.r_[np.diag(result.cov_re), result.vcomp]
