@@ -90,7 +90,8 @@ def test_slopes_without_noise_are_those_planted(rng):
 
 
 def test_a_slope_is_least_squares_with_a_level_for_each_seed(rng):
-    table = dose_table(planted(rng, 1.3, pairs=3, sd_seed=0.5))
+    study = planted(rng, 1.3, pairs=3, sd_seed=0.5)
+    table = dose_table(study[(study["seed"] == 0) | (study["coupling"] > "b")])
     for pair, part in table.groupby("pair_id"):
         design = np.c_[part["dose"], part["seed"] == 0, part["seed"] == 1].astype(float)
         expected = np.linalg.lstsq(design, part["response"], rcond=None)[0][0]
