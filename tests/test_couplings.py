@@ -391,6 +391,23 @@ def test_nan_in_a_stack_is_located():
         pairwise_wasserstein(stack, normalized=False)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_all_pairs_in_every_precision(rng, dtype):
+    clouds = np.stack([random_clouds(rng, 9, 4).astype(dtype) for _ in range(4)])
+    found = pairwise_wasserstein(clouds, normalized=False, block=3)
+    expected = [[wasserstein_distance(x, y, normalized=False) for y in clouds] for x in clouds]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_all_pairs_far_from_the_origin(rng):
+    """A common offset takes no digits away: tokens are subtracted before they are squared."""
+    clouds = 1e4 + np.stack([random_clouds(rng, 9, 4) for _ in range(5)])
+    found = pairwise_wasserstein(clouds, normalized=False)
+    for i, j in itertools.combinations(range(5), 2):
+        expected = wasserstein_distance(clouds[i], clouds[j], normalized=False)
+        assert found[i, j] == pytest.approx(expected, rel=1e-9)
+
+
 # --- couplings of graded cost -------------------------------------------------------------------
 
 

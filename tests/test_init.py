@@ -10,7 +10,19 @@ import pytest
 
 import embedding_geometry
 
-LIGHT = ["couplings", "paths", "statistics", "dose", "figures", "prompts", "results", "types"]
+LIGHT = [
+    *(
+        "barycenters",
+        "couplings",
+        "dose",
+        "paths",
+        "repairing",
+        "retiming",
+        "statistics",
+        "figures",
+    ),
+    *("prompts", "results", "types"),
+]
 
 
 @pytest.mark.parametrize("name", embedding_geometry.__all__)

@@ -11,6 +11,7 @@ from strategies import without_type_checks
 
 from embedding_geometry.statistics import (
     holm,
+    mean_with_interval,
     median_interval,
     paired_comparison,
     spearman,
@@ -286,3 +287,23 @@ def test_interval_of_a_median_needs_two_finite_values(rng):
         median_interval(np.array([1.0]), rng)
     with pytest.raises(ValueError, match="NaN or infinity"):
         median_interval(np.array([1.0, np.nan]), rng)
+
+
+def test_interval_of_a_mean_is_that_of_scipy(rng):
+    values = rng.exponential(size=40)
+    mean, interval = mean_with_interval(values, np.random.default_rng(3), resamples=999)
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=999, rng=np.random.default_rng(3)
+    ).confidence_interval
+    assert mean == values.mean()
+    assert interval == pytest.approx(tuple(reference))
+
+
+def test_interval_of_a_constant_is_the_constant(rng):
+    assert mean_with_interval(np.full(5, 0.25), rng) == (0.25, (0.25, 0.25))
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, np.nan], [[1.0], [2.0]]])
+def test_a_mean_without_an_interval_is_refused(values, rng):
+    with without_type_checks(), pytest.raises(ValueError, match="two finite values or more"):
+        mean_with_interval(np.array(values), rng)

@@ -193,6 +193,35 @@ def spearman(
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
 
 
+def mean_with_interval(
+    values: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> tuple[float, Interval]:
+    """Mean over pairs and its BCa interval, or that of the percentiles where BCa is undefined.
+
+    Args:
+        values: measurements (p,), one a pair.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the interval.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: There are fewer than two values, or NaN or infinity among them.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            f"an interval needs two finite values or more in one array; got shape {values.shape} "
+            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
+        )
+    return float(values.mean()), _bootstrap_interval(
+        (values,), np.mean, rng, confidence, resamples
+    )
+
+
 def verdict(low: float, high: float) -> Verdict:
     """Verdict on the claim "the effect is greater than 0" from an interval of the effect.
 

@@ -13,6 +13,7 @@ from typing import get_args
 import numpy as np
 
 from embedding_geometry.couplings import couple, go_toward, wasserstein_distance
+from embedding_geometry.interpolants import INTERPOLANTS, Interpolant
 from embedding_geometry.paths import displacement_interpolation
 from embedding_geometry.types import Cloud, CloudPath, CouplingName, Times
 
@@ -90,6 +91,26 @@ WAYS |= {
     for start, end in SCALES
     for percent in (25, 50, 75)
 }
+
+
+# --- other ways ----------------------------------------------------------------------------------
+
+
+def interpolated(
+    function: Interpolant, ends: Ends, times: Times, rng: np.random.Generator
+) -> CloudPath:
+    """The path of one of the `interpolants`; nothing is drawn from `rng`.
+
+    Raises:
+        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1]; or
+            what else that function cannot do.
+    """
+    return function(ends.x, ends.y, (ends.x_end, ends.y_end), times)
+
+
+WAYS |= {name: partial(interpolated, function) for name, function in INTERPOLANTS.items()}
+
+# -------------------------------------------------------------------------------------------------
 
 
 def find_way(name: str) -> Way:
