@@ -294,9 +294,9 @@ def recorded_steps(model_name: str) -> pd.DataFrame:
     return pd.read_parquet(recorded_file(model_name, "steps.parquet"))
 
 
-def recorded_manifest(model_name: str, ending: str = "manifest.json") -> dict[str, Any]:
-    """Model, metric, settings, versions and hardware of the recorded study, or of another one."""
-    return json.loads(recorded_file(model_name, ending).read_text(encoding="utf-8"))
+def recorded_manifest(model_name: str) -> dict[str, Any]:
+    """Model, metric, settings, versions and hardware of the recorded study."""
+    return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:
