@@ -306,7 +306,7 @@ def way_panels(
     """
     rows = -(-len(paths) // 3)
     figure, axes = plt.subplots(
-        rows, 3, figsize=(WIDTH, 1.5 * rows), sharex=True, sharey=True, squeeze=False
+        rows, 3, figsize=(WIDTH, 1.4 * rows), sharex=True, sharey=True, squeeze=False
     )
     for ax in axes.flat:
         ax.axis("off")
