@@ -244,14 +244,10 @@ def _within_seeds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     seeds = table.groupby(["pair_id", "seed"], sort=False)
     flat = seeds["dose"].agg(np.ptp) < 1e-9
     if table.empty or flat.any():
+        named = flat[flat].reset_index()["pair_id"].head(1)
+        place = f"in pair {named.item()}" if len(named) else "in an empty table"
         raise ValueError(
-            "the dose does not vary "
-            + (
-                f"in pair {flat.index.get_level_values('pair_id')[flat.argmax()]}"
-                if len(table)
-                else "in an empty table"
-            )
-            + ": a slope needs couplings of different length"
+            f"the dose does not vary {place}: a slope needs couplings of different length"
         )
     means = seeds[["dose", "response"]].transform("mean")
     return table["dose"] - means["dose"], table["response"] - means["response"]
