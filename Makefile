@@ -10,7 +10,11 @@ CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
 USABLE := import sys, pip, venv; raise SystemExit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
 
-# The pocket model lies in data/pocket, so nothing may be looked up on a hub for it.
+# `make book MODEL=...` is short for the environment variable that the pages read. The pocket model
+# lies in data/pocket, so nothing may be looked up on a hub for it.
+ifeq ($(origin MODEL),command line)
+EMBEDDING_GEOMETRY_MODEL := $(MODEL)
+endif
 EMBEDDING_GEOMETRY_MODEL ?= pocket
 export EMBEDDING_GEOMETRY_MODEL
 ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
@@ -23,7 +27,7 @@ REFERENCE := EMBEDDING_GEOMETRY_MODEL=pocket HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLI
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 PYTHONPATH="$(CURDIR)/tests/offline"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks study benchmark pocket clean
+.PHONY: help setup book pdf test lint study benchmark pocket clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 12
@@ -45,6 +49,12 @@ book: $(INSTALLED) ## execute every page and build the book into _build/html
 	$(BIN)/jupyter-book build . -W -n
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
+pdf: $(INSTALLED) ## the book, then as one document in _build/pdf/book.pdf (needs Chromium)
+	$(BIN)/python tools/print_book.py --check
+	$(MAKE) book
+	$(BIN)/jupyter-book build . --builder singlehtml -W -n
+	$(BIN)/python tools/print_book.py
+
 test: $(INSTALLED) ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest tests
 	$(REFERENCE) $(BIN)/python -m pytest notebooks --nbval --nbval-current-env \
@@ -56,12 +66,12 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-notebooks: $(INSTALLED) ## execute every page and store its outputs beside it
-	$(REFERENCE) $(BIN)/python tools/run_notebooks.py
-
-study: $(INSTALLED) ## run or resume the recorded study (an hour on two cores)
+study: $(INSTALLED) ## run or resume the recorded studies (two hours on two cores)
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
+		--couplings optimal optimal-random-50 random worst row --extra-couplings-first-seed optimal-random-25 \
+		optimal-random-75 random-worst-50 optimal-row-50 --seeds 0 1 --out runs/dose --publish data/results/pocket_dose
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --record data/results

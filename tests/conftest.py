@@ -8,6 +8,20 @@ install_import_hook("embedding_geometry", "beartype.beartype")
 import pytest  # noqa: E402
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--require-book",
+        action="store_true",
+        help="fail, instead of skip, where the book is not built or there is no browser",
+    )
+
+
+@pytest.fixture(scope="session")
+def absent(request):
+    """Return what ends a test of the built book that lacks something: a failure or a skip."""
+    return pytest.fail if request.config.getoption("--require-book") else pytest.skip
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """Return a diffusers folder with random weights; read only."""

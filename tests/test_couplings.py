@@ -19,9 +19,11 @@ from strategies import (
 )
 
 from embedding_geometry.couplings import (
+    cayley_distance,
     cost_matrix,
     couple,
     coupling_cost,
+    go_toward,
     optimal_coupling,
     optimum_is_unique,
     pairwise_wasserstein,
@@ -387,3 +389,114 @@ def test_nan_in_a_stack_is_located():
     stack[7, 1, 2] = np.nan
     with pytest.raises(ValueError, match=r"\(9, 4, 3\) hold NaN or infinity, at \[7\]"):
         pairwise_wasserstein(stack, normalized=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_all_pairs_in_every_precision(rng, dtype):
+    clouds = np.stack([random_clouds(rng, 9, 4).astype(dtype) for _ in range(4)])
+    found = pairwise_wasserstein(clouds, normalized=False, block=3)
+    expected = [[wasserstein_distance(x, y, normalized=False) for y in clouds] for x in clouds]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_all_pairs_far_from_the_origin(rng):
+    """A common offset takes no digits away: tokens are subtracted before they are squared."""
+    clouds = 1e4 + np.stack([random_clouds(rng, 9, 4) for _ in range(5)])
+    found = pairwise_wasserstein(clouds, normalized=False)
+    for i, j in itertools.combinations(range(5), 2):
+        expected = wasserstein_distance(clouds[i], clouds[j], normalized=False)
+        assert found[i, j] == pytest.approx(expected, rel=1e-9)
+
+
+# --- couplings of graded cost -------------------------------------------------------------------
+
+
+def swapped(p, i, j):
+    """The tuple p with its i-th and j-th entries exchanged."""
+    q = list(p)
+    q[i], q[j] = q[j], q[i]
+    return tuple(q)
+
+
+def transpositions_between(a, b):
+    """Least number of swaps from a to b, by breadth-first search over all permutations."""
+    reached, pairs = {a}, list(itertools.combinations(range(len(a)), 2))
+    count = 0
+    while b not in reached:
+        reached |= {swapped(p, i, j) for p in reached for i, j in pairs}
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("end", list(itertools.permutations(range(4))))
+def test_cayley_distance_is_the_least_number_of_swaps(end):
+    start = (2, 0, 3, 1)
+    expected = transpositions_between(start, end)
+    assert cayley_distance(np.array(start), np.array(end)) == expected
+
+
+PERMUTATIONS = st.integers(1, 9).flatmap(lambda n: st.permutations(range(n)).map(np.array))
+
+
+@given(PERMUTATIONS, st.integers(0, 2**32 - 1))
+def test_a_geodesic_has_every_intermediate_distance_to_both_ends(start, seed):
+    end = np.random.default_rng(seed).permutation(len(start))
+    whole = cayley_distance(start, end)
+    for step in range(whole + 1):
+        fraction = step / whole if whole else 0.5
+        sigma = go_toward(start, end, fraction, np.random.default_rng(seed))
+        assert cayley_distance(start, sigma) == step
+        assert cayley_distance(sigma, end) == whole - step
+
+
+@given(PERMUTATIONS, st.integers(0, 2**32 - 1))
+def test_fractions_0_and_1_are_the_two_couplings(start, seed):
+    end = np.random.default_rng(seed).permutation(len(start))
+    for fraction, expected in ((0.0, start), (1.0, end)):
+        sigma = go_toward(start, end, fraction, np.random.default_rng(seed))
+        np.testing.assert_array_equal(sigma, expected)
+
+
+def test_equal_generators_give_points_of_one_geodesic(rng):
+    start, end = rng.permutation(40), rng.permutation(40)
+    points = [go_toward(start, end, f, np.random.default_rng(3)) for f in (0.25, 0.5, 0.75)]
+    steps = cayley_distance(points[0], points[1]) + cayley_distance(points[1], points[2])
+    assert steps == cayley_distance(points[0], points[2])
+    again = go_toward(start, end, 0.5, np.random.default_rng(3))
+    np.testing.assert_array_equal(points[1], again)
+    assert not np.array_equal(points[1], go_toward(start, end, 0.5, np.random.default_rng(4)))
+
+
+def test_the_cost_goes_on_average_almost_straight_from_one_end_to_the_other(rng):
+    x, y = random_clouds(rng, 60, 3), random_clouds(rng, 60, 3)
+    start, end = optimal_coupling(x, y), worst_coupling(x, y)
+    fractions = np.linspace(0, 1, 5)
+    costs = [
+        np.mean([coupling_cost(x, y, go_toward(start, end, f, rng)) ** 2 for _ in range(100)])
+        for f in fractions
+    ]
+    straight = (1 - fractions) * costs[0] + fractions * costs[-1]
+    np.testing.assert_allclose(costs, straight, rtol=0.06)
+
+
+def test_most_tokens_keep_a_partner_of_one_of_the_ends(rng):
+    start, end = np.arange(50), np.roll(np.arange(50), 1)  # one cycle
+    sigma = go_toward(start, end, 0.5, rng)
+    assert np.sum((sigma != start) & (sigma != end)) == 1
+
+
+def test_a_start_is_left_as_it_was(rng):
+    start = np.arange(9)
+    go_toward(start, start[::-1], 0.5, rng)
+    np.testing.assert_array_equal(start, np.arange(9))
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
+def test_a_fraction_outside_the_way_is_refused(fraction, rng):
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\], but is"):
+        go_toward(np.arange(3), np.arange(3), fraction, rng)
+
+
+def test_permutations_of_different_length_have_no_geodesic(rng):
+    with without_type_checks(), pytest.raises(ValueError, match="clouds with 3 tokens"):
+        go_toward(np.arange(3), np.arange(4), 0.5, rng)

@@ -54,14 +54,29 @@ def cluster() -> Iterator[EngineSettings]:
         for name, value in RAY_DEFAULTS.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # for stub_workers
-        from ray.cluster_utils import Cluster
-
-        node = {"num_cpus": 1, "object_store_memory": SMALL_STORE}
-        nodes = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-        nodes.add_node(**node)
-        nodes.wait_for_nodes()
+        nodes = start_cluster()
         yield EngineSettings("ray", address=nodes.address)
         nodes.shutdown()
+
+
+def start_cluster():
+    """Start both nodes; Ray gives each half a minute, which may take a second go when busy."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": SMALL_STORE}
+    for attempt in (1, 2, 3):
+        nodes = Cluster()
+        try:
+            nodes.add_node(**node, include_dashboard=False)  # the first is the head
+            nodes.add_node(**node)
+            nodes.wait_for_nodes(timeout=PATIENCE)
+        except Exception:  # Ray raises nothing more special
+            nodes.shutdown()
+            if attempt == 3:
+                raise
+        else:
+            break
+    return nodes
 
 
 def jobs_of(names: str) -> list[list[Task]]:

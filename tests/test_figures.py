@@ -278,3 +278,69 @@ def test_cost_curves_start_at_zero_and_show_points_and_line():
     np.testing.assert_array_equal(dots.get_xydata(), [[2, 3], [4, 5]])
     assert [ax.get_xlim()[0] for ax in (first, second)] == [0, 0]
     assert [ax.get_ylim()[0] for ax in (first, second)] == [0, 0]
+
+
+def flow_table(tokens):
+    kinds = list(figures.KIND_COLOURS)
+    ways = [(a, b) for a in kinds for b in kinds]
+    table = pd.DataFrame(ways, columns=["kind", "target_kind"])
+    table["tokens"] = [tokens.get(way, 0.0) for way in ways]
+    return table
+
+
+def test_flows_are_as_high_as_their_tokens_and_the_padding_is_a_number():
+    ways = {("BOS", "BOS"): 1, ("word", "word"): 5, ("word", "padding"): 2, ("EOS", "EOS"): 1}
+    table = flow_table(ways | {("padding", "word"): 3, ("padding", "padding"): 60})
+    [ax] = figures.token_flows({"all": table}).axes
+    bands = [patch for patch in ax.patches if patch.get_alpha() is not None]
+    heights = [
+        np.ptp(patch.get_path().vertices[[0, -1], 1])
+        for patch in bands
+        if np.ptp(patch.get_path().vertices[[0, -1], 1]) > 0
+    ]
+    assert sorted(heights) == pytest.approx([1, 1, 2, 3, 5])
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [
+        *["BOS\n1.0", "word\n7.0", "EOS\n1.0", "padding\n3.0"],
+        *["BOS\n1.0", "word\n8.0", "EOS\n1.0", "padding\n2.0"],
+    ]
+    assert ax.get_xlabel() == "padding to padding: 60.0"
+
+
+def test_panels_of_flows_have_one_scale():
+    small, large = flow_table({("word", "word"): 2}), flow_table({("word", "word"): 20})
+    first, second = figures.token_flows({"a": small, "b": large}).axes
+    assert first.get_ylim() == second.get_ylim()
+
+
+def test_shares_by_place_have_their_bands():
+    table = pd.DataFrame({"share": [10.0, 20], "low": [5.0, 15], "high": [15.0, 25]})
+    ax = figures.shares_by_place({"free": table, "rigid": table + 50}, "moved, %")
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[10, 20], [60, 70]]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+    assert len(ax.collections) == 2
+
+
+def test_retimed_frames_are_joined_with_their_times(rng):
+    frames = rng.integers(0, 256, (2, 5, 8, 8, 3), dtype=np.uint8)
+    times = np.array([0, 0.4, 0.5, 0.6, 1])
+    distances = np.array([0.0, 4, 4, 0]), np.array([2.0, 2, 2, 2])
+    figure = figures.retimed_strips(tuple(frames), times, distances, "row")
+    between = next(ax for ax in figure.axes if not ax.images and len(ax.lines) == 5)
+    ends = [line.get_xdata().tolist() for line in between.lines]
+    assert ends == [pytest.approx([4 * t, k]) for k, t in enumerate(times)]
+    strips = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    np.testing.assert_array_equal(strips[1][:, :8], frames[1, 0])
+    before, after = figure.axes[-1].lines
+    assert before.get_ydata().tolist() == [0, 4, 4, 0]
+    assert after.get_ydata().tolist() == [2, 2, 2, 2]
+
+
+def test_before_and_after_stand_side_by_side(rng):
+    sides = rng.uniform(1, 2, 20), rng.uniform(0, 1, 20)
+    ax = figures.before_and_after({"row": sides, "random": sides[::-1]}, "Gini coefficient")
+    labels = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert labels == ["row\nbefore", "row\nafter", "random\nbefore", "random\nafter"]
+    medians = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 1.8]
+    wanted = [np.median(each) for each in (*sides, *sides[::-1])]
+    assert medians == pytest.approx(wanted)

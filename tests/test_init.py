@@ -10,7 +10,10 @@ import pytest
 
 import embedding_geometry
 
-LIGHT = ["couplings", "paths", "statistics", "figures", "prompts", "results", "types"]
+LIGHT = [
+    *("barycenters", "couplings", "paths", "repairing", "retiming", "statistics", "figures"),
+    *("prompts", "results", "types"),
+]
 
 
 @pytest.mark.parametrize("name", embedding_geometry.__all__)

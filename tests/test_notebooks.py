@@ -1,5 +1,7 @@
 """Each page and its notebook say the same, and the notebook was run in order and is small."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -22,6 +24,14 @@ def read(page):
 
 def code_cells(page):
     return [cell for cell in read(page).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("tool", ROOT / "tools/run_notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def check_pair(text, notebook):
@@ -68,6 +78,37 @@ def test_notebook_is_small(page):
 
 
 @every_page
+def test_what_the_page_takes_is_recorded_and_fits_in_two_gigabytes(page):
+    """Binder gives 2 GB."""
+    costs = json.loads((ROOT / "data/results/page_costs.json").read_text())["pages"]
+    assert page.stem in costs, f"run tools/run_notebooks.py --costs notebooks/{page.name}"
+    cost = costs[page.stem]
+    assert 0 < cost["seconds"] < 600
+    assert 0 < cost["megabytes"] < 2000
+
+
+def test_costs_of_pages_are_kept_until_the_machine_is_another(tool, tmp_path, monkeypatch):
+    path, cost = tmp_path / "costs.json", {"seconds": 1.0, "megabytes": 2}
+    tool.record({"a": cost, "b": cost}, path)
+    tool.record({"b": cost | {"seconds": 3.0}}, path)
+    recorded = json.loads(path.read_text())["pages"]
+    assert (recorded["a"]["seconds"], recorded["b"]["seconds"]) == (1.0, 3.0)
+    monkeypatch.setattr(tool, "cpu_name", lambda: "another")
+    tool.record({"c": cost}, path)
+    assert list(json.loads(path.read_text())["pages"]) == ["c"]
+
+
+def test_execution_keeps_outputs_and_measures_memory(tool, tmp_path):
+    text = tmp_path / "page.md"
+    text.write_text("# Page\n\n```{code-cell}\nprint(6 * 7)\n```\n")
+    notebook, memory = tool.execute(text)
+    [cell] = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cell.outputs[0].text == "42\n"
+    assert cell.execution_count == 1
+    assert memory > 10
+
+
+@every_page
 def test_notebook_holds_no_path_of_a_machine(page):
     assert not re.search(r"/(home|root|tmp|work|Users)/", page.with_suffix(".ipynb").read_text())
 
@@ -87,6 +128,16 @@ def test_page_states_its_provenance(page):
     outputs = [output for cell in code_cells(page) for output in cell.outputs]
     lines = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
     assert [line.startswith("**Provenance.** Model pocket") for line in lines] == [True]
+
+
+@every_page
+def test_page_fetches_the_book_on_colab_and_only_there(page):
+    """Every page has the same cell, which the book does not show."""
+    cell, first = code_cells(page)[0], code_cells(PAGES[0])[0]
+    assert cell.source == first.source
+    assert cell.source.splitlines()[2] == 'if "google.colab" in sys.modules:'
+    assert all(line.startswith("    ") for line in cell.source.splitlines()[3:])
+    assert (cell.metadata["tags"], cell.outputs) == (["remove-cell"], [])
 
 
 @every_page

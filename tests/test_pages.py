@@ -3,7 +3,8 @@
 import base64
 import io
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embedding_geometry import pages
+from embedding_geometry.generation import RenderSettings
 from embedding_geometry.statistics import Correlation
+from embedding_geometry.twins import KEY
 
 
 @pytest.fixture
@@ -140,6 +143,19 @@ def test_provenance_names_model_metric_seed_and_released_versions():
         assert fact in line
 
 
+def test_badge_says_how_many_agree_and_how_far():
+    badge = pages.agreement_badge(6, 6, 1e-3).data
+    assert 'class="agreement agrees"' in badge
+    assert "6 of 6 within 0.1\u202f%" in badge
+    assert 'class="agreement differs"' in pages.agreement_badge(5, 6, 1e-3).data
+
+
+@pytest.mark.parametrize(("agreeing", "compared"), [(0, 0), (3, 2), (-1, 2)])
+def test_badge_of_nothing_is_an_error(agreeing, compared):
+    with pytest.raises(ValueError, match=f"{agreeing} of {compared} values"):
+        pages.agreement_badge(agreeing, compared, 1e-3)
+
+
 def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     figure = Figure(figsize=(2, 1))
     figure.subplots().imshow(np.random.default_rng(0).random((8, 8)))
@@ -149,6 +165,15 @@ def test_photo_is_a_jpeg_that_another_page_can_show(shown):
     assert picture.format == "JPEG"
     assert picture.size == (250, 125)
     assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
+
+
+def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown):
+    frames = {name: np.full((3, 8, 8, 3), 99, np.uint8) for name in ("row", "optimal")}
+    pages.show_twins(frames, dict.fromkeys(frames, np.array([0.1, 0.2])), name="key")
+    [(data, metadata)] = shown
+    assert set(data) == {"image/jpeg", "text/plain"}  # the check compares no JPEG
+    assert metadata["scrapbook"]["name"] == "key"
+    assert metadata[KEY]["frames"] == 3
 
 
 def test_pairs_average_over_latents_and_compare_within_the_pair():
@@ -199,6 +224,31 @@ def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
         pages.recorded_study("some/model")
 
 
+def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(pages, "display", notes.append)
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    assert pages.studied_model("some/model") == "some/model"  # which then is an error
+    (tmp_path / "pocket_study.csv").touch()
+    assert pages.studied_model("some/model") == "pocket"
+    [note] = notes
+    assert re.search(
+        r"No study of some/model .* shows the recorded study of \*\*pocket", note.data
+    )
+    (tmp_path / "model_study.csv").touch()
+    assert pages.studied_model("some/model") == "some/model"
+    assert pages.studied_model("pocket") == "pocket"
+    assert notes == [note]
+
+
+def test_a_recorded_studys_images_are_made_again_with_its_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    assert set(pages.RENDERING) == {field.name for field in fields(RenderSettings)}
+    recorded = {"steps": 3, "guidance_scale": 2.0, "height": 64, "frames": 11, "dtype": "float16"}
+    (tmp_path / "model_manifest.json").write_text(json.dumps({"settings": recorded}))
+    assert RenderSettings(**pages.recorded_rendering("model")) == RenderSettings(3, 2.0, height=64)
+
+
 def test_a_pilot_is_called_a_pilot():
     study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
     assert pages.coverage_text(study, 2) == "It covers all 2 prompt pairs"
@@ -225,7 +275,7 @@ def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
 
 
 def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
-    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv is missing; `make bench"):
         pages.recorded_benchmark("costs")
     pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)

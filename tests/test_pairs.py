@@ -36,3 +36,10 @@ def test_rigid_pairs_keep_their_words_in_place_and_free_ones_do_not() -> None:
     }
     assert share["rigid"] > 0.7
     assert share["free"] < 0.3
+
+
+def test_the_pairs_of_the_dose_are_the_first_ten_of_each_grade_in_turn() -> None:
+    free = [p for p in read_prompt_pairs(RECORDED) if p.stratum == "free"]
+    grades = [[p for p in free if p.similarity == grade][:10] for grade in (5, 4, 3, 2, 1, 0)]
+    in_turn = [pair for turn in zip(*grades, strict=True) for pair in turn]
+    assert read_prompt_pairs(RECORDED.with_name("pocket_pairs_dose.csv")) == in_turn

@@ -121,6 +121,35 @@ def test_clean_keeps_the_recorded_results():
     assert "data" not in planned
 
 
+def test_pages_are_stored_and_checked_in_the_same_environment():
+    tool = (ROOT / "tools/run_notebooks.py").read_text()
+    names = re.findall(r'^    "([A-Z_]+)": ', tool, flags=re.MULTILINE)
+    [reference] = re.findall(r"^REFERENCE := (.*)", make("-pn", "help").stdout, flags=re.MULTILINE)
+    assert sorted(names) == sorted(re.findall(r"([A-Z_]+)=", reference))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model", "offline"),
+    [
+        (["MODEL=some/model"], "some/model", False),
+        (["EMBEDDING_GEOMETRY_MODEL=some/model"], "some/model", False),
+        ([], "pocket", True),
+    ],
+)
+def test_model_is_chosen_by_either_name(arguments, model, offline):
+    database = make("-pn", *arguments, "help").stdout
+    assert re.search(rf"^EMBEDDING_GEOMETRY_MODEL :?= {model}$", database, flags=re.MULTILINE)
+    assert bool(re.search("^HF_HUB_OFFLINE := 1$", database, flags=re.MULTILINE)) == offline
+
+
+def test_pdf_without_a_browser_names_the_remedy():
+    command = [sys.executable, str(ROOT / "tools/print_book.py"), "--check"]
+    done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "none of chromium" in done.stderr
+    assert "install one" in done.stderr
+
+
 def test_setup_without_python_names_the_remedy():
     done = make("--always-make", "setup", "PYTHON=")
     assert done.returncode == 2

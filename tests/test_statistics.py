@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import without_type_checks
 
-from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
+from embedding_geometry.statistics import (
+    holm,
+    mean_with_interval,
+    paired_comparison,
+    spearman,
+    verdict,
+)
 
 # Five pairs worked by hand: differences 1, 2, 3, -1, 0 of controls 10, 10, 10, 4, 5.
 TREATMENT = np.array([9.0, 8.0, 7.0, 5.0, 5.0])
@@ -263,3 +269,23 @@ def test_holm_refuses_what_is_no_p_value(p_values):
 def test_verdict_refuses_what_is_no_interval(low, high):
     with pytest.raises(ValueError, match="from its low to its high end"):
         verdict(low, high)
+
+
+def test_interval_of_a_mean_is_that_of_scipy(rng):
+    values = rng.exponential(size=40)
+    mean, interval = mean_with_interval(values, np.random.default_rng(3), resamples=999)
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=999, rng=np.random.default_rng(3)
+    ).confidence_interval
+    assert mean == values.mean()
+    assert interval == pytest.approx(tuple(reference))
+
+
+def test_interval_of_a_constant_is_the_constant(rng):
+    assert mean_with_interval(np.full(5, 0.25), rng) == (0.25, (0.25, 0.25))
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, np.nan], [[1.0], [2.0]]])
+def test_a_mean_without_an_interval_is_refused(values, rng):
+    with without_type_checks(), pytest.raises(ValueError, match="two finite values or more"):
+        mean_with_interval(np.array(values), rng)

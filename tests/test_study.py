@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import shutil
 import time
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -532,6 +533,39 @@ def test_a_worker_that_sees_another_folder_says_so(
     worker = StudyWorker(settings)
     with pytest.raises(ResultsFolderError, match=f"no study was begun in {tmp_path} as "):
         list(worker.compute(tmp_path, tasks_of(settings, worker)))
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is flat in the number of pairs: when a pair's are made, those before are let go."""
+    alive = {"render_paths": [], "encode_prompts": []}
+
+    def watch(name: str) -> None:
+        function, made = getattr(study, name), []
+
+        def watched(*args, **kwargs):
+            result = function(*args, **kwargs)
+            alive[name].append(sum(array() is not None for array in made))
+            arrays = result.values() if isinstance(result, dict) else [result]
+            made.extend(map(weakref.ref, arrays))
+            return result
+
+        monkeypatch.setattr(study, name, watched)
+
+    watch("render_paths")
+    watch("encode_prompts")
+    lines = [f"{k},a small cat number {k},two birds over the sea,2" for k in range(8)]
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join(["pair_id,source,target,similarity", *lines]))
+    settings = StudySettings(table, model=str(tiny_folder), frames=3, steps=1, device="cpu")
+    run_study(settings, tmp_path / "out", progress=False)
+    assert [len(calls) for calls in alive.values()] == [8 * 2, 8]
+    assert max(alive["render_paths"]) <= len(settings.couplings_of(0))  # of the latent before
+    assert max(alive["encode_prompts"]) <= 1
 
 
 # --- out of memory ------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from embedding_geometry import optimal_coupling
-from embedding_geometry.ways import WAYS, Ends, find_way
+from embedding_geometry import coupling_cost, optimal_coupling
+from embedding_geometry.ways import WAYS, Ends, between_couplings, find_way
 
 TIMES = np.linspace(0, 1, 5)
 
@@ -26,6 +26,32 @@ def test_a_coupling_is_a_way_that_arrives(ends: Ends, name: str) -> None:
 def test_the_optimal_way_follows_the_optimal_coupling(ends: Ends) -> None:
     path = find_way("optimal")(ends, TIMES, np.random.default_rng(1))
     np.testing.assert_array_equal(path[-1], ends.y[optimal_coupling(ends.x, ends.y)])
+
+
+@pytest.mark.parametrize("name", ["optimal-random-25", "random-worst-50", "optimal-row-75"])
+def test_a_coupling_between_two_others_is_a_way_that_arrives(ends: Ends, name: str) -> None:
+    path = find_way(name)(ends, TIMES, np.random.default_rng(1))
+    np.testing.assert_array_equal(path[0], ends.x)
+    assert ends.arrives(path)
+
+
+def test_graded_couplings_cost_more_from_optimal_over_random_to_worst() -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 77, 4))
+    ends = Ends(x, y, x_end=4, y_end=6)
+    scale = ["optimal", "optimal-random-25", "optimal-random-50", "optimal-random-75", "random"]
+    scale += ["random-worst-25", "random-worst-50", "random-worst-75", "worst"]
+    paths = [find_way(name)(ends, TIMES, np.random.default_rng(1)) for name in scale]
+    costs = [coupling_cost(x, path[-1], np.arange(77)) for path in paths]
+    assert costs == sorted(costs)
+    assert costs[0] == pytest.approx(coupling_cost(x, y, optimal_coupling(x, y)))
+
+
+def test_ways_between_lead_to_the_same_random_coupling(ends: Ends) -> None:
+    """Both ends of a chain that meets "random" are the coupling of that name."""
+    expected = find_way("random")(ends, TIMES, np.random.default_rng(1))
+    for start, end, percent in (("optimal", "random", 100), ("random", "worst", 0)):
+        path = between_couplings(start, end, percent, ends, TIMES, np.random.default_rng(1))
+        np.testing.assert_array_equal(path, expected)
 
 
 def test_a_path_that_stops_short_does_not_arrive(ends: Ends) -> None:

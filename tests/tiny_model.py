@@ -9,6 +9,7 @@ would make the checks of invariance vacuous.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -71,20 +72,26 @@ def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> P
     return folder
 
 
-def write_tiny_family(folder: str | Path, family: str) -> Path:
-    """Write a tiny ``sd1``, ``sd2`` or ``xl`` as published, and return the folder."""
+def write_tiny_family(folder: str | Path, family: str, captions: Sequence[str] = CAPTIONS) -> Path:
+    """Write a tiny ``sd1``, ``sd2`` or ``xl`` as published, and return the folder.
+
+    Its tokenizer has words of its own for what stands in the captions alone: a long prompt of
+    other words does not fit into 77 tokens.
+    """
     folder = Path(folder)
     torch_state = torch.get_rng_state()
     generator = torch.Generator().manual_seed(1)
-    pipeline = {"sd1": sd1, "sd2": sd2, "xl": xl}[family](folder, generator)
+    pipeline = {"sd1": sd1, "sd2": sd2, "xl": xl}[family](folder, generator, captions)
     pipeline.save_pretrained(folder, safe_serialization=True)
     torch.set_rng_state(torch_state)
     return folder
 
 
-def sd1(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
+def sd1(
+    folder: Path, generator: torch.Generator, captions: Sequence[str]
+) -> StableDiffusionPipeline:
     """Return a model that predicts the noise, with the sampler that Stable Diffusion 1 names."""
-    tokenizer = write_tokenizer(folder / "tokenizer")
+    tokenizer = write_tokenizer(folder / "tokenizer", captions)
     return StableDiffusionPipeline(
         tokenizer=tokenizer,
         text_encoder=randomize(text_encoder(tokenizer, 24), generator),
@@ -97,9 +104,11 @@ def sd1(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
     )
 
 
-def sd2(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
+def sd2(
+    folder: Path, generator: torch.Generator, captions: Sequence[str]
+) -> StableDiffusionPipeline:
     """Return a model that predicts the velocity; OpenCLIP pads with the first token, ``!``."""
-    tokenizer = write_tokenizer(folder / "tokenizer", pad="!")
+    tokenizer = write_tokenizer(folder / "tokenizer", captions, pad="!")
     return StableDiffusionPipeline(
         tokenizer=tokenizer,
         text_encoder=randomize(text_encoder(tokenizer, 40, hidden_act="gelu"), generator),
@@ -114,10 +123,12 @@ def sd2(folder: Path, generator: torch.Generator) -> StableDiffusionPipeline:
     )
 
 
-def xl(folder: Path, generator: torch.Generator) -> StableDiffusionXLPipeline:
+def xl(
+    folder: Path, generator: torch.Generator, captions: Sequence[str]
+) -> StableDiffusionXLPipeline:
     """Return a model with two text encoders of widths 16 and 24, the second with a pooled 20."""
-    tokenizer = write_tokenizer(folder / "tokenizer")
-    tokenizer_2 = write_tokenizer(folder / "tokenizer_2", pad="!")
+    tokenizer = write_tokenizer(folder / "tokenizer", captions)
+    tokenizer_2 = write_tokenizer(folder / "tokenizer_2", captions, pad="!")
     encoder_2 = text_encoder(tokenizer_2, 24, pooled_width=20, hidden_act="gelu")
     beside = {
         "addition_embed_type": "text_time",
@@ -139,13 +150,15 @@ def xl(folder: Path, generator: torch.Generator) -> StableDiffusionXLPipeline:
     )
 
 
-def write_tokenizer(folder: Path, pad: str = EOS) -> CLIPTokenizer:
-    """Train CLIP's byte-pair encoding on a few captions; other tools read vocab and merges."""
+def write_tokenizer(
+    folder: Path, captions: Sequence[str] = CAPTIONS, *, pad: str = EOS
+) -> CLIPTokenizer:
+    """Train CLIP's byte-pair encoding on captions; other tools read vocab and merges."""
     backend = CLIPTokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(
-        vocab_size=700, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
+        vocab_size=1500, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
     )
-    backend.train_from_iterator(CAPTIONS, trainer)
+    backend.train_from_iterator(captions, trainer)
     merges = [tuple(merge) for merge in json.loads(backend.to_str())["model"]["merges"]]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), BOS, EOS]

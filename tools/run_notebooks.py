@@ -2,25 +2,53 @@
 
     python tools/run_notebooks.py                     # all of notebooks/
     python tools/run_notebooks.py notebooks/03*.md    # some of them
+    python tools/run_notebooks.py --costs             # and record the time and memory they take
 
-The text of a page is its .md file; its .ipynb is made from that and holds the outputs.
+The text of a page is its .md file; its .ipynb is made from that and holds the outputs. The kernels
+run as those of the check do that compares them: on the pocket model, on the processor, with two
+threads and without a network. Times change with every run, so they are recorded when asked for.
 """
 
-import sys
+import argparse
+import json
+import os
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from embedding_geometry.study import cpu_name
+
 ROOT = Path(__file__).parents[1]
 FORMAT = {"extension": ".md", "format_name": "myst"}
+COSTS = ROOT / "data/results/page_costs.json"
+THREADS = 2
+REFERENCE = {
+    "EMBEDDING_GEOMETRY_MODEL": "pocket",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": str(THREADS),
+    "PYTHONPATH": str(ROOT / "tests/offline"),
+}
 
 
-def execute(text: Path) -> nbformat.NotebookNode:
-    """Run the notebook that a .md file describes, without times and machine-specific metadata."""
+# Run behind the last cell, and not kept: the most memory that the kernel had, in kilobytes.
+MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+def execute(text: Path) -> tuple[nbformat.NotebookNode, int]:
+    """Run the notebook that a .md file describes.
+
+    Returns:
+        The notebook without times and machine-specific metadata, and its peak memory in megabytes.
+    """
     notebook = jupytext.read(text, fmt=FORMAT)
+    notebook.cells.append(nbformat.v4.new_code_cell(MEMORY))
     client = NotebookClient(
         notebook,
         timeout=1800,
@@ -28,24 +56,48 @@ def execute(text: Path) -> nbformat.NotebookNode:
         record_timing=False,
         resources={"metadata": {"path": str(text.parent)}},
     )
-    client.execute()
+    client.execute(env=os.environ | REFERENCE)
+    memory = int(notebook.cells.pop().outputs[0].text) // 1024
     for name in ("language_info", "widgets"):
         notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"  # nbformat would draw a random one
         cell.metadata.pop("execution", None)
-    return notebook
+    return notebook, memory
 
 
-def main(names: list[str]) -> None:
+def store(text: Path) -> dict[str, float]:
+    """Execute a page, write its notebook, and return what that took."""
+    started = time.monotonic()
+    notebook, memory = execute(text)
+    seconds = round(time.monotonic() - started, 1)
+    nbformat.validate(notebook)
+    nbformat.write(notebook, text.with_suffix(".ipynb"))
+    print(f"{text.stem}: {seconds} s, {memory} MB", flush=True)
+    return {"seconds": seconds, "megabytes": memory}
+
+
+def record(costs: Mapping[str, Mapping[str, float]], path: Path = COSTS) -> None:
+    """Write what pages took, and on what; what other pages took on the same machine stays."""
+    machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": THREADS}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = before["pages"] if {name: before.get(name) for name in machine} == machine else {}
+    recorded = {"recorded": datetime.now(UTC).isoformat(timespec="seconds")}
+    pages = {"pages": dict(sorted({**kept, **costs}.items()))}
+    path.write_text(json.dumps(machine | recorded | pages, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
     """Execute the named notebooks, or all."""
-    for text in map(Path, names or sorted(map(str, (ROOT / "notebooks").glob("*.md")))):
-        started = time.monotonic()
-        notebook = execute(text)
-        nbformat.validate(notebook)
-        nbformat.write(notebook, text.with_suffix(".ipynb"))
-        print(f"{text.stem}: {time.monotonic() - started:.1f} s", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pages", nargs="*", type=Path, help="pages as .md files; all by default")
+    parser.add_argument("--costs", action="store_true", help=f"record them in {COSTS.name}")
+    arguments = parser.parse_args()
+    pages = arguments.pages or sorted((ROOT / "notebooks").glob("*.md"))
+    costs = {text.stem: store(text) for text in pages}
+    if arguments.costs:
+        record(costs)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,8 +1,9 @@
 """What this book needs from Sphinx beyond Jupyter Book's own settings.
 
-Six things: equations without a network, no third-party scripts, a figure that shows an image made
-on another page, links to the repository wherever the book is published from, each page as a
-notebook to download, and a description of each page for search engines.
+Seven things: equations without a network, no third-party scripts, a figure that shows an image
+made on another page, links to the repository wherever the book is published from, each page as a
+notebook to download, a description of each page for search engines, and references that screen
+readers know as a list.
 """
 
 import html
@@ -116,6 +117,17 @@ def link_repository(app: Sphinx, config: Config) -> None:
         }
 
 
+def list_references(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Make the references items of their list, as screen readers know lists.
+
+    Docutils gives them a role that is deprecated and not allowed in a list.
+    """
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 class GlueFigure(SphinxDirective):
     """A numbered figure around an image that another page has glued.
 
@@ -139,7 +151,8 @@ class GlueFigure(SphinxDirective):
             self.state.document, source, line, self.options["doc"], self.arguments[0]
         )
         looks = {"alt": self.options["alt"], "classes": self.options.get("class", [])}
-        figure = nodes.figure("", image, glued=looks)
+        page = self.env.path2doc(self.env.relfn2path(self.options["doc"])[1])
+        figure = nodes.figure("", image, glued=looks, origin=(page, self.arguments[0]))
         self.set_source_info(figure)
         caption = nodes.caption("", "")
         caption += self.parse_inline(" ".join(self.content))[0]
@@ -169,6 +182,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # Before the theme collects the buttons of the page.
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", describe_page)
+    app.connect("html-page-context", list_references)
     app.add_directive("glue-figure", GlueFigure)
     app.add_post_transform(DescribeGluedImages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

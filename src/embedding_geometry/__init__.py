@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the same at run time
     from embedding_geometry.attention import cross_attention, order_sensitivity
+    from embedding_geometry.barycenters import (
+        frechet_objective,
+        mean_of_rows,
+        square_grid,
+        triangle_grid,
+        wasserstein_barycenter,
+    )
     from embedding_geometry.clouds import (
         encode_pooled,
         encode_prompts,
@@ -58,7 +65,9 @@ if TYPE_CHECKING:  # what an editor and a type checker read; `_HOMES` says the s
         read_prompt_pairs,
         sample_pairs,
     )
+    from embedding_geometry.repairing import pairings
     from embedding_geometry.results import StudySettings
+    from embedding_geometry.retiming import KnownFrames, retime
     from embedding_geometry.statistics import holm, paired_comparison, spearman, verdict
     from embedding_geometry.study import run_study
 
@@ -85,7 +94,13 @@ _HOMES = {
     "wasserstein_distance": "couplings",
     "pairwise_wasserstein": "couplings",
     "displacement_interpolation": "paths",
+    "pairings": "repairing",
     "wasserstein_length": "paths",
+    "wasserstein_barycenter": "barycenters",
+    "mean_of_rows": "barycenters",
+    "frechet_objective": "barycenters",
+    "triangle_grid": "barycenters",
+    "square_grid": "barycenters",
     "RenderSettings": "generation",
     "default_settings": "generation",
     "initial_latent": "generation",
@@ -97,6 +112,8 @@ _HOMES = {
     "perceptual_path_length": "perception",
     "PathLengthMeter": "perception",
     "directness": "perception",
+    "retime": "retiming",
+    "KnownFrames": "retiming",
     "read_frames": "frames",
     "write_frames": "frames",
     "write_animation": "frames",

@@ -308,7 +308,8 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.models import POCKET_FOLDER, configured_model, load_model
+        from embedding_geometry.folders import POCKET_FOLDER
+        from embedding_geometry.models import configured_model, load_model
         from embedding_geometry.perception import load_metric
         from embedding_geometry.study import environment
 

@@ -168,16 +168,17 @@ def unet_response(
     model: TextToImageModel,
     latent: Float[Tensor, "1 c h w"],
     timestep: int,
-    pooled: Float[np.ndarray, " p"] | None = None,
+    pooled: Float[np.ndarray, "1 p"] | None = None,
 ) -> Response:
     """Return the UNet's prediction for a latent at a time as a function of the token cloud.
 
-    SDXL's pooled vector, without tokens and so without an order, is held fixed beside the cloud.
+    SDXL's pooled vector, as ``encode_pooled`` makes it of one text, has no tokens and so no order:
+    it is held fixed beside the cloud.
 
     Raises:
         ValueError: a pooled vector is missing, not wanted, or of another width.
     """
-    vector = None if pooled is None else _as_tensor(model, pooled)
+    vector = None if pooled is None else _as_tensor(model, pooled)[0]
     height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
     beside = conditions_beside(model, vector, height, width)
     return _response(

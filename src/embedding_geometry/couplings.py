@@ -24,12 +24,15 @@ from itertools import repeat
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from embedding_geometry.types import Cloud, Clouds, Costs, Coupling, CouplingName
 
 # A float32 product decides a pair only while its squared distance is at least this share of the
-# squared norms: a permutation chosen wrongly by rounding costs up to 1e-8 of the norms more.
+# squared norms about the means: a permutation chosen wrongly by rounding costs up to 1e-8 of the
+# norms more.
 CLOSE = 0.02
 
 
@@ -145,6 +148,57 @@ def couple(name: CouplingName, x: Cloud, y: Cloud, rng: np.random.Generator) -> 
     return functions[name](x, y)
 
 
+def go_toward(
+    start: Coupling, end: Coupling, fraction: float, rng: np.random.Generator
+) -> Coupling:
+    """Permutation that lies a fraction of the way from one coupling to another.
+
+    The way is a geodesic of the symmetric group: a shortest chain of transpositions, as many as
+    `cayley_distance` says (Cayley 1849; Diaconis 1988, *Group Representations in Probability and
+    Statistics*, chapter 6). Of the many there are, `rng` draws one that puts the tokens right
+    along one cycle after the other. So, but for one token in an unfinished cycle, every token
+    has the partner of `start` or that of `end`, and the cost goes on average almost straight from
+    one to the other. Equal generators give points of one geodesic at every fraction.
+
+    Args:
+        start: permutation (n,) at fraction 0.
+        end: permutation (n,) at fraction 1.
+        fraction: share of the transpositions to carry out, rounded to a whole number of them.
+        rng: draws the order in which tokens get the partner of `end`.
+
+    Raises:
+        ValueError: An argument is no permutation, their lengths differ, or the fraction leaves
+            [0, 1].
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"a fraction of the way lies in [0, 1], but is {fraction}")
+    sigma = check_coupling(start, len(start)).copy()
+    left = round(fraction * cayley_distance(start, end))
+    holder = np.argsort(sigma)  # token of x that holds each token of y
+    for i in rng.permutation(len(sigma)):
+        while left and sigma[i] != end[i]:
+            j = holder[end[i]]
+            sigma[[i, j]] = sigma[[j, i]]
+            holder[sigma[[i, j]]] = i, j
+            i, left = j, left - 1
+    return sigma
+
+
+def cayley_distance(a: Coupling, b: Coupling) -> int:
+    """Least number of transpositions that lead from one permutation to another.
+
+    It is n less the number of cycles of the permutation that takes a to b, those of a single
+    token included (Diaconis 1988, chapter 6).
+
+    Raises:
+        ValueError: An argument is no permutation, or their lengths differ.
+    """
+    a, b = check_coupling(a, len(a)), check_coupling(b, len(a))
+    n = len(a)
+    steps = coo_array((np.ones(n), (a, b)), shape=(n, n))
+    return n - connected_components(steps, directed=False)[0]
+
+
 def optimum_is_unique(x: Cloud, y: Cloud, *, tolerance: float = 1e-12) -> bool:
     """Whether every permutation but one costs more than the optimum.
 
@@ -209,9 +263,9 @@ def pairwise_wasserstein(
     In :math:`\lVert x_i \rVert^2 + \lVert y_j \rVert^2 - 2 \langle x_i, y_j \rangle` the norms
     add the same to every permutation, so an assignment needs the products alone, and one matrix
     product gives them for block × block pairs. It runs in float32 and decides the permutation; the
-    tokens that it pairs are then multiplied in float64. Nor does a permutation notice if each
-    cloud is moved to have its mean at the origin, which keeps float32 precise and halves the time
-    of the solver: it starts with potentials of zero, and these are then nearly right.
+    distances of the tokens that it pairs are then summed in float64. Nor does a permutation notice
+    if each cloud is moved to have its mean at the origin, which keeps float32 precise and saves
+    most of the solver's time: it starts with potentials of zero, and these are then nearly right.
 
     Pairs so close that float32 could choose another permutation (see `CLOSE`) are solved one by
     one from float64 differences, so that identical clouds are at distance exactly 0.
@@ -220,7 +274,7 @@ def pairwise_wasserstein(
         clouds: p clouds (p, n, d).
         normalized: as in `wasserstein_distance`.
         block: number of clouds multiplied with as many others at once. Besides a float32 copy of
-            the clouds the work takes 4 (block · n)² + 16 block · n · d bytes: 55 MB for 32 clouds
+            the clouds the work takes 4 (block · n)² + 4 block · n · d bytes: 32 MB for 32 clouds
             of 77×768.
 
     Returns:
@@ -231,60 +285,64 @@ def pairwise_wasserstein(
         ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
     """
     _check_clouds(clouds, block)
+    if clouds.dtype != np.float32:
+        clouds = clouds.astype(np.float64)  # half precision cannot be compiled
     p, n, _ = clouds.shape
-    residuals = _about_own_means(clouds)
-    centre = clouds.mean(axis=(0, 1), dtype=np.float64)
-    norms, products = np.empty(p), np.zeros((p, p))
+    residuals, norms = _about_own_means(clouds)
+    squares = np.zeros((p, p))
     blocks = [slice(start, start + block) for start in range(0, p, block)]
-    # most of it lets go of the interpreter's lock; more threads than cores would slow it down
+    # solver and sum let go of the interpreter's lock; more threads than cores would slow them down
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, rows in enumerate(blocks):
-            x = clouds[rows] - centre
-            norms[rows] = np.einsum("pnd,pnd->p", x, x)
+            negative = -residuals[rows]
             for columns in blocks[number:]:
-                known = range(1, len(x) + 1) if columns == rows else repeat(0)  # by symmetry
-                y = x if columns == rows else clouds[columns] - centre
-                costs = _costs(residuals[rows], residuals[columns])
-                found = pool.map(_products_of_paired, costs, x, repeat(y), known)
-                products[rows, columns] = list(found)
-    sums = norms[:, None] + norms
-    squares = np.triu(sums - 2 * products, 1)
-    distances = np.sqrt(np.maximum(squares, 0))
-    for i, j in np.argwhere(np.triu(squares <= CLOSE * sums, 1)):
+                known = (
+                    range(1, len(negative) + 1) if columns == rows else repeat(0)
+                )  # by symmetry
+                costs = _products(negative, residuals[columns])
+                others = repeat(clouds[columns])
+                found = pool.map(_squares_of_paired, costs, clouds[rows], others, known)
+                squares[rows, columns] = list(found)
+    distances = np.sqrt(squares)
+    for i, j in np.argwhere(np.triu(squares <= CLOSE * (norms[:, None] + norms), 1)):
         distances[i, j] = wasserstein_distance(clouds[i], clouds[j], normalized=False)
     return (distances + distances.T) / (math.sqrt(n) if normalized else 1)
 
 
-def _about_own_means(clouds: Clouds) -> Float[np.ndarray, "p n d"]:
-    """Each cloud less its mean token, in float32, at a scale where squares fit into it."""
+def _about_own_means(
+    clouds: Clouds,
+) -> tuple[Float[np.ndarray, "p n d"], Float[np.ndarray, " p"]]:
+    """Each cloud less its mean token, in float32 at a scale where squares fit; squared norms."""
     scale = float(np.ptp(clouds)) or 1.0
-    residuals = np.empty(clouds.shape, np.float32)
-    for residual, cloud in zip(residuals, clouds, strict=True):
-        residual[:] = (cloud - cloud.mean(axis=0, dtype=np.float64)) / scale
-    return residuals
+    residuals, norms = np.empty(clouds.shape, np.float32), np.empty(len(clouds))
+    for index, cloud in enumerate(clouds):
+        exact = (cloud - cloud.mean(axis=0, dtype=np.float64)) / scale
+        residuals[index] = exact
+        norms[index] = np.vdot(exact, exact) * scale**2
+    return residuals, norms
 
 
-def _costs(
+def _products(
     x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"]
 ) -> Float[np.ndarray, "a n b n"]:
-    """-<x_i, y_j> for all tokens of all clouds, from one matrix product."""
+    """<x_i, y_j> for all tokens of all clouds, from one matrix product."""
     (a, n, d), b = x.shape, len(y)
-    return (-x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
+    return (x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
 
 
-def _products_of_paired(
+def _squares_of_paired(
     costs: Float[np.ndarray, "n b n"],
     x: Float[np.ndarray, "n d"],
     y: Float[np.ndarray, "b n d"],
     known: int,
 ) -> Float[np.ndarray, " b"]:
-    """Sum of <x_i, y_sigma(i)> under the cheapest sigma to each of b clouds, past the known."""
-    products, paired = np.zeros(len(y)), np.empty_like(x)
+    """Sum of ‖x_i - y_sigma(i)‖² under the cheapest sigma to each of b clouds, past the known."""
+    from embedding_geometry.compiled import paired_square  # the compiler takes half a second
+
+    squares = np.zeros(len(y))
     for k in range(known, len(y)):
-        sigma = linear_sum_assignment(costs[:, k])[1]
-        np.take(y[k], sigma, axis=0, out=paired, mode="clip")  # "raise" would buffer the output
-        products[k] = np.vecdot(x, paired).sum()
-    return products
+        squares[k] = paired_square(x, y[k], linear_sum_assignment(costs[:, k])[1])
+    return squares
 
 
 def _cost_without(costs: Costs, i: int, j: int) -> float:

@@ -14,15 +14,20 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
 MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
 GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
+GRADE_COLOURS = plt.get_cmap("viridis_r")  # of a grade over 5; light for unrelated prompts
 INK = "#262626"
 FAINT = "#D6D6D6"
+KIND_COLOURS = {"BOS": "#E69F00", "word": "#009E73", "EOS": "#56B4E9", "padding": "#B8B8B8"}
 WIDTH = 4.8  # inches: so narrow that the labels can still be read on a phone
 STRIP_WIDTH = 6.4  # inches, of a film strip, which takes the whole width of the text
 STYLE = {
@@ -78,15 +83,20 @@ def _show_strip(ax: Axes, strip: UInt8[np.ndarray, "h strip 3"], count: int, nam
     """Draw one strip of `count` frames so that frame `i` is centred over the number `i`."""
     ax.imshow(strip, extent=(-0.5, count - 0.5, 0, 1), aspect="auto", interpolation="lanczos")
     ax.set(xticks=[], yticks=[])
-    ax.set_title(
-        f"{GLYPHS.get(name, '')} {name}".strip(),
+    _strip_title(ax, name)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+
+
+def _strip_title(ax: Axes, name: str, more: str = "") -> Text:
+    """The name of a strip above its left end, with its coupling's marker and colour."""
+    return ax.set_title(
+        f"{GLYPHS.get(name, '')} {name}{more}".strip(),
         color=PALETTE.get(name, INK),
         fontweight="bold",
         loc="left",
         pad=3,
     )
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
 
 
 def film_strips(
@@ -413,6 +423,14 @@ def _few_log_ticks(ax: Axes) -> None:
     ax.yaxis.set_major_formatter("{x:g}")
 
 
+def _few_log_places(ax: Axes) -> None:
+    """Few plain numbers along a logarithmic horizontal axis, however short."""
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(3))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter("{x:g}")
+
+
 def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
     """For each grade the PPL of every pair under each coupling: thin lines join one pair's values.
 
@@ -528,6 +546,256 @@ def improvement_by_similarity(pairs: pd.DataFrame, ax: Axes | None = None) -> Ax
     )
     _legend_above(ax)
     return ax
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+def token_flows(flows_by_group: Mapping[str, pd.DataFrame]) -> Figure:
+    """From which kind of token to which: a panel for each group, a band for each way taken.
+
+    The height of a band is its number of tokens, which stands beside the bars in sum. Padding that
+    goes to padding, far more than all the rest, is left out, and its number written below.
+
+    Args:
+        flows_by_group: for each group's name a table with `kind`, `target_kind` and `tokens`, the
+            mean number of tokens of a prompt pair.
+    """
+    count = len(flows_by_group)
+    figure, axes = plt.subplots(1, count, figsize=(WIDTH, 3.7), squeeze=False)
+    for ax, (name, flows) in zip(axes.flat, flows_by_group.items(), strict=True):
+        within = (flows["kind"] == "padding") & (flows["target_kind"] == "padding")
+        _draw_flows(ax, flows[~within], gap=1.1)
+        left_out = flows.loc[within, "tokens"].sum()
+        ax.set_title(name)
+        ax.set_xlabel(f"padding to padding: {left_out:.1f}", fontsize=8)
+    lowest = min(ax.get_ylim()[0] for ax in axes.flat)
+    for ax in axes.flat:
+        ax.set_ylim(lowest, 0.3)
+    return figure
+
+
+def _draw_flows(ax: Axes, flows: pd.DataFrame, gap: float) -> None:
+    """Two columns of bars, one bar for each kind, and the bands between them."""
+    ax.set(xlim=(-0.62, 1.62), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    starts = _draw_bars(ax, flows.groupby("kind")["tokens"].sum(), gap, x=0.0, side="right")
+    ends = _draw_bars(ax, flows.groupby("target_kind")["tokens"].sum(), gap, x=1.0, side="left")
+    order = list(KIND_COLOURS)
+    ways = flows.assign(
+        source=flows["kind"].map(order.index), target=flows["target_kind"].map(order.index)
+    ).sort_values(["source", "target"])
+    for kind, target, tokens in ways[["kind", "target_kind", "tokens"]].itertuples(index=False):
+        _draw_band(ax, starts[kind], ends[target], tokens, KIND_COLOURS[kind])
+        starts[kind] -= tokens
+        ends[target] -= tokens
+    ax.set_ylim(min(*starts.values(), *ends.values()) - 0.3, 0.3)
+
+
+def _draw_bars(
+    ax: Axes, tokens: "pd.Series[float]", gap: float, x: float, side: str
+) -> dict[str, float]:
+    """One column of bars from the top down, and where each begins."""
+    tops, y = {}, 0.0
+    sign = -1 if side == "right" else 1
+    for kind in KIND_COLOURS:
+        height = float(tokens.get(kind, 0.0))
+        tops[kind] = y
+        ax.add_patch(
+            plt.Rectangle((x - 0.03, y - height), 0.06, height, color=KIND_COLOURS[kind], zorder=3)
+        )
+        label = f"{kind}\n{height:.1f}"
+        place = (x + 0.07 * sign, y - height / 2)
+        ax.text(*place, label, ha=side, va="center", fontsize=8, linespacing=1.0)
+        y -= height + gap
+    return tops
+
+
+def _draw_band(ax: Axes, start: float, end: float, height: float, colour: str) -> None:
+    """A band from the left column to the right one, its edges horizontal at both."""
+    middle, left, right = 0.5, 0.03, 0.97
+    upper = [(left, start), (middle, start), (middle, end), (right, end)]
+    lower = [(x, y - height) for x, y in upper[::-1]]
+    codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3]
+    ax.add_patch(PathPatch(Path([*upper, *lower], codes), fc=colour, lw=0, alpha=0.55))
+
+
+def shares_by_place(shares: Mapping[str, pd.DataFrame], ylabel: str) -> Axes:
+    """A share for each place in the prompt, with its interval; a line for each of two groups.
+
+    Args:
+        shares: for each group's name a table with the places as index and columns `share`, `low`
+            and `high`, in per cent.
+        ylabel: what the shares are.
+    """
+    ax = _axes(None, 2.6)
+    blue = PALETTE["optimal"]
+    for (name, table), style in zip(shares.items(), ["-", "--"], strict=True):
+        ax.plot(table.index, table["share"], style, color=blue, label=name)
+        ax.fill_between(table.index, table["low"], table["high"], color=blue, alpha=0.2, lw=0)
+    ax.set(xlabel="place in the prompt", ylabel=ylabel, ylim=(0, 100))
+    _legend_above(ax)
+    return ax
+
+
+# --- tempo --------------------------------------------------------------------------------------
+
+
+def retimed_strips(
+    frames: tuple[Images, Images],
+    times: Float[np.ndarray, " t"],
+    distances: tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]],
+    name: str,
+) -> Figure:
+    """A path at equally spaced times, and below it in equal steps, with the steps of both.
+
+    A line joins each frame of the lower strip with its time in the upper one.
+
+    Args:
+        frames: those at equally spaced times, and the re-timed ones, as many.
+        times: of the re-timed frames.
+        distances: of consecutive frames, before and after.
+        name: of the coupling.
+    """
+    count = len(times)
+    strips = [_strip(each) for each in frames]
+    height = STRIP_WIDTH * strips[0].shape[0] / strips[0].shape[1]
+    parts = [0.22, height, 0.46, height, 0.26, 1.0, 0.28]  # title, strip, lines, strip, curve
+    figure = plt.figure(figsize=(STRIP_WIDTH, sum(parts)), layout="none")
+
+    def below(part: int) -> Axes:
+        bottom = sum(parts[part + 1 :]) / sum(parts)
+        return figure.add_axes((0.003, bottom, 0.994, parts[part] / sum(parts)))
+
+    upper, between, lower, curve = below(1), below(2), below(3), below(5)
+    _show_strip(upper, strips[0], count, name)
+    _strip_title(upper, name, ", equal times")
+    _show_strip(lower, strips[1], count, name)
+    title = _strip_title(lower, name, ", equal steps")
+    title.set_path_effects([withStroke(linewidth=4, foreground="white")])  # over the lines
+    between.plot([times * (count - 1), np.arange(count)], [1, 0], color=PALETTE[name], lw=0.9)
+    between.set(xlim=(-0.5, count - 0.5), ylim=(0, 1))
+    between.axis("off")
+    _two_step_curves(curve, distances, name)
+    return figure
+
+
+def _two_step_curves(
+    ax: Axes,
+    distances: tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]],
+    name: str,
+) -> None:
+    """The distance of each step at equal times (dotted, hollow) and in equal steps."""
+    highest = float(max(each.max() for each in distances))
+    step_distances({name: distances[0]}, ax)
+    ax.lines[0].set(linestyle=":", markerfacecolor="white", label="equal times")
+    steps = np.arange(len(distances[1])) + 0.5
+    marked = f"{MARKERS[name]}-"
+    ax.plot(steps, distances[1], marked, ms=4, color=PALETTE[name], label="equal steps")
+    ax.set_ylim(0, 1.25 * highest or 1)
+    ax.set_xticks(steps, [f"step {k + 1}" if k == 0 else str(k + 1) for k in range(len(steps))])
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, borderaxespad=0)
+
+
+def before_and_after(
+    values: Mapping[str, tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]],
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Two boxes for each coupling, before and after, a thin line for each pair between them.
+
+    Boxes hold the middle half, whiskers the middle 90 %.
+    """
+    ax = _axes(ax, 2.5)
+    for number, (name, sides) in enumerate(values.items()):
+        places = [3 * number, 3 * number + 1]
+        ax.plot(places, np.array(sides), color=FAINT, lw=0.6, zorder=1)
+        found = ax.boxplot(
+            list(sides),
+            positions=places,
+            widths=0.55,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            medianprops={"color": INK, "lw": 1.8},
+        )
+        for box, strength in zip(found["boxes"], (0.15, 0.6), strict=True):
+            box.set(facecolor=(PALETTE[name], strength), edgecolor=PALETTE[name])
+    labels = [f"{name}\n{side}" for name in values for side in ("before", "after")]
+    ax.set_xticks([3 * (k // 2) + k % 2 for k in range(len(labels))], labels, fontsize=8)
+    ax.set(ylabel=ylabel)
+    return ax
+
+
+def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series, ax: Axes | None = None) -> Axes:
+    """Relative length of the path of clouds along couplings of graded cost, on a log scale.
+
+    A thin line is one pair; a thick one with its number is the median of a grade.
+
+    Args:
+        lengths: one row per pair, one column per coupling, in the order of the scale.
+        grades: the grade of each pair, with the same index.
+        ax: where to draw.
+    """
+    ax = _axes(ax, 3.6)
+    places = np.arange(lengths.shape[1])
+    ax.plot(places, lengths.to_numpy().T, color=FAINT, lw=0.6, antialiased=False)
+    for grade, part in lengths.groupby(grades):
+        ax.plot(places, part.median(), color=GRADE_COLOURS(grade / 5), lw=2, label=f"{grade}")
+    ax.set_xticks(places, lengths.columns, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_ylabel("length over Wasserstein distance")
+    _few_log_ticks(ax)
+    ax.legend(title="median of grade", loc="upper left", ncols=2)
+    return ax
+
+
+def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
+    """Response against dose for every pair, a panel for each grade, most similar first.
+
+    Args:
+        cells: columns `grade`, `pair_id`, `coupling`, `length` (of the path of clouds, as a
+            multiple of the distance of its ends) and `response` (as a multiple of the pair's own
+            level); couplings without a colour of their own are drawn as small dots.
+        slope: of the dashed line for comparison, in logarithms.
+    """
+    grades = sorted(cells["grade"].unique(), reverse=True)
+    rows = -(-len(grades) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.95 * rows), squeeze=False)
+    for ax in axes.flat[len(grades) :]:
+        ax.remove()
+    for ax, grade in zip(axes.flat, grades, strict=False):
+        part = cells[cells["grade"] == grade].sort_values("length")
+        for _, pair in part.groupby("pair_id"):
+            ax.plot(pair["length"], pair["response"], color="#A8A8A8", lw=0.6)
+        for coupling, points in part.groupby("coupling"):
+            colour, marker = PALETTE.get(coupling, INK), MARKERS.get(coupling, ".")
+            size = 14 if coupling in PALETTE else 8
+            ax.scatter(
+                points["length"],
+                points["response"],
+                s=size,
+                c=colour,
+                marker=marker,
+                lw=0,
+                zorder=3,
+            )
+        longest = np.array([1.0, part["length"].max()])
+        low, high = part["response"].min(), part["response"].max()
+        ax.plot(longest, longest**slope, "--", color=INK, lw=1)
+        ax.set(xscale="log", ylim=(0.8 * low, 1.25 * high))
+        ax.set_title(f"grade {grade}, n = {part['pair_id'].nunique()}")
+        _few_log_ticks(ax)
+        _few_log_places(ax)
+    figure.supxlabel("length over Wasserstein distance", size=9)
+    figure.supylabel("PPL over the pair's own level", size=9)
+    handles = [
+        Line2D([], [], color=c, marker=MARKERS[n], ls="", ms=5, label=n)
+        for n, c in PALETTE.items()
+        if n in set(cells["coupling"])
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
 
 
 # --- what it costs ------------------------------------------------------------------------------

@@ -13,18 +13,14 @@ in what the UNet predicts; all of it stands in the folder's configs. SDXL (Podel
 2024) has a second tokenizer and text encoder: its cloud is both encoders' side by side (768 +
 1280), and one pooled vector of the second travels beside it.
 
-The same code loads the pocket model that ships with this project, a local folder, and a hub id.
-Weights are read from safetensors files only, and never replaced: a missing part is an error.
+The same code loads the pocket model that ships with this project, a local folder, and a hub id,
+which ``folders`` finds and checks. Weights come from safetensors files only; none is replaced.
 """
 
 import contextlib
-import hashlib
-import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,13 +28,20 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-POCKET_FOLDER = Path(__file__).resolve().parents[2] / "data" / "pocket"
+from embedding_geometry.folders import (
+    INDEX,
+    SCHEDULER,
+    SDXL,
+    Family,
+    check_folder,
+    content_hash,
+    find_folder,
+    read_json,
+    weight_files,
+)
 
 NETWORKS = {
     "text_encoder": CLIPTextModel,
@@ -46,37 +49,7 @@ NETWORKS = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
 }
-WEIGHTS = {
-    "text_encoder": "text_encoder/model.safetensors",
-    "text_encoder_2": "text_encoder_2/model.safetensors",
-    "unet": "unet/diffusion_pytorch_model.safetensors",
-    "vae": "vae/diffusion_pytorch_model.safetensors",
-}
-INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
-# a tokenizer comes as one file (new) or as two (as Stable Diffusion was published)
-TOKENIZER_FILES = [("tokenizer.json",), ("vocab.json", "merges.txt")]
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-class ModelNotFoundError(FileNotFoundError):
-    """A model, or a part of it, is not where it was looked for."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """The parts of a pipeline of diffusers, and the guidance scale it has there by default."""
-
-    tokenizers: tuple[str, ...]
-    networks: tuple[str, ...]
-    guidance_scale: float
-
-
-SD = Family(("tokenizer",), ("text_encoder", "unet", "vae"), 7.5)
-SDXL = Family(("tokenizer", "tokenizer_2"), ("text_encoder", "text_encoder_2", "unet", "vae"), 5.0)
-FAMILIES = {"StableDiffusionPipeline": SD, "StableDiffusionXLPipeline": SDXL}
 
 
 @dataclass(frozen=True)
@@ -189,8 +162,8 @@ def load_model(
     """
     where = find_device(device)
     precision = _parse_dtype(dtype)
-    folder, commit = _find_folder(name, revision)
-    family = _check_folder(folder)
+    folder, commit = find_folder(name, revision)
+    family = check_folder(folder)
     steps, guidance_scale = _read_defaults(folder, family)
     with _quiet_loading():
         parts = {part: CLIPTokenizer.from_pretrained(folder / part) for part in family.tokenizers}
@@ -203,7 +176,7 @@ def load_model(
             scheduler=_load_scheduler(folder),
             provenance=Provenance(
                 name=name,
-                revision=commit or _content_hash(folder, family),
+                revision=commit or content_hash(folder, family),
                 device=_device_name(where),
                 dtype=str(precision).removeprefix("torch."),
                 versions=library_versions("torch", "diffusers", "transformers"),
@@ -254,159 +227,22 @@ def _parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
-    """Return the model's folder and, for a hub id, the commit it was taken from."""
-    folder = POCKET_FOLDER if name == "pocket" else Path(name)
-    if name == "pocket" and not folder.is_dir():
-        raise ModelNotFoundError(
-            f"the pocket model is not at {POCKET_FOLDER}: it ships with the repository, so "
-            "install the package from a clone with `pip install -e .`"
-        )
-    if folder.is_dir():
-        if revision is not None:
-            raise ValueError(
-                f"revision {revision!r} of {name!r}: only a hub id has revisions, a folder is "
-                "known by the hash of its files; leave the revision out"
-            )
-        return folder, None
-    if HUB_ID.fullmatch(name) and not folder.is_file():
-        snapshot = _fetch_from_hub(name, revision)
-        return snapshot, snapshot.name[:12]
-    raise ModelNotFoundError(
-        f"model {name!r} is neither 'pocket', nor a folder here ({folder.absolute()} "
-        f"{'is a single file' if folder.is_file() else 'does not exist'}), nor a hub id of the "
-        "form owner/name"
-    )
-
-
-def _fetch_from_hub(name: str, revision: str | None) -> Path:
-    """Return the hub's snapshot from the local cache, downloading what is missing of it."""
-    wanted = [INDEX, "config.json", "generation.json", SCHEDULER, "tokenizer*/*"]
-    for part, file in WEIGHTS.items():
-        shards = file.replace(".safetensors", "-*.safetensors")
-        wanted += [f"{part}/config.json", file, f"{file}.index.json", shards]
-    try:
-        snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-        if half := _parts_in_half_precision_only(snapshot):
-            snapshot_download(name, revision=revision, allow_patterns=half)
-    # no network, no such repository, no permission: the hub client has a class for each
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        of_revision = "" if revision is None else f" of revision {revision!r}"
-        raise ModelNotFoundError(
-            f"model {name!r}{of_revision} is not a folder here ({Path(name).absolute()}), not in "
-            f"the hub cache ({constants.HF_HUB_CACHE}), and could not be downloaded "
-            f"({type(error).__name__}: {reason}). Either name a local folder in the diffusers "
-            "format, or go online and, where the model asks for it, log in with `hf auth login`"
-        ) from error
-    return snapshot
-
-
-def _parts_in_half_precision_only(snapshot: Path) -> list[str]:
-    """Return the float16 files to ask the hub for: those of parts without other weights."""
-    parts = [part for part in WEIGHTS if (snapshot / part / "config.json").is_file()]
-    return [
-        str(Path(WEIGHTS[part]).with_suffix(".fp16.safetensors"))
-        for part in parts
-        if not all(file.is_file() for file in _weight_files(snapshot, part))
-    ]
-
-
-def _weight_files(folder: Path, part: str) -> list[Path]:
-    """Return the files that should hold a part's weights: one, its shards, or the fp16 variant."""
-    whole = folder / WEIGHTS[part]
-    shards = whole.with_name(f"{whole.name}.index.json")
-    half = whole.with_suffix(".fp16.safetensors")
-    if not whole.is_file() and shards.is_file():
-        weight_map = _read_json(shards).get("weight_map", {})
-        return [whole.with_name(name) for name in sorted(set(weight_map.values()))] or [whole]
-    return [half] if half.is_file() and not whole.is_file() else [whole]
-
-
-def _check_folder(folder: Path) -> Family:
-    """Return the folder's family; raise unless it holds every part, readable."""
-    family = _find_family(folder)
-    weights = {part: _weight_files(folder, part) for part in family.networks}
-    wanted = {part: [folder / part / "config.json", *weights[part]] for part in family.networks}
-    wanted["scheduler"] = [folder / SCHEDULER]
-    missing = [
-        f"{part} ({file.relative_to(folder)})"
-        for part, files in wanted.items()
-        for file in files
-        if not file.is_file()
-    ]
-    for part in family.tokenizers:
-        if not any(all((folder / part / name).is_file() for name in n) for n in TOKENIZER_FILES):
-            missing.append(f"{part} ({part}/tokenizer.json, or vocab.json and merges.txt)")
-    if missing:
-        raise _incomplete(folder, missing)
-    for files in wanted.values():
-        _read_json(files[0])
-    for file in (file for files in weights.values() for file in files):
-        _check_weights(file)
-    return family
-
-
-def _find_family(folder: Path) -> Family:
-    index, config = folder / INDEX, folder / "config.json"
-    if index.is_file():
-        file, found = index, str(_read_json(index).get("_class_name"))
-    elif config.is_file():  # a single network, such as a language model
-        content = _read_json(config)
-        names = content.get("architectures") or [content.get("_class_name")]
-        file, found = config, ", ".join(map(str, names))
-    else:
-        raise _incomplete(folder, [f"index ({INDEX})"])
-    if found not in FAMILIES:
-        raise ValueError(
-            f"{file} describes a {found}; only StableDiffusionPipeline (Stable Diffusion 1 and 2) "
-            "and StableDiffusionXLPipeline can be loaded"
-        )
-    return FAMILIES[found]
-
-
-def _incomplete(folder: Path, missing: list[str]) -> ModelNotFoundError:
-    return ModelNotFoundError(
-        f"the model folder {folder} lacks its {', '.join(missing)}; a complete Stable Diffusion "
-        "in the diffusers format, with safetensors weights, is needed. Complete the folder, or "
-        "name the model by its hub id while online (where it asks for it, log in with "
-        "`hf auth login`)"
-    )
-
-
-def _read_json(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged, not valid JSON: {error}") from error
-
-
-def _check_weights(file: Path) -> None:
-    """Raise unless the file is complete: its header states how many bytes must follow."""
-    try:
-        with safe_open(file, framework="pt"):
-            pass
-    except SafetensorError as error:
-        message = f"{file} is damaged or half-written, fetch or write it again: {error}"
-        raise ValueError(message) from error
-
-
 def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
     """Return steps and guidance scale: the folder's own, else those of its family."""
     file = folder / "generation.json"
-    defaults = _read_json(file) if file.is_file() else {}
+    defaults = read_json(file) if file.is_file() else {}
     scale = defaults.get("guidance_scale", family.guidance_scale)
     return int(defaults.get("steps", 50)), float(scale)
 
 
 def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
-    return family is SDXL and _read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
+    return family is SDXL and read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
 
 
 def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> torch.dtype:
     """Return the precision of a part: the model's, but float32 where float16 would overflow."""
     if part == "vae" and family is SDXL and dtype == torch.float16:
-        upcast = _read_json(folder / "vae/config.json").get("force_upcast", True)
+        upcast = read_json(folder / "vae/config.json").get("force_upcast", True)
         return torch.float32 if upcast else dtype
     return dtype
 
@@ -414,7 +250,7 @@ def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> 
 def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
     network_class = NETWORKS[part]
-    half = ".fp16." in _weight_files(folder, part)[0].name
+    half = ".fp16." in weight_files(folder, part)[0].name
     try:
         network, report = network_class.from_pretrained(
             folder / part,
@@ -472,31 +308,6 @@ def _check_fit(model: TextToImageModel, folder: Path) -> None:
                 f"the UNet in {folder} reads a pooled vector of width {beside}, but its second "
                 f"text encoder makes one of width {model.pooled_width}"
             )
-
-
-def _content_hash(folder: Path, family: Family) -> str:
-    """Return 12 hex digits that change with any file that determines an image."""
-    files = sorted(
-        path
-        for part in (*family.tokenizers, *family.networks, "scheduler")
-        for path in (folder / part).iterdir()
-        if path.suffix in {".safetensors", ".json", ".txt"}
-    )
-    if family is SDXL:  # says what an empty prompt stands for
-        files.append(folder / INDEX)
-    digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(file.relative_to(folder).as_posix().encode())
-        digest.update(_file_hash(file, status.st_size, status.st_mtime_ns))
-    return digest.hexdigest()[:12]
-
-
-@lru_cache(maxsize=256)
-def _file_hash(file: Path, size: int, modified: int) -> bytes:
-    """Return a file's SHA-256, remembered as long as its size and time of change stay."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
 
 
 @contextlib.contextmanager

@@ -10,13 +10,20 @@ import math
 import os
 import warnings
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
+from jaxtyping import Float
 from matplotlib.figure import Figure
+
+from embedding_geometry import figures
+from embedding_geometry.figures import Images
+from embedding_geometry.twins import twin_metadata
 
 if TYPE_CHECKING:
     from embedding_geometry.models import TextToImageModel
@@ -24,6 +31,16 @@ if TYPE_CHECKING:
     from embedding_geometry.statistics import Correlation, PairedComparison
 
 DATA = Path(__file__).parents[2] / "data"
+BENCHMARKS = DATA / "results"
+RENDERING = (
+    "steps",
+    "guidance_scale",
+    "negative_prompt",
+    "batch_size",
+    "scheduler",
+    "height",
+    "width",
+)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
@@ -131,13 +148,40 @@ def at_most(value: float, step: int = 1) -> str:
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 
-def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> None:
+def agreement_badge(agreeing: int, compared: int, tolerance: float) -> HTML:
+    """A badge that says how many recomputed values agree with the recorded ones, and how far.
+
+    Args:
+        agreeing: the number of values that agree.
+        compared: the number of values compared.
+        tolerance: the largest relative difference that counts as agreement.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    if not 0 <= agreeing <= compared or not compared:
+        raise ValueError(f"{agreeing} of {compared} values cannot agree")
+    kind = "agrees" if agreeing == compared else "differs"
+    result = f"{agreeing} of {compared} within {number_text(tolerance, 1, percent=True)}"
+    return HTML(
+        f'<p class="agreement {kind}"><span>recorded against recomputed</span> '
+        f"<span>{result}</span></p>"
+    )
+
+
+def show_photo(
+    figure: Figure,
+    name: str | None = None,
+    quality: int = 72,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
     Args:
         figure: the figure; it is closed.
         name: a name under which another page can show the same picture.
         quality: of the JPEG, 1 to 95.
+        extra: metadata of the output, for what the book makes of the picture.
     """
     buffer = io.BytesIO()
     encoding = {"quality": quality, "optimize": True, "progressive": True}
@@ -145,7 +189,24 @@ def show_photo(figure: Figure, name: str | None = None, quality: int = 72) -> No
     plt.close(figure)
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
-    display(bundle, metadata=metadata, raw=True)
+    display(bundle, metadata=metadata | dict(extra or {}), raw=True)
+
+
+def show_twins(
+    frames_by_coupling: Mapping[str, Images],
+    distances_by_coupling: Mapping[str, Float[np.ndarray, " steps"]],
+    name: str | None = None,
+) -> None:
+    """Show film strips on a sheet, which the built book puts under one slider.
+
+    Args:
+        frames_by_coupling: for each coupling's name its frames, all of the same number and size.
+        distances_by_coupling: for each coupling's name the perceptual distance of each step.
+        name: a name under which another page can show the same picture.
+    """
+    sheet = figures.film_strips(frames_by_coupling, distances_by_coupling)
+    twins = twin_metadata(frames_by_coupling, distances_by_coupling)
+    show_photo(sheet, name, quality=62, extra=twins)
 
 
 def show_html(html: str, name: str, plain: str) -> None:
@@ -184,13 +245,34 @@ def results_folder() -> Path:
     return Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
 
 
+def studied_model(model_name: str) -> str:
+    """The model whose recorded study a page shows: the one asked for, or pocket, said aloud.
+
+    A page that quotes a study calls this first. Where the results folder holds none of the model
+    but one of pocket, the page is about pocket, and a line on it says so.
+    """
+    if (
+        _study_file(model_name, "study.csv").is_file()
+        or not _study_file("pocket", "study.csv").is_file()
+    ):
+        return model_name
+    display(
+        Markdown(
+            f"**Note.** No study of {model_name} is recorded in the results folder, so this "
+            "page shows the recorded study of **pocket**; its pictures and numbers are pocket's. "
+            "`python -m embedding_geometry study --publish` records one of another model."
+        )
+    )
+    return "pocket"
+
+
 def recorded_file(model_name: str, ending: str) -> Path:
     """A file of the recorded study, such as `pocket_study.csv`.
 
     Raises:
         StudyNotRecordedError: there is none for this model.
     """
-    path = results_folder() / f"{short_name(model_name)}_{ending}"
+    path = _study_file(model_name, ending)
     if not path.is_file():
         raise StudyNotRecordedError(
             f"no recorded study for the model {model_name!r}: {path} does not exist. Run "
@@ -198,6 +280,10 @@ def recorded_file(model_name: str, ending: str) -> Path:
             f"folder that holds it in EMBEDDING_GEOMETRY_RESULTS"
         )
     return path
+
+
+def _study_file(model_name: str, ending: str) -> Path:
+    return results_folder() / f"{short_name(model_name)}_{ending}"
 
 
 def recorded_study(model_name: str) -> pd.DataFrame:
@@ -218,9 +304,29 @@ def recorded_steps(model_name: str) -> pd.DataFrame:
     return pd.read_parquet(recorded_file(model_name, "steps.parquet"))
 
 
-def recorded_manifest(model_name: str) -> dict[str, Any]:
-    """Model, metric, settings, versions and hardware of the recorded study."""
-    return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
+def recorded_manifest(model_name: str, ending: str = "manifest.json") -> dict[str, Any]:
+    """Model, metric, settings, versions and hardware of the recorded study, or of another one."""
+    return json.loads(recorded_file(model_name, ending).read_text(encoding="utf-8"))
+
+
+def recorded_line(manifest: dict[str, Any]) -> Markdown:
+    """One line that says with what a recorded study was made, where and when."""
+    model, metric = manifest["model"], manifest["metric"]
+    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in model["versions"].items())
+    return Markdown(
+        f"**Provenance.** Model {model['name']} (revision {model['revision']}) on "
+        f"{model['device']} in {model['dtype']}, perceptual metric {metric['net']} (revision "
+        f"{metric['revision']}), recorded on {manifest['ended'][:10]}; {versions}."
+    )
+
+
+def recorded_rendering(model_name: str) -> dict[str, Any]:
+    """How the recorded study made its images, by the names of `RenderSettings`.
+
+    A study recorded before a setting existed leaves it out.
+    """
+    settings = recorded_manifest(model_name)["settings"]
+    return {name: settings[name] for name in RENDERING if name in settings}
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
@@ -264,15 +370,22 @@ def representative_pairs(pairs: pd.DataFrame) -> list[str]:
 def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table that `make benchmark` wrote, and its manifest: machine, versions, threads, time.
 
+    It is about this code, whatever model a page shows, and so is always in `data/results`.
+
     Raises:
         FileNotFoundError: it has not been recorded.
     """
-    path = results_folder() / f"benchmark_{name}.csv"
+    path = BENCHMARKS / f"benchmark_{name}.csv"
     if not path.is_file():
         raise FileNotFoundError(
             f"no recorded benchmark: {path} is missing; `make benchmark` writes it"
         )
-    return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return pd.read_csv(path), recorded_facts(f"benchmark_{name}.json")
+
+
+def recorded_facts(name: str) -> dict[str, Any]:
+    """A manifest in `data/results`: machine, versions, time, and what was counted."""
+    return json.loads((BENCHMARKS / name).read_text(encoding="utf-8"))
 
 
 def benchmark_line(manifest: dict[str, Any]) -> Markdown:

@@ -36,7 +36,7 @@ def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times
     """
     x, y = check_cloud_pair(x, y)
     sigma = check_coupling(sigma, len(x))
-    times = _check_times(times)[:, None, None]
+    times = check_times(times)[:, None, None]
     return (1 - times) * x + times * y[sigma]
 
 
@@ -69,7 +69,7 @@ def wasserstein_length(path: CloudPath) -> float:
     )
 
 
-def _check_times(times: np.ndarray) -> Times:
+def check_times(times: np.ndarray) -> Times:
     """Return the times in float64, or say why they are not times on a path."""
     times = np.asarray(times, np.float64)
     if times.ndim != 1 or len(times) == 0:

@@ -33,7 +33,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
-from embedding_geometry.models import POCKET_FOLDER, find_device, library_versions
+from embedding_geometry.folders import POCKET_FOLDER
+from embedding_geometry.models import find_device, library_versions
 from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"

@@ -116,6 +116,28 @@ def paired_comparison(
     )
 
 
+def median_interval(
+    sample: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> Interval:
+    """BCa interval of a median over pairs, or percentiles where BCa is undefined.
+
+    Args:
+        sample: values (p,), one a pair.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the interval.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: There are fewer than two pairs, or NaN or infinity among them.
+    """
+    sample = _check_pairs("the sample", sample, "itself", sample, least=2)[0]
+    return _bootstrap_interval((sample,), np.median, rng, confidence, resamples)
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Holm's adjusted p-values: each is compared with the level meant for all of them together.
 
@@ -169,6 +191,35 @@ def spearman(
     result = stats.spearmanr(x, y)
     interval = _bootstrap_interval((x, y), _rank_correlation, rng, confidence, resamples)
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
+
+
+def mean_with_interval(
+    values: Float[np.ndarray, " p"],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+) -> tuple[float, Interval]:
+    """Mean over pairs and its BCa interval, or that of the percentiles where BCa is undefined.
+
+    Args:
+        values: measurements (p,), one a pair.
+        rng: source of the bootstrap resamples.
+        confidence: coverage of the interval.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        ValueError: There are fewer than two values, or NaN or infinity among them.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            f"an interval needs two finite values or more in one array; got shape {values.shape} "
+            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
+        )
+    return float(values.mean()), _bootstrap_interval(
+        (values,), np.mean, rng, confidence, resamples
+    )
 
 
 def verdict(low: float, high: float) -> Verdict:

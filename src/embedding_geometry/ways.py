@@ -12,7 +12,8 @@ from typing import get_args
 
 import numpy as np
 
-from embedding_geometry.couplings import couple, wasserstein_distance
+from embedding_geometry.couplings import couple, go_toward, wasserstein_distance
+from embedding_geometry.interpolants import INTERPOLANTS, Interpolant
 from embedding_geometry.paths import displacement_interpolation
 from embedding_geometry.types import Cloud, CloudPath, CouplingName, Times
 
@@ -56,7 +57,60 @@ def along_coupling(
     return displacement_interpolation(ends.x, ends.y, sigma, times)
 
 
+def between_couplings(
+    start: CouplingName,
+    end: CouplingName,
+    percent: int,
+    ends: Ends,
+    times: Times,
+    rng: np.random.Generator,
+) -> CloudPath:
+    """Displacement interpolation along a coupling between two others, of a cost between theirs.
+
+    The generator first draws the random coupling, if it is one of the two, so that it is the one
+    that the way "random" follows; then the geodesic on which `couplings.go_toward` goes.
+
+    Raises:
+        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
+    """
+    from_sigma, to_sigma = (couple(name, ends.x, ends.y, rng) for name in (start, end))
+    sigma = go_toward(from_sigma, to_sigma, percent / 100, rng)
+    return displacement_interpolation(ends.x, ends.y, sigma, times)
+
+
 WAYS: dict[str, Way] = {name: partial(along_coupling, name) for name in get_args(CouplingName)}
+
+# Couplings of graded cost: optimal-random-25 lies a quarter of the way from optimal to random.
+SCALES: tuple[tuple[CouplingName, CouplingName], ...] = (
+    ("optimal", "random"),
+    ("random", "worst"),
+    ("optimal", "row"),
+)
+WAYS |= {
+    f"{start}-{end}-{percent}": partial(between_couplings, start, end, percent)
+    for start, end in SCALES
+    for percent in (25, 50, 75)
+}
+
+
+# --- other ways ----------------------------------------------------------------------------------
+
+
+def interpolated(
+    function: Interpolant, ends: Ends, times: Times, rng: np.random.Generator
+) -> CloudPath:
+    """The path of one of the `interpolants`; nothing is drawn from `rng`.
+
+    Raises:
+        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1]; or
+            what else that function cannot do.
+    """
+    return function(ends.x, ends.y, (ends.x_end, ends.y_end), times)
+
+
+WAYS |= {name: partial(interpolated, function) for name, function in INTERPOLANTS.items()}
+
+# -------------------------------------------------------------------------------------------------
 
 
 def find_way(name: str) -> Way:

@@ -16,7 +16,7 @@ from opponents import PAIR
 
 from embedding_geometry import study
 from embedding_geometry.couplings import pairwise_wasserstein
-from embedding_geometry.models import POCKET_FOLDER
+from embedding_geometry.folders import POCKET_FOLDER
 from embedding_geometry.planning import Task
 from embedding_geometry.results import StudySettings
 

@@ -12,7 +12,7 @@ import pytest
 from opponents import Opponent, Result, study_cells
 
 from embedding_geometry import study
-from embedding_geometry.models import POCKET_FOLDER
+from embedding_geometry.folders import POCKET_FOLDER
 from embedding_geometry.perception import perceptual_distances
 from embedding_geometry.results import StudySettings
 

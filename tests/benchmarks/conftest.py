@@ -7,22 +7,15 @@ says on what machine, with which versions and threads, and when. Without --recor
 written. Ratios compare what was timed in one process; run nothing else meanwhile.
 """
 
-import json
-import os
-import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
+from records import write_table
 
-from embedding_geometry.models import POCKET_FOLDER, library_versions
-from embedding_geometry.results import write_whole
-from embedding_geometry.study import cpu_name
+from embedding_geometry.folders import POCKET_FOLDER
 
-LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
 Record = Callable[..., None]
 
 
@@ -52,22 +45,7 @@ def record(request: pytest.FixtureRequest, report: Callable[[str], None]) -> Rec
         report(table.to_string(index=False, float_format="{:.4g}".format))
         folder = request.config.getoption("record")
         if folder is not None:
-            content = json.dumps(manifest() | facts, indent=1).encode() + b"\n"
-            write_whole(folder / f"benchmark_{name}.csv", table.to_csv(index=False).encode())
-            write_whole(folder / f"benchmark_{name}.json", content)
+            facts = {"model": POCKET_FOLDER.name, **facts}
+            write_table(folder / f"benchmark_{name}.csv", table, facts)
 
     return write
-
-
-def manifest() -> dict[str, object]:
-    """The machine, the versions, the threads and the time."""
-    return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": library_versions(*LIBRARIES),
-        "model": POCKET_FOLDER.name,
-        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -1,13 +1,16 @@
 """A Stable Diffusion 1.5 of full size with random weights, written, loaded and rendered by hand.
 
     PYTHONPATH=src:tests python tests/benchmarks/full_size.py FOLDER
+    PYTHONPATH=src:tests python tests/benchmarks/full_size.py FOLDER --record data/results
 
 Writes the model (1.07 billion parameters, 4.3 GB) into FOLDER unless it is there already and loads
 it as any other folder; FOLDER may be deleted afterwards. The two frames are those of one token
-cloud in two orders, so the printed difference of their latents is rounding. Peak memory is that
-of loading and rendering alone: the folder is written by another process.
+cloud in two orders, so the difference of their latents is rounding. Peak memory is that of loading
+and rendering alone: the folder is written by another process. Prints a table with the seconds and
+the peak memory after each stage; --record writes it as `benchmark_full_size.csv` with a manifest.
 """
 
+import json
 import multiprocessing
 import resource
 import sys
@@ -18,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import tyro
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from records import write_table
 from tiny_model import PUBLISHED_NOISE, write_tiny_family, write_tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -33,6 +38,8 @@ from embedding_geometry import (
     sample_latents,
 )
 
+COLUMNS = ["stage", "seconds", "cpu_seconds", "peak_gigabytes"]
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -44,6 +51,7 @@ class Arguments:
         device: Where to compute; the best there is if not given.
         dtype: float32, float16 or bfloat16.
         tiny: A model for unit tests instead, to try this script.
+        record: Folder to write the table and its manifest to.
     """
 
     folder: tyro.conf.Positional[Path]
@@ -51,6 +59,7 @@ class Arguments:
     device: str | None = None
     dtype: str = "float32"
     tiny: bool = False
+    record: Path | None = None
 
 
 def write_full_size(folder: Path) -> None:
@@ -93,13 +102,23 @@ def write_tiny(folder: Path) -> None:
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Print how long something took."""
-    started = time.perf_counter()
+def stage(name: str, stages: list[dict[str, object]]) -> Iterator[None]:
+    """Add a stage's seconds, and the largest memory up to its end, to the table.
+
+    The processor's seconds, of all threads together, do not count the time that others took.
+    """
+    started, started_cpu = time.perf_counter(), time.process_time()
     yield
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    print(f"{what:<10} {time.perf_counter() - started:8.1f} s", flush=True)
+    stages.append(
+        {
+            "stage": name,
+            "seconds": time.perf_counter() - started,
+            "cpu_seconds": time.process_time() - started_cpu,
+            "peak_gigabytes": peak_gigabytes(),
+        }
+    )
 
 
 def peak_gigabytes() -> float:
@@ -108,41 +127,59 @@ def peak_gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def main(arguments: Arguments) -> None:
-    """Write, load, render, and print what it cost."""
-    if not (arguments.folder / "model_index.json").is_file():
-        with timed("write"):
-            target = write_tiny if arguments.tiny else write_full_size
-            writer = multiprocessing.get_context("spawn").Process(
-                target=target, args=(arguments.folder,)
-            )
-            writer.start()
-            writer.join()
-        if writer.exitcode != 0:
-            sys.exit(f"writing {arguments.folder} failed")
-    print(f"{'imports':<10} {peak_gigabytes():8.2f} GB peak memory")
-    with timed("load"):
+def write_if_missing(arguments: Arguments) -> None:
+    """Write the model in another process, whose memory is not counted here."""
+    if (arguments.folder / "model_index.json").is_file():
+        return
+    target = write_tiny if arguments.tiny else write_full_size
+    writer = multiprocessing.get_context("spawn").Process(target=target, args=(arguments.folder,))
+    writer.start()
+    writer.join()
+    if writer.exitcode != 0:
+        sys.exit(f"writing {arguments.folder} failed")
+
+
+def measure(arguments: Arguments) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Load, encode, denoise and decode; return the stages and facts about them."""
+    stages = [{"stage": "imports", "peak_gigabytes": peak_gigabytes()}]
+    with stage("load", stages):
         model = load_model(str(arguments.folder), arguments.device, arguments.dtype)
-    networks = (model.text_encoder, model.unet, model.vae)
-    counts = [sum(weight.numel() for weight in network.parameters()) for network in networks]
-    print("parameters " + ", ".join(f"{count:,}" for count in counts) + f": {sum(counts):,}")
-    with timed("encode"):
-        cloud = encode_prompts(model, ["a small cat on the beach at night"])[0]
+    with stage("encode", stages):
+        [cloud] = encode_prompts(model, ["a small cat on the beach at night"])
     clouds = np.stack([cloud, np.random.default_rng(0).permutation(cloud)])
-    latent = initial_latent(model, seed=0)
-    with timed("denoise"):
-        latents = sample_latents(model, clouds, latent, RenderSettings(arguments.steps, 7.5))
-    with timed("decode"):
+    settings = RenderSettings(arguments.steps, 7.5)
+    with stage("denoise", stages):
+        latents = sample_latents(model, clouds, initial_latent(model, seed=0), settings)
+    with stage("decode", stages):
         pictures = decode_latents(model, latents, batch_size=1)
     first, permuted = latents.double().cpu()
-    difference = float((first - permuted).abs().max() / first.abs().max())
-    print(f"two orders of one cloud differ by {difference:.1e} of the largest latent")
-    print(
-        f"{len(pictures)} frames {pictures.shape[1]}x{pictures.shape[2]}, {arguments.steps} steps"
-    )
-    print(f"{'peak':<10} {peak_gigabytes():8.2f} GB on {model.provenance.device}")
+    networks = {"text_encoder": model.text_encoder, "unet": model.unet, "vae": model.vae}
+    facts = {
+        "parameters": {
+            name: sum(weight.numel() for weight in network.parameters())
+            for name, network in networks.items()
+        },
+        "device": model.provenance.device,
+        "dtype": model.provenance.dtype,
+        "frames": len(pictures),
+        "pixels": pictures.shape[1],
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "relative_difference_of_orders": float((first - permuted).abs().max() / first.abs().max()),
+    }
     if model.device.type == "cuda":
-        print(f"{'on card':<10} {torch.cuda.max_memory_allocated() / 1e9:8.2f} GB")
+        facts["gigabytes_on_card"] = torch.cuda.max_memory_allocated() / 1e9
+    return pd.DataFrame(stages, columns=COLUMNS), facts
+
+
+def main(arguments: Arguments) -> None:
+    """Write the model if need be, measure, print and record."""
+    write_if_missing(arguments)
+    table, facts = measure(arguments)
+    print(table.to_string(index=False, float_format="{:.3g}".format))
+    print(json.dumps(facts, indent=1))
+    if arguments.record is not None:
+        write_table(arguments.record / "benchmark_full_size.csv", table, facts)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Run by hand, in some minutes on two cores:
 
     python tests/stress/kill_study.py                 # 50 kills
     python tests/stress/kill_study.py --kills 3       # try it
+    python tests/stress/kill_study.py --record data/results/stress_kills.json
 
 A study of the tiny random model runs in a process of its own and is sent SIGKILL at a moment drawn
 from the time that it takes to load and to compute its share of the cells; the same command goes on
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -60,6 +61,13 @@ class Tally:
     repeated: int = 0
     temporary: int = 0
     moments: list[float] = field(default_factory=list)
+
+    def facts(self) -> dict[str, object]:
+        """Return what was seen, with the first and the last moment in place of all of them."""
+        moments = {"earliest": round(min(self.moments), 2), "latest": round(max(self.moments), 2)}
+        counts = asdict(self)
+        del counts["moments"]
+        return counts | moments
 
     def __str__(self) -> str:
         """Return the figure and what it is made of."""
@@ -172,13 +180,14 @@ def disturb(
     tally.cells += len(cell_files(folder))
 
 
-def stress(kills: int = 50, seed: int = 0, pairs: int = 12) -> None:
+def stress(kills: int = 50, seed: int = 0, pairs: int = 12, record: Path | None = None) -> None:
     """Kill studies at random moments and print what became of their cells.
 
     Args:
         kills: How often.
         seed: Seed of the moments.
         pairs: Prompt pairs of a study; each has seven cells.
+        record: JSON file to write the figure to.
     """
     rng = np.random.default_rng(seed)
     context = multiprocessing.get_context("forkserver")
@@ -216,6 +225,10 @@ def stress(kills: int = 50, seed: int = 0, pairs: int = 12) -> None:
             assert tables(folder) == tables(here / "undisturbed"), "the tables differ"
             print(f"{tally.kills} kills, {tally.lost} lost, {tally.repeated} repeated", flush=True)
     print(tally)
+    if record is not None:
+        from records import write_facts
+
+        write_facts(record, {"pairs": pairs, "seed": seed} | tally.facts())
     if tally.lost or tally.repeated:
         sys.exit(1)
 

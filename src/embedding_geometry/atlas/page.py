@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
+from embedding_geometry.figures import WIDTH
 from embedding_geometry.tables import Cell, Row, SortableTable, latex_table
 
 HEADS = {
@@ -77,7 +78,7 @@ def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     An arrow leads from each sequence to where it comes to lie once the cause is taken out. A model
     that takes a fixed number of tokens lies on the upper edge.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(6.0, 4.6))[1]
+    ax = ax if ax is not None else plt.subplots(figsize=(WIDTH, 4.2))[1]
     table = table[table["verdict"].isin(COLOURS)]  # the absent have no place
     places = table[["permuting", "doubling", "permuting_removed", "doubling_removed"]]
     places = places.fillna({"doubling": 1}).clip(lower=SMALLEST)

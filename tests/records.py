@@ -1,0 +1,41 @@
+"""Recorded measurements: a table or a few numbers, and the machine and versions they come from."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from embedding_geometry.models import library_versions
+from embedding_geometry.results import write_whole
+from embedding_geometry.study import cpu_name
+
+LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
+
+
+def manifest() -> dict[str, object]:
+    """The machine, the versions, the threads and the time."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": library_versions(*LIBRARIES),
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_facts(file: Path, facts: dict[str, object]) -> None:
+    """Write facts after the manifest, as JSON."""
+    write_whole(file, json.dumps(manifest() | facts, indent=1).encode() + b"\n")
+
+
+def write_table(file: Path, table: pd.DataFrame, facts: dict[str, object]) -> None:
+    """Write a table as CSV, and its manifest and facts beside it under the same name."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, table.to_csv(index=False).encode())
+    write_facts(file.with_suffix(".json"), facts)

@@ -1,0 +1,177 @@
+"""Finding a model's folder, and one clear error for everything that can be wrong with it."""
+
+import json
+import shutil
+import socket
+
+import pytest
+from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import load_file, save_file
+
+from embedding_geometry import folders
+from embedding_geometry.folders import ModelNotFoundError
+from embedding_geometry.models import load_model
+
+
+@pytest.fixture
+def copy(tiny_folder, tmp_path):
+    """Return a copy of the tiny folder that may be damaged."""
+    return shutil.copytree(tiny_folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """Refuse every connection, and look into an empty cache."""
+
+    def refuse(*_, **__):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def load(folder, **options):
+    return load_model(str(folder), device="cpu", **options)
+
+
+def edit_json(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_missing_pocket_says_where_it_should_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "POCKET_FOLDER", tmp_path / "pocket")
+    with pytest.raises(ModelNotFoundError, match=r"not at .*pocket: it ships with the repository"):
+        load_model(device="cpu")
+
+
+@pytest.mark.parametrize("name", ["pockett", "/nowhere/at/all", "a/b/c", "a/file"])
+def test_an_unknown_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    with pytest.raises(ModelNotFoundError, match="neither 'pocket', nor a folder here"):
+        load_model(name, device="cpu")
+
+
+def test_a_hub_id_without_network(offline):
+    with pytest.raises(
+        ModelNotFoundError, match=r"'owner/name'.*not in the hub cache.*hub\)"
+    ) as e:
+        load_model("owner/name", device="cpu")
+    assert "local folder" in str(e.value)
+    assert "hf auth login" in str(e.value)
+
+
+def test_a_hub_id_in_offline_mode(offline, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelNotFoundError, match=r"'owner/name' is not a folder"):
+        load_model("owner/name", device="cpu")
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_hub_id_in_the_cache_needs_no_network(offline, tiny_folder, mode, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", mode)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = offline / "models--owner--name"
+    shutil.copytree(tiny_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    model = load_model("owner/name", device="cpu")
+    assert model.provenance.name == "owner/name"
+    assert model.provenance.revision == commit[:12]
+    if mode:  # else the hub's client tries to reach it for half a minute, and then does the same
+        pinned = load_model("owner/name", device="cpu", revision=commit)
+        assert pinned.provenance.revision == commit[:12]
+    with pytest.raises(ModelNotFoundError, match=r"'owner/name' of revision 'v2' is not a folder"):
+        load_model("owner/name", device="cpu", revision="v2")
+
+
+def test_a_folder_has_no_revisions(tiny_folder):
+    with pytest.raises(ValueError, match="only a hub id has revisions"):
+        load(tiny_folder, revision="main")
+
+
+def test_of_the_hub_only_what_is_needed_is_fetched(copy, tmp_path, monkeypatch):
+    """The hub's part is played by a folder; a part without other weights comes in float16."""
+    whole = copy / folders.WEIGHTS["unet"]
+    half = whole.with_suffix(".fp16.safetensors")
+    save_file({n: w.half() for n, w in load_file(whole).items()}, half, metadata={"format": "pt"})
+    whole.unlink()
+    spare = (copy / folders.WEIGHTS["vae"]).with_suffix(".fp16.safetensors")
+    shutil.copy(copy / folders.WEIGHTS["vae"], spare)
+    (copy / "v1-5-pruned.safetensors").write_bytes(b"of another tool")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    fetched = tmp_path / commit
+
+    def fetch(name, revision, allow_patterns):
+        assert revision == "fp16"
+        names = [str(f.relative_to(copy)) for f in copy.rglob("*") if f.is_file()]
+        for each in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (fetched / each).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(copy / each, fetched / each)
+        return str(fetched)
+
+    monkeypatch.setattr(folders, "snapshot_download", fetch)
+    model = load_model("owner/name", device="cpu", revision="fp16")
+    assert model.provenance.revision == commit[:12]
+    assert {str(file.relative_to(fetched)) for file in fetched.rglob("*.safetensors")} == {
+        folders.WEIGHTS["text_encoder"],
+        folders.WEIGHTS["vae"],
+        str(half.relative_to(copy)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("model_index.json", "index"),
+        ("unet/diffusion_pytorch_model.safetensors", r"unet \(unet/diffusion_pytorch_model"),
+        ("vae/config.json", r"vae \(vae/config.json"),
+        ("scheduler/scheduler_config.json", "scheduler"),
+        ("text_encoder/model.safetensors", "text_encoder"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_part(copy, file, named):
+    (copy / file).unlink()
+    with pytest.raises(ModelNotFoundError, match=rf"copy lacks its {named}"):
+        load(copy)
+
+
+def test_a_missing_tokenizer_is_named(copy):
+    shutil.rmtree(copy / "tokenizer")
+    shutil.rmtree(copy / "vae")
+    with pytest.raises(ModelNotFoundError, match=r"lacks its vae .*, vae .*, tokenizer \("):
+        load(copy)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("keep", [0, 4, 0.5])
+def test_a_half_written_file_is_named(copy, part, keep):
+    file = copy / folders.WEIGHTS[part]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * keep) if keep < 1 else keep])
+    with pytest.raises(ValueError, match=rf"{folders.WEIGHTS[part]} is damaged or half-written"):
+        load(copy)
+
+
+def test_a_damaged_config_is_named(copy):
+    file = copy / "unet" / "config.json"
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(ValueError, match=r"unet/config\.json is damaged, not valid JSON"):
+        load(copy)
+
+
+def test_another_architecture_is_refused(copy):
+    edit_json(copy / "model_index.json", _class_name="StableDiffusion3Pipeline")
+    shutil.rmtree(copy / "unet")
+    with pytest.raises(ValueError, match="describes a StableDiffusion3Pipeline; only"):
+        load(copy)
+
+
+def test_a_folder_of_one_network_is_refused(tmp_path):
+    content = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"config\.json describes a LlamaForCausalLM; only"):
+        load(tmp_path)

@@ -1,0 +1,73 @@
+"""What the built book says about its pages: where they come from, how long they take.
+
+Checks the result of `make book`; without it these tests are skipped. That links lead somewhere is
+checked with all others.
+"""
+
+import re
+from html import unescape
+
+import pytest
+from test_book import (  # noqa: F401
+    BOOK,
+    NOTEBOOKS,
+    PAGES,
+    every_notebook,
+    every_page,
+    missing,
+    parse,
+    pytestmark,
+)  # fmt: skip
+
+
+def found(pattern, page):
+    return re.findall(pattern, page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@every_page
+def test_pictures_load_late_and_have_a_size(page):
+    """Nothing jumps when a picture arrives."""
+    pictures = [p for p in parse(page).pictures if "_images" in p["src"]]
+    manners = {(p.get("loading"), p.get("decoding")) for p in pictures}
+    assert manners <= {("lazy", "async")}
+    assert [p for p in pictures if int(p["width"]) < 100 or int(p["height"]) < 100] == []
+
+
+@every_notebook
+def test_page_says_what_made_it_and_what_it_takes(page):
+    [banner] = found('<ul class="provenance.*?</ul>', page)
+    facts = re.findall(r"<p>(.*?)</p>", banner)
+    assert facts[0].startswith("Model ")
+    for fact in (r"computed \d{4}-\d\d-\d\d", r"\d+\u00a0min to read",
+                 r"\d+\u00a0s and \d+\.\d\u00a0GB to run"):  # fmt: skip
+        assert len([text for text in facts if re.fullmatch(fact, text)]) == 1
+
+
+@every_notebook
+def test_page_with_recorded_tables_says_when_they_were_recorded(page):
+    assert bool(found("tables recorded 20", page)) == bool(found("/_data/", page))
+
+
+@every_page
+def test_every_figure_leads_to_its_picture_and_its_code(page):
+    for figure in found("<figure.*?</figure>", page):
+        [links] = re.findall(r'class="figure-links">(.*?)</span>', figure, re.DOTALL)
+        labels = re.findall(r">(\w+)</a>", links)
+        assert labels in (["PNG", "code"], ["JPEG", "code"], ["PNG", "data", "code"])
+
+
+@every_page
+def test_sliders_find_their_frames(page):
+    sprites = [unescape(sprite) for sprite in found(r"--sprite: url\((.*?)\)", page)]
+    assert [s for s in sprites if missing(page, s.strip("'"))] == []
+    assert len(sprites) == {"05_interpolations": 6, "index": 1}.get(page.stem, len(sprites))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem == "index"])
+def test_first_page_lists_all_pages_and_what_they_take(page):
+    [listed] = found('<table class="[^"]*pages.*?</table>', page)
+    rows = re.findall(r"<tr.*?</tr>", listed, re.DOTALL)[1:]
+    links = [re.search(r'href="\.\./(.*?)"', row).group(1) for row in rows]
+    assert links == [notebook.relative_to(BOOK).as_posix() for notebook in NOTEBOOKS]
+    times = re.compile(r"\d+\u00a0min<.*\d+\u00a0s and \d+\.\d\u00a0GB<", re.DOTALL)
+    assert [row for row in rows if not times.search(row)] == []

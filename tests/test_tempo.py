@@ -1,0 +1,129 @@
+"""The table of re-timings: its sample, its rows on a tiny model, and what it says of bad input."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embedding_geometry import tempo
+from embedding_geometry.perception import perceptual_distances, perceptual_path_length
+from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study import cloud_path, encode_ends, render_paths
+from embedding_geometry.tempo import Tempo, compared, main, recorded, sample
+
+ROOT = Path(__file__).parents[1]
+PAIRS = """\
+pair_id,source,target,similarity,stratum
+a,a small cat on the beach,on the beach a cat,5,free
+b,a red car,a blue car,5,free
+r,a red car in the snow,a red car in the rain,5,rigid
+c,a red car in the snow,two birds over the sea,0,free
+"""
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text(PAIRS)
+    return path
+
+
+@pytest.fixture
+def arguments(pairs, tiny_folder, tmp_path):
+    options = f"--pairs {pairs} --model {tiny_folder} --out {tmp_path / 'tiny'} --device cpu"
+    return [*options.split(), "--per-grade", "1", "--rounds", "1", "--frames", "4"]
+
+
+def test_sample_is_the_first_pairs_of_each_grade_without_the_control(pairs):
+    table = read_prompt_pairs(pairs)
+    assert [pair.pair_id for pair in sample(table, 1)] == ["a", "c"]
+    assert [pair.pair_id for pair in sample(table, 8)] == ["a", "b", "c"]
+
+
+def test_recorded_sample_is_the_protocols():
+    chosen = sample(read_prompt_pairs(ROOT / "data/prompts/pocket_pairs.csv"), 8)
+    wanted = [f"f{grade}-00{k}" for grade in range(5, -1, -1) for k in range(1, 9)]
+    table, manifest = recorded(ROOT / "data/results/pocket")
+    assert [pair.pair_id for pair in chosen] == wanted
+    assert list(table["pair_id"].unique()) == wanted
+    assert table.groupby(["pair_id", "coupling"])["round"].max().eq(2).all()
+    assert table["extra"].max() <= 18
+    assert manifest["pairs"] == {"file": "pocket_pairs.csv", "per_grade": 8}
+
+
+def test_recorded_paths_before_re_timing_are_those_of_the_study():
+    """The study rendered them in other batches; pictures agree to rounding."""
+    table, _ = recorded(ROOT / "data/results/pocket")
+    study = pd.read_csv(ROOT / "data/results/pocket_study.csv")
+    key = ["pair_id", "coupling", "seed"]
+    both = table[table["round"] == 0].merge(study, on=key, suffixes=("", "_study"))
+    assert len(both) == 144
+    np.testing.assert_allclose(both["ppl"], both["ppl_study"], rtol=1e-2, atol=1e-5)
+
+
+def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, capsys):
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("2 pairs -> ")
+    table, manifest = recorded(tmp_path / "tiny")
+    assert len(table) == 2 * 3 * 2
+    assert table["extra"].between(0, 2).all()
+    assert (table["extra"] == 0).equals(table["round"] == 0)
+    assert manifest["settings"]["rounds"] == 1
+    assert manifest["settings"]["frames"] == 4
+
+
+def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
+    command = Tempo(pairs=pairs, model=str(tiny_folder), device="cpu", frames=4)
+    bench = command.prepare()
+    pair = read_prompt_pairs(pairs)[0]
+    ends = encode_ends(bench.model, pair.source, pair.target)
+    paths = {name: cloud_path(pair, name, ends, 4) for name in tempo.COUPLINGS}
+    frames = render_paths(bench, pair, 0, ends, paths)
+    rows = list(tempo.retimed_rows(bench, pair, seed=0, rounds=1))
+    for row in rows[::2]:
+        wanted = perceptual_path_length(
+            perceptual_distances(bench.metric, frames[row["coupling"]])
+        )
+        assert row["ppl"] == pytest.approx(wanted.mean, rel=1e-2)
+        assert row["gini"] == pytest.approx(wanted.gini, rel=1e-2)
+
+
+def test_paths_are_compared_before_the_first_and_after_the_last_round():
+    rounds = pd.DataFrame(
+        {
+            "pair_id": ["a"] * 3,
+            "coupling": ["row"] * 3,
+            "round": [2, 0, 1],
+            "gini": [0.1, 0.9, 0.5],
+            "ppl": [1.0, 3.0, 2.0],
+            "root_sum": [5.0, 4.0, 4.5],
+            "maximum_step": [1.0, 9.0, 2.0],
+            "extra": [18, 0, 9],
+        }
+    )
+    [row] = compared(rounds).to_dict("records")
+    assert (row["gini", "before"], row["gini", "after"]) == (0.9, 0.1)
+    assert (row["extra", "before"], row["extra", "after"]) == (0, 18)
+
+
+def test_no_pair_left_is_an_error(pairs):
+    with pytest.raises(ValueError, match="per_grade 0; take 1 or more"):
+        sample(read_prompt_pairs(pairs), 0)
+    with pytest.raises(ValueError, match="no pair is left of 1"):
+        sample([PromptPair("r", "a", "b", 5.0, "rigid")], 1)
+
+
+def test_missing_and_empty_records_name_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match="embedding_geometry.tempo --out"):
+        recorded(tmp_path / "none")
+    (tmp_path / "none_retiming.csv").write_text("pair_id,round\n")
+    with pytest.raises(ValueError, match="has no rows"):
+        recorded(tmp_path / "none")
+
+
+def test_bad_input_is_one_line(arguments, tmp_path, capsys):
+    assert main([*arguments, "--frames", "2"]) == 2
+    assert capsys.readouterr().err.startswith("error: frames is 2")
+    assert main([*arguments, "--pairs", str(tmp_path / "no.csv")]) == 2
+    assert "no.csv" in capsys.readouterr().err
