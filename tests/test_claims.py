@@ -15,6 +15,9 @@ from embedding_geometry.claims import SECTIONS
 from embedding_geometry.ledger import count_text, ledger
 from embedding_geometry.pages import p_and_n_text, p_number
 
+GRIDS = pd.DataFrame(
+    {"shape": ["triangle", "square"], "barycenter": [1.0, 3.0], "mean_of_rows": [2.0, 3.0]}
+)
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 ORDER = pd.DataFrame({"by_order": [1e-6, 3e-6], "by_text": [0.7, 0.9]})
 
@@ -147,13 +150,106 @@ def test_one_exception_refutes_a_claim_about_all_models():
     }
 
 
+def dose_study(slope, pairs=18):
+    """A study in which log PPL rises by `slope` per unit of log length, but for noise."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for k in range(pairs):
+        level = rng.normal(0, 2)
+        for coupling, length in {"optimal": 1.0, "row": 1.2, "random": 1.5, "worst": 1.9}.items():
+            for seed in (0, 1):
+                dose = np.log(length * (1 + 0.05 * rng.uniform() * (coupling != "optimal")))
+                ppl = np.exp(level + slope * dose + 0.01 * rng.normal())
+                rows.append(
+                    {"pair_id": f"p{k}", "similarity": float(k % 6), "coupling": coupling,
+                     "seed": seed, "w2": 3.0, "wasserstein_length": 3 * np.exp(dose), "ppl": ppl,
+                     "root_sum": np.sqrt(ppl)}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(2.0, "holds"), (-2.0, "does not hold")])
+def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
+    found = claims.dose_findings(dose_study(slope), {})
+    assert {finding.verdict for finding in found.values()} == {expected}
+    assert found["dose"].value == f"median slope {slope:.2f}".replace("-", "−")
+    assert (found["dose"].n, found["dose-same-scene"].n) == (18, 3)
+
+
+def ways_study(gains, pairs=40):
+    """A study in which each way gains so much over the optimal coupling, but for noise."""
+    rng = np.random.default_rng(2)
+    gains = (
+        {"row": 0.0, "optimal": 0.0, "entropic-1": 0.5}
+        | dict.fromkeys(claims.ARRIVING, 0.0)
+        | gains
+    )
+    rows = [
+        {"pair_id": f"p{k}", "coupling": way, "ppl": 1 - gain + 0.02 * rng.normal()}
+        for k in range(pairs)
+        for way, gain in gains.items()
+    ]
+    optimal = [row for row in rows if row["coupling"] == "optimal"]
+    return pd.DataFrame(rows + [row | {"coupling": "centred"} for row in optimal])
+
+
+def test_a_smoother_way_holds_the_claim_and_all_rougher_ones_refute_it():
+    found = claims.ways_findings(ways_study({"words": 0.2, "cosine": -0.2}), {})
+    assert found["ways-words-against-optimal"].verdict == "holds"
+    assert found["ways-cosine-against-row"].verdict == "does not hold"
+    assert found["ways-whitened-against-row"].verdict == "undecided on this model"
+    assert (found["ways-any"].verdict, found["ways-any"].value) == (
+        "holds",
+        "1 of 6 smoother, 1 rougher",
+    )
+    assert found["ways-centred"].verdict == "holds"
+    rougher = claims.ways_findings(ways_study(dict.fromkeys(claims.ARRIVING, -0.2)), {})
+    assert rougher["ways-any"].verdict == "does not hold"
+    none = claims.ways_findings(ways_study({}), {})  # a way that does not arrive cannot win
+    assert none["ways-any"].verdict == "undecided on this model"
+
+
+def test_a_claim_about_ways_needs_interval_and_p_value():
+    found = claims.compare(ways_study({"words": 0.2}).pivot(
+        index="pair_id", columns="coupling", values="ppl"), "words", "row")  # fmt: skip
+    assert claims._two_sided(found, 0.049).verdict == "holds"
+    assert claims._two_sided(found, 0.05).verdict == "undecided on this model"
+
+
+def test_planted_evenness_decides_the_claims_about_tempo():
+    rng = np.random.default_rng(3)
+    rows = [
+        {"pair_id": f"p{k}", "coupling": coupling, "round": step, "extra": 9 * step,
+         "ppl": 1 + 0.01 * rng.normal(), "root_sum": 1.0, "gini": 0.5 - 0.2 * step,
+         "maximum_step": 1 + 0.3 * step * (coupling == "row") + 0.01 * rng.normal()}
+        for k in range(20)
+        for coupling in claims.COUPLINGS
+        for step in (0, 1)
+    ]  # fmt: skip
+    found = claims.retiming_findings(pd.DataFrame(rows), {})
+    assert set(found) == set(claims.EVENER)
+    assert {found[f"retimed-{c}-gini"].verdict for c in claims.COUPLINGS} == {"holds"}
+    assert found["retimed-row-maximum_step"].verdict == "does not hold"
+    assert found["tempo-after-maximum_step"].verdict == "holds"
+    assert found["tempo-before-maximum_step"].verdict == "undecided on this model"
+    assert found["tempo-after-gini"].verdict == "does not hold"  # no difference at all
+
+
+def test_the_barycenter_is_compared_at_every_point():
+    found = claims.grid_findings(GRIDS, {})
+    assert {name: f.verdict for name, f in found.items()} == {
+        "central-triangle": "holds",
+        "central-square": "does not hold",  # as central as the mean is not more central
+    }
+
+
 # --- the list -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def entries():
     """The ledger of the recorded tables."""
-    return ledger(SECTIONS, "pocket", {"order": ORDER})
+    return ledger(SECTIONS, "pocket", {"order": ORDER, "grids": GRIDS})
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +354,59 @@ def test_the_first_claim_is_computed_twice_with_the_same_result():
     assert re.search(r">(relative change [^<]+)<", line)[1] in there["claim_1_measured"]
     assert f">{there['claim_1_verdict']}<" in line
     assert re.search(r">(\d+)\u00a0prompts<", line)[1] in there["claim_1_measured"]
+
+
+def test_dose_is_that_of_the_page(found):
+    page = glued("10_dose")
+    for name, slope, interval, status in [
+        ("dose", "slope", "slope_interval", "verdict"),
+        ("dose-same-scene", "same_slope", "same_interval", "same_verdict"),
+        ("dose-roots", "root_slope", "root_interval", "root_verdict"),
+        ("dose-beyond-name", "beyond", "beyond_interval", "beyond_verdict"),
+    ]:
+        finding = found[name]
+        assert finding.value.endswith(f"slope {page[slope]}")
+        assert (finding.interval, finding.verdict) == (page[interval], page[status])
+
+
+WAYS_WORDS = {
+    "smoother": "holds",
+    "rougher": "does not hold",
+    "undecided": "undecided on this model",
+}
+
+
+def test_ways_are_those_of_the_page(found):
+    page = glued("11_ways")
+    assert found["ways-any"].verdict == page["claim_ways"]
+    for control in ("optimal", "row"):
+        told = {
+            way: status
+            for word, status in WAYS_WORDS.items()
+            for way in page[f"{word}_{control}"].split(", ")
+        }
+        for way in claims.ARRIVING:
+            assert found[f"ways-{way}-against-{control}"].verdict == told[way]
+    assert found["ways-optimal-against-row"].verdict == WAYS_WORDS[page["optimal_row"]]
+
+
+def test_grids_are_those_of_the_page():
+    html = "".join(o.data.get("text/html", "") for o in outputs("14_ledger"))
+    for shape in ("triangle", "square"):
+        line = html[html.index(f'id="claim-central-{shape}"') :].partition("</tr>")[0]
+        assert f">{glued('12_barycenters')[f'{shape}_lower']}<" in line
+
+
+def test_tempo_is_that_of_the_page(found):
+    lines = table_lines("13_tokens")
+    measures = {"gini": "Gini coefficient", "maximum_step": "largest step", "ppl": "PPL"}
+    for name in claims.EVENER:
+        kind, what, measure = name.split("-")
+        label = f"{what}, re-timed" if kind == "retimed" else f"optimal against row, {what}"
+        n, improvement, interval, *_, p_holm = lines[f"{label}: {measures[measure]}"]
+        finding = found[name]
+        shown = [str(finding.n), finding.value, finding.interval, p_number(finding.p_value)]
+        assert [t.replace("&lt;", "<") for t in (n, improvement, interval, p_holm)] == shown
 
 
 PAGES_NAMES = {

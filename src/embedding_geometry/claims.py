@@ -7,18 +7,19 @@ table shows, and a `Section` in `SECTIONS`. How a verdict follows:
   above zero, *does not hold* if none of it is, else it is *undecided* (`statistics.verdict`);
 - an exploratory claim holds only if its p-value, corrected for all tests made with it, is also
   below `LEVEL`;
+- a claim for which the protocol has a rule of its own follows that: dose and response, other ways;
 - a claim about every case of a table holds if there is no exception among them;
 - a claim about a time holds if the median time is the shorter one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import linregress
+from scipy.stats import linregress, wilcoxon
 
-from embedding_geometry import pages
+from embedding_geometry import dose, pages, tempo
 from embedding_geometry.ledger import Claim, Finding, Findings, Manifest, Section, Source
 from embedding_geometry.pages import number_text, short_name
 from embedding_geometry.statistics import (
@@ -42,6 +43,8 @@ COMPANIONS = {
     "maximum_step": "largest step",
     "gini": "Gini coefficient of the steps",
 }
+ARRIVING = ("slerp-matrix", "slerp-tokens", "slerp-optimal", "words", "whitened", "cosine")
+EVENNESS = {"gini": "Gini coefficient of the steps", "maximum_step": "largest step"}
 
 
 # --- where the tables are -----------------------------------------------------------------------
@@ -63,12 +66,26 @@ def _benchmark(name: str) -> Source:
 
 
 ORDER = Source("order", pages.prompt_table, None, "make notebooks")
+GRIDS = Source("grids", pages.prompt_table, None, "make notebooks")
 STUDY = Source("study", _of_model("study.csv"), _of_model("manifest.json"), "make study")
 ATLAS = Source(
     "atlas",
     _of_all("atlas.csv"),
     _of_all("atlas_manifest.json"),
     "python -m embedding_geometry.atlas --out data/results",
+)
+# Pages 10 and 11 are about pocket, whatever the model of the book.
+DOSE = Source(
+    "dose", _of_all("pocket_dose_study.csv"), _of_all("pocket_dose_manifest.json"), "make study"
+)
+WAYS = Source(
+    "ways", _of_all("pocket_ways_study.csv"), _of_all("pocket_ways_manifest.json"), "make study"
+)
+RETIMING = Source(
+    "retiming",
+    _of_model("retiming.csv"),
+    _of_model("retiming_manifest.json"),
+    "python -m embedding_geometry.tempo",
 )
 
 
@@ -286,6 +303,135 @@ def atlas_findings(atlas: pd.DataFrame, manifest: Manifest) -> Findings:
     }
 
 
+# --- dose and response --------------------------------------------------------------------------
+
+
+def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
+    """Whether images take longer ways where clouds do; all decided by their intervals."""
+    cells = dose.dose_table(study)
+    slopes = dose.pair_slopes(cells)
+    grades = cells.groupby("pair_id")["grade"].first()
+    roots = dose.pair_slopes(dose.dose_table(study, "root_sum"))
+    beyond = dose.fit_mixed_model(cells, by_coupling=True)
+    return {
+        "dose": _slope(slopes),
+        "dose-same-scene": _slope(slopes[grades.loc[slopes.index] == 5]),
+        "dose-roots": _slope(roots),
+        "dose-beyond-name": Finding(
+            value=f"slope {number_text(beyond.slope, 2)}",
+            interval=pages.interval_text(beyond.interval, 2),
+            test="mixed-effects model",
+            n=beyond.pairs,
+            unit="pairs",
+            verdict=verdict(*beyond.interval),
+        ),
+    }
+
+
+def _slope(slopes: "pd.Series[float]") -> Finding:
+    found = dose.median_slope(slopes, np.random.default_rng(0))
+    return Finding(
+        value=f"median slope {number_text(found.estimate, 2)}",
+        interval=pages.interval_text(found.interval, 2),
+        test="median of slopes within pairs",
+        n=found.n,
+        unit="pairs",
+        verdict=verdict(*found.interval),
+    )
+
+
+# --- other ways ---------------------------------------------------------------------------------
+
+
+def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
+    """Each way against the optimal coupling and row order; the tests have two sides."""
+    ppl = study.pivot(index="pair_id", columns="coupling", values="ppl")
+    others = [way for way in ppl.columns if way not in ("row", "optimal", "centred")]
+    asked = [(way, control) for control in ("optimal", "row") for way in others]
+    asked.append(("optimal", "row"))
+    tests = {f"{w}-against-{c}": wilcoxon(ppl[c] - ppl[w], zero_method="zsplit") for w, c in asked}
+    corrected = holm({name: float(test.pvalue) for name, test in tests.items()})
+    found = {
+        f"ways-{way}-against-{control}": _two_sided(
+            compare(ppl, way, control), corrected[f"{way}-against-{control}"]
+        )
+        for way, control in asked
+        if way in (*ARRIVING, "optimal")
+    }
+    found["ways-any"] = _any_smoother([found[f"ways-{way}-against-optimal"] for way in ARRIVING])
+    same = pd.Series(np.isclose(ppl["centred"], ppl["optimal"], rtol=1e-3))
+    return found | {"ways-centred": _counted(same, "pairs")}
+
+
+def _two_sided(found: PairedComparison, corrected: float) -> Finding:
+    """A way that is smoother holds the claim, a rougher one refutes it, by the protocol's rule."""
+    low, high = found.relative_interval
+    decided = corrected < LEVEL and not low <= 0 <= high
+    return Finding(
+        value=number_text(found.relative_improvement, 1, percent=True),
+        interval=pages.interval_text(found.relative_interval, 1, percent=True),
+        test="Wilcoxon, two-sided, Holm",
+        n=found.n,
+        unit="pairs",
+        verdict=verdict(low, high) if decided else "undecided on this model",
+        p_value=corrected,
+    )
+
+
+def _any_smoother(found: Sequence[Finding]) -> Finding:
+    """The claim that some way is smoother, from the findings about each."""
+    smoother = sum(finding.verdict == "holds" for finding in found)
+    rougher = sum(finding.verdict == "does not hold" for finding in found)
+    undecided: Verdict = "undecided on this model"
+    return Finding(
+        value=f"{smoother} of {len(found)} smoother, {rougher} rougher",
+        interval="",
+        test="counted",
+        n=len(found),
+        unit="ways",
+        verdict="holds" if smoother else "does not hold" if rougher == len(found) else undecided,
+    )
+
+
+# --- barycenters --------------------------------------------------------------------------------
+
+
+def grid_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
+    """Fréchet's objective at the points of each `shape`: `barycenter` and `mean_of_rows`."""
+    lower = table["barycenter"] < table["mean_of_rows"]
+    return {
+        f"central-{shape}": _counted(lower[table["shape"] == shape], "points")
+        for shape in ("triangle", "square")
+    }
+
+
+# --- tempo --------------------------------------------------------------------------------------
+
+
+def retiming_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
+    """What steps of equal length do to each coupling, and to the difference between two."""
+    sides = tempo.compared(table)
+
+    def side(measure: str, coupling: str, when: str) -> "pd.Series[float]":
+        return sides[measure, when].xs(coupling, level="coupling")
+
+    asked = {
+        f"retimed-{c}-{m}": (side(m, c, "after"), side(m, c, "before"))
+        for c in COUPLINGS
+        for m in EVENNESS
+    } | {
+        f"tempo-{when}-{m}": (side(m, "optimal", when), side(m, "row", when))
+        for when in ("before", "after")
+        for m in (*EVENNESS, "ppl")
+    }
+    found = {
+        name: compare(pd.DataFrame({"treatment": a, "control": b}), "treatment", "control")
+        for name, (a, b) in asked.items()
+    }
+    corrected = holm({name: result.p_value for name, result in found.items()})
+    return {name: _paired(result, corrected[name]) for name, result in found.items()}
+
+
 # --- all claims, in reading order ---------------------------------------------------------------
 
 POSTER = "The poster's claims"
@@ -293,6 +439,10 @@ PATHS = "Paths of clouds"
 STATISTICS = "Perceptual path length and statistics"
 COSTS = "What it costs"
 BACKBONES = "Which models see a prompt as a point cloud?"
+DOSES = "Do shorter paths give shorter paths?"
+OTHER_WAYS = "Other ways from A to B"
+PROMPTS = "More than two prompts"
+TEMPO = "Where do the tokens go, and how fast does the picture change?"
 
 
 def _claims(anchor: str, statements: Mapping[str, str]) -> tuple[Claim, ...]:
@@ -316,6 +466,30 @@ SECONDARY = (
         for measure, name in COMPANIONS.items()
     }
 )
+
+SMOOTHER = (
+    {"ways-any": "Some other way is smoother than the optimal coupling."}
+    | {
+        f"ways-{way}-against-{control}": f"The way {way} has a lower PPL than {name}."
+        for control, name in {"optimal": "the optimal coupling", "row": "row order"}.items()
+        for way in ARRIVING
+    }
+    | {
+        "ways-optimal-against-row": "On the pairs of this study too, " + SHORTER + ".",
+        "ways-centred": "The optimal coupling of the centred clouds is the optimal coupling.",
+    }
+)
+EVENER = {
+    f"retimed-{coupling}-{measure}": f"Steps of equal length lower the {name}, coupling "
+    f"{coupling}."
+    for coupling in COUPLINGS
+    for measure, name in EVENNESS.items()
+} | {
+    f"tempo-{when}-{measure}": f"At {times}, the {name} is lower along the optimal coupling than "
+    "in row order."
+    for when, times in {"before": "equal times", "after": "equal steps"}.items()
+    for measure, name in (EVENNESS | {"ppl": "PPL"}).items()
+}
 
 SECTIONS: tuple[Section, ...] = (
     Section(
@@ -434,5 +608,56 @@ SECTIONS: tuple[Section, ...] = (
             {"cause": "Where the order matters, it stops mattering once its cause is taken out."},
         ),
         atlas_findings,
+    ),
+    Section(
+        DOSES,
+        "10_dose",
+        DOSE,
+        _claims(
+            "slopes-within-pairs",
+            {
+                "dose": "The shorter the path of clouds, the lower the PPL.",
+                "dose-same-scene": "Between two descriptions of the same scene, the shorter the "
+                "path of clouds, the lower the PPL.",
+                "dose-roots": "The shorter the path of clouds, the smaller the sum of the roots "
+                "of the steps.",
+            },
+        )
+        + _claims(
+            "a-model-of-all-pairs-together",
+            {
+                "dose-beyond-name": "Beyond the coupling's name, too, the shorter the path of "
+                "clouds, the lower the PPL."
+            },
+        ),
+        dose_findings,
+    ),
+    Section(
+        OTHER_WAYS,
+        "11_ways",
+        WAYS,
+        _claims("which-way-is-smoother", SMOOTHER),
+        ways_findings,
+    ),
+    Section(
+        PROMPTS,
+        "12_barycenters",
+        GRIDS,
+        _claims(
+            "barycenter-against-mean-of-rows",
+            {
+                f"central-{shape}": f"At every point of the {shape} that is no corner, the "
+                "barycenter is more central than the mean of rows."
+                for shape in ("triangle", "square")
+            },
+        ),
+        grid_findings,
+    ),
+    Section(
+        TEMPO,
+        "13_tokens",
+        RETIMING,
+        _claims("what-it-does-to-every-coupling", EVENER),
+        retiming_findings,
     ),
 )
