@@ -101,17 +101,19 @@ def test_a_number_that_is_none_is_not_quoted(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "step", "text"),
+    ("value", "text"),
     [
-        (0.0, 1, "0"),
-        (3e-7, 1, "≤ 10⁻⁶"),
-        (1e-6, 1, "≤ 10⁻⁶"),
-        (3e-8, 3, "≤ 10⁻⁶"),
-        (2.0, 1, "≤ 10¹"),
+        (0.0, "0"),
+        (3e-16, "≤ 10⁻¹²"),
+        (8e-8, "≤ 10⁻⁵"),
+        (2e-6, "≤ 10⁻⁵"),
+        (1e-5, "≤ 10⁻⁵"),
+        (1.1e-5, "≤ 10⁻²"),
+        (2.0, "≤ 10¹"),
     ],
 )
-def test_bound_is_the_next_power_of_ten(value, step, text):
-    assert pages.at_most(value, step).replace("\u00a0", " ") == text
+def test_bound_is_a_size_class_that_another_processor_shares(value, text):
+    assert pages.at_most(value).replace("\u00a0", " ") == text
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan")])

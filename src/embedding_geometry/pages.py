@@ -41,6 +41,7 @@ RENDERING = (
     "height",
     "width",
 )
+SIZE_CLASSES = (-12, -9, -5, -2, -1, 0)  # powers of ten
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
@@ -135,16 +136,17 @@ def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
     }
 
 
-def at_most(value: float, step: int = 1) -> str:
-    """A bound for a rounding error: the next power of ten that is a multiple of `step` up.
+def at_most(value: float) -> str:
+    """A bound for a rounding error: the size class in which it lies.
 
-    Rounding errors differ from one processor to the next; their size class does not.
+    Rounding errors differ from one processor to the next, and so does the next power of ten; the
+    classes are far enough apart to tell float64, float32 and half precision from one another.
     """
     if value < 0 or not math.isfinite(value):
         raise ValueError(f"a size is expected, not {value}")
     if value == 0:
         return "0"
-    exponent = step * math.ceil(math.log10(value) / step)
+    exponent = next((e for e in SIZE_CLASSES if value <= 10.0**e), math.ceil(math.log10(value)))
     return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
 
 

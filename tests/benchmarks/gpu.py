@@ -7,7 +7,8 @@ The model has the size of Stable Diffusion 1.5 and random weights; `full_size.py
 FOLDER (4.3 GB) unless it is there. Times do not depend on the values of weights. Pictures do: here
 they are noise. Prints a table of contenders with images/s, the operations that the networks need
 for an image and their share of the measured peak of matrix products, and by how much the latents
-differ from those of float32 without any of the shortcuts.
+differ from those of float32 without any of the shortcuts. Networks run eagerly: torch.compile and
+CUDA graphs have no contender here. So far it was tried on the CPU alone, with the tiny model.
 """
 
 import time
