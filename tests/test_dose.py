@@ -90,7 +90,8 @@ def test_slopes_without_noise_are_those_planted(rng):
 
 
 def test_a_slope_is_least_squares_with_a_level_for_each_seed(rng):
-    table = dose_table(planted(rng, 1.3, pairs=3, sd_seed=0.5))
+    study = planted(rng, 1.3, pairs=3, sd_seed=0.5)
+    table = dose_table(study[(study["seed"] == 0) | (study["coupling"] > "b")])
     for pair, part in table.groupby("pair_id"):
         design = np.c_[part["dose"], part["seed"] == 0, part["seed"] == 1].astype(float)
         expected = np.linalg.lstsq(design, part["response"], rcond=None)[0][0]
@@ -191,6 +192,15 @@ def test_mixed_model_finds_the_planted_variances(rng):
     assert model.sd_residual == pytest.approx(0.05, rel=0.1)
 
 
+def test_the_unit_of_the_response_does_not_decide_what_is_left_out(rng):
+    table = dose_table(planted(rng, 1.0, noise=0.05, sd_slope=0.5, sd_seed=0.08))
+    small = table.assign(response=table["response"] / 100)
+    model, scaled = fit_mixed_model(table), fit_mixed_model(small)
+    assert model.sd_seed == pytest.approx(0.08, rel=0.3)
+    assert scaled.random_slope
+    assert scaled.sd_seed == pytest.approx(model.sd_seed / 100, rel=0.05)
+
+
 def test_mixed_model_without_seeds_that_differ_leaves_them_out(rng):
     model = fit_mixed_model(dose_table(planted(rng, 1.0, sd_slope=0.5)))
     assert model.sd_seed < 0.02
@@ -204,7 +214,12 @@ def test_mixed_model_of_balanced_pairs_is_the_mean_of_their_slopes(rng):
         dict(zip(COUPLINGS, [1, 1.2, 1.4, 1.7, 2], strict=True))
     )
     table = dose_table(study)
-    assert fit_mixed_model(table).slope == pytest.approx(pair_slopes(table).mean(), rel=1e-3)
+    model, slopes = fit_mixed_model(table), pair_slopes(table)
+    assert model.slope == pytest.approx(slopes.mean(), rel=1e-3)
+    margin = 1.96 * slopes.sem()
+    assert model.interval == pytest.approx(
+        (slopes.mean() - margin, slopes.mean() + margin), rel=0.01
+    )
 
 
 @pytest.mark.parametrize(("slope", "found"), [(1.5, True), (0.0, False)])

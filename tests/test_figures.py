@@ -260,6 +260,38 @@ def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_ed
     np.testing.assert_allclose(ax.lines[-1].get_ydata(), medians)
 
 
+def test_lengths_along_the_scale_show_pairs_and_medians_of_the_grades(rng):
+    lengths = pd.DataFrame(1 + rng.random((6, 3)), columns=["optimal", "half", "worst"])
+    grades = pd.Series([5, 5, 5, 0, 0, 0])
+    ax = figures.lengths_along_scale(lengths, grades)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == list(lengths)
+    assert ax.get_yscale() == "log"
+    *pairs, of_0, of_5 = ax.lines
+    assert len(pairs) == 6
+    np.testing.assert_allclose(of_0.get_ydata(), lengths[grades == 0].median())
+    np.testing.assert_allclose(of_5.get_ydata(), lengths[grades == 5].median())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "5"]
+
+
+def test_dose_and_response_have_a_panel_for_each_grade_and_a_line_for_each_pair():
+    columns = ["grade", "pair_id", "coupling", "length", "response"]
+    rows = [
+        (5, "a", "worst", 2.0, 1.5), (5, "a", "optimal", 1.0, 0.5), (5, "a", "half", 1.4, 1.0),
+        (0, "b", "optimal", 1.0, 1.0), (0, "b", "worst", 1.2, 1.1),
+        (0, "c", "optimal", 1.0, 0.9), (0, "c", "worst", 1.1, 1.0),
+    ]  # fmt: skip
+    figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
+    of_5, of_0 = figure.axes
+    assert [ax.get_title() for ax in (of_5, of_0)] == ["grade 5, n = 1", "grade 0, n = 2"]
+    pair, dashed = of_5.lines
+    np.testing.assert_array_equal(pair.get_xdata(), [1.0, 1.4, 2.0])
+    np.testing.assert_array_equal(pair.get_ydata(), [0.5, 1.0, 1.5])
+    np.testing.assert_allclose(dashed.get_ydata(), [1, 4])
+    assert len(of_0.lines) == 3
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["optimal", "worst"]
+
+
 def test_cost_curves_start_at_zero_and_show_points_and_line():
     points = pd.DataFrame(
         {

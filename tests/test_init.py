@@ -11,7 +11,16 @@ import pytest
 import embedding_geometry
 
 LIGHT = [
-    *("barycenters", "couplings", "paths", "repairing", "retiming", "statistics", "figures"),
+    *(
+        "barycenters",
+        "couplings",
+        "dose",
+        "paths",
+        "repairing",
+        "retiming",
+        "statistics",
+        "figures",
+    ),
     *("prompts", "results", "types"),
 ]
 

@@ -43,6 +43,24 @@ def study_table(ppl, seeds=(0, 1), grade=5.0):
     return pd.DataFrame(rows)
 
 
+def test_a_recorded_line_names_model_metric_versions_and_day():
+    manifest = {
+        "model": {
+            "name": "pocket",
+            "revision": "abc",
+            "device": "cpu",
+            "dtype": "float32",
+            "versions": {"torch": "2.6.0+cpu"},
+        },
+        "metric": {"net": "pocket", "revision": "def"},
+        "ended": "2026-11-24T19:53:14+00:00",
+    }
+    assert pages.recorded_line(manifest).data == (
+        "**Provenance.** Model pocket (revision abc) on cpu in float32, perceptual metric pocket "
+        "(revision def), recorded on 2026-11-24; torch 2.6.0."
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "digits", "percent", "text"),
     [

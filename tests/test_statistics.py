@@ -12,6 +12,7 @@ from strategies import without_type_checks
 from embedding_geometry.statistics import (
     holm,
     mean_with_interval,
+    median_interval,
     paired_comparison,
     spearman,
     verdict,
@@ -269,6 +270,23 @@ def test_holm_refuses_what_is_no_p_value(p_values):
 def test_verdict_refuses_what_is_no_interval(low, high):
     with pytest.raises(ValueError, match="from its low to its high end"):
         verdict(low, high)
+
+
+def test_interval_of_a_median_is_that_of_the_comparison():
+    sample = np.random.default_rng(1).normal(1, 1, 50)
+    found = median_interval(sample, np.random.default_rng(0))
+    expected = stats.bootstrap(
+        (sample,), np.median, n_resamples=9999, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found == pytest.approx(tuple(expected))
+    assert found[0] < np.median(sample) < found[1]
+
+
+def test_interval_of_a_median_needs_two_finite_values(rng):
+    with pytest.raises(ValueError, match="at least 2"):
+        median_interval(np.array([1.0]), rng)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        median_interval(np.array([1.0, np.nan]), rng)
 
 
 def test_interval_of_a_mean_is_that_of_scipy(rng):

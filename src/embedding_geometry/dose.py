@@ -20,12 +20,13 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLMResultsWrapper
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
+from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.statistics import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
 EXPECTED_SLOPES = {"ppl": 2, "scaled_mean": 2, "maximum_step": 2, "root_sum": 1, "gini": 0}
+AT_THE_BOUND = 1e-4  # a variance below this share of the residual variance counts as 0
 NOT_IN_LOGARITHMS = ("gini",)  # it has no unit and may be 0
 
 
@@ -153,10 +154,8 @@ def rank_trends(table: pd.DataFrame) -> pd.Series:
     keys = [table["pair_id"], table["seed"]]
     products = pd.DataFrame({"xy": dose * response, "xx": dose**2, "yy": response**2})
     sums = products.groupby(keys).sum()
-    rho: pd.Series[float] = sums["xy"] / np.sqrt(
-        sums["xx"] * sums["yy"].where(sums["yy"] > 0, np.inf)
-    )
-    return rho.groupby("pair_id").mean()
+    varying = sums["yy"].where(sums["yy"] > 0, np.inf)
+    return (sums["xy"] / np.sqrt(sums["xx"] * varying)).groupby("pair_id").mean()
 
 
 def median_slope(slopes: pd.Series, rng: np.random.Generator) -> MedianSlope:
@@ -242,12 +241,11 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
 def _within_seeds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Dose and response less their means over the pair and seed, once the dose varies there."""
     seeds = table.groupby(["pair_id", "seed"], sort=False)
-    flat = seeds["dose"].agg(np.ptp) < 1e-9
-    if table.empty or flat.any():
-        named = flat[flat].reset_index()["pair_id"].head(1)
-        place = f"in pair {named.item()}" if len(named) else "in an empty table"
+    flat = table.loc[seeds["dose"].transform(np.ptp) < 1e-9, "pair_id"]
+    if table.empty or len(flat):
+        where = f"in pair {flat.iloc[0]}" if len(flat) else "in an empty table"
         raise ValueError(
-            f"the dose does not vary {place}: a slope needs couplings of different length"
+            f"the dose does not vary {where}: a slope needs couplings of different length"
         )
     means = seeds[["dose", "response"]].transform("mean")
     return table["dose"] - means["dose"], table["response"] - means["response"]
@@ -265,14 +263,19 @@ def _fit(
         vc_formula={"seed": "0 + C(seed)"} if seeds else None,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("error", ModelWarning)
+        # statsmodels takes 0.01 for the bound, in whatever unit the response has
+        warnings.filterwarnings("ignore", message="The MLE may be on the boundary")
         warnings.simplefilter("ignore", RuntimeWarning)  # of steps outside the bounds, taken back
         try:
-            # levels that differ by decades throw optimizers that follow the gradient off
-            result = model.fit(reml=True, method="powell")
-        except (ConvergenceWarning, np.linalg.LinAlgError):
+            # levels that differ by decades throw optimizers off that follow the gradient; at the
+            # looser default of ftol the second decimal would hang on rounding
+            result = model.fit(reml=True, method="powell", ftol=1e-10)
+        except (ModelWarning, np.linalg.LinAlgError):
             return None
-    return result if np.isfinite(result.llf) else None
+    variances = np.r_[np.diag(result.cov_re), result.vcomp]
+    inside = np.isfinite(result.llf) and (variances > AT_THE_BOUND * result.scale).all()
+    return result if inside else None
 
 
 def _summary(result: MixedLMResultsWrapper, table: pd.DataFrame, random_slope: bool) -> MixedModel:

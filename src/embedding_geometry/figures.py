@@ -24,7 +24,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
 MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
 GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
-GRADE_COLOURS = plt.get_cmap("viridis_r")  # of a grade over 5; light for unrelated prompts
 INK = "#262626"
 FAINT = "#D6D6D6"
 KIND_COLOURS = {"BOS": "#E69F00", "word": "#009E73", "EOS": "#56B4E9", "padding": "#B8B8B8"}
@@ -426,7 +425,9 @@ def _few_log_ticks(ax: Axes) -> None:
 def _few_log_places(ax: Axes) -> None:
     """Few plain numbers along a logarithmic horizontal axis, however short."""
     low, high = ax.get_xlim()
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(3))
+    ax.xaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
+    )
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:g}")
 
@@ -742,7 +743,8 @@ def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series, ax: Axes | Non
     places = np.arange(lengths.shape[1])
     ax.plot(places, lengths.to_numpy().T, color=FAINT, lw=0.6, antialiased=False)
     for grade, part in lengths.groupby(grades):
-        ax.plot(places, part.median(), color=GRADE_COLOURS(grade / 5), lw=2, label=f"{grade}")
+        colour = plt.get_cmap("viridis_r")(0.35 + 0.65 * grade / 5)  # without the pale end
+        ax.plot(places, part.median(), color=colour, lw=2, label=f"{grade}")
     ax.set_xticks(places, lengths.columns, rotation=40, ha="right", rotation_mode="anchor")
     ax.set_ylabel("length over Wasserstein distance")
     _few_log_ticks(ax)
@@ -767,7 +769,7 @@ def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
     for ax, grade in zip(axes.flat, grades, strict=False):
         part = cells[cells["grade"] == grade].sort_values("length")
         for _, pair in part.groupby("pair_id"):
-            ax.plot(pair["length"], pair["response"], color="#A8A8A8", lw=0.6)
+            ax.plot(pair["length"], pair["response"], color="#A8A8A8", lw=0.6, antialiased=False)
         for coupling, points in part.groupby("coupling"):
             colour, marker = PALETTE.get(coupling, INK), MARKERS.get(coupling, ".")
             size = 14 if coupling in PALETTE else 8

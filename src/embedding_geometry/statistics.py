@@ -134,7 +134,7 @@ def median_interval(
     Raises:
         ValueError: There are fewer than two pairs, or NaN or infinity among them.
     """
-    sample = _check_pairs("the sample", sample, "itself", sample, least=2)[0]
+    sample = _check_pairs("sample", sample, "itself", sample, least=2)[0]
     return _bootstrap_interval((sample,), np.median, rng, confidence, resamples)
 
 
