@@ -72,6 +72,10 @@ study: $(INSTALLED) ## run or resume the recorded studies (two hours on two core
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
 		--couplings optimal optimal-random-50 random worst row --extra-couplings-first-seed optimal-random-25 \
 		optimal-random-75 random-worst-50 optimal-row-50 --seeds 0 1 --out runs/dose --publish data/results/pocket_dose
+	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
+		--couplings row optimal slerp-matrix slerp-tokens slerp-optimal words whitened centred cosine entropic-0.01 \
+		entropic-0.1 entropic-1 pooled --extra-couplings-first-seed --seeds 0 \
+		--out runs/ways --publish data/results/pocket_ways
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --record data/results

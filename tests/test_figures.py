@@ -248,6 +248,35 @@ def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
     assert [t.get_text() for t in counted.get_yticklabels()] == ["a, n = 7", "b, n = 8"]
 
 
+def test_forests_stand_below_each_other_on_one_scale():
+    table = pd.DataFrame(
+        {"estimate": [1.0, 2], "low": [0.0, 1], "high": [2.0, 3]}, index=["a", "b"]
+    )
+    upper, lower = figures.forests({"first": table, "second": 10 * table}).axes
+    assert [upper.get_xlabel(), lower.get_xlabel()] == ["first", "second"]
+    assert upper.get_position().y0 > lower.get_position().y0
+    assert upper.get_xlim() == lower.get_xlim()
+    np.testing.assert_array_equal(lower.lines[-1].get_xydata(), [[10.0, 1], [20.0, 0]])
+
+
+def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
+    x, y, stop = rng.normal(size=(3, 5, 2))
+    y[2] = x[2]
+    times = np.linspace(0, 1, 7)[:, None, None]
+    paths = {"row": (1 - times) * x + times * y, "short": (1 - times) * x + times * stop}
+    figure = figures.way_panels(x, y, paths)
+    drawn = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in drawn] == ["row", "short"]
+    assert drawn[0].title.get_color() == figures.PALETTE["row"]
+    for ax, path in zip(drawn, paths.values(), strict=True):
+        curves, (ends, dots, rings, crosses) = ax.lines[:5], ax.lines[5:]
+        np.testing.assert_array_equal([line.get_xydata() for line in curves], path.swapaxes(0, 1))
+        for line, points in zip(
+            (ends, dots, rings, crosses), (path[-1], x, y, x[[2]]), strict=True
+        ):
+            np.testing.assert_array_equal(line.get_xydata(), points)
+
+
 def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_edge(rng):
     pairs = study_pairs(rng)
     pairs.loc[0, "improvement"] = -9.0

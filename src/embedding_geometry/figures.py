@@ -293,6 +293,35 @@ def coupling_map(
     return ax
 
 
+def way_panels(
+    x: Float[np.ndarray, "n 2"],
+    y: Float[np.ndarray, "n 2"],
+    paths: Mapping[str, Float[np.ndarray, "t n 2"]],
+) -> Figure:
+    """A panel for each way between two clouds in the plane: the curve of every token.
+
+    Tokens of x are dots, those of y rings, one that is the same in both a cross. A curve ends in a
+    diamond, which a ring covers where it is reached.
+    """
+    rows = -(-len(paths) // 3)
+    figure, axes = plt.subplots(
+        rows, 3, figsize=(WIDTH, 1.4 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (name, path) in zip(axes.flat, paths.items(), strict=False):
+        colour = PALETTE.get(name, INK)
+        ax.plot(*path.transpose(2, 0, 1), color=colour, lw=1.1)
+        ax.plot(*path[-1].T, "D", ms=3.5, color=colour, mec="white", mew=0.5)
+        ax.plot(*x.T, "o", ms=4, color=INK)
+        ax.plot(*y.T, "o", ms=5, mfc="white", mec=INK, mew=1)
+        ax.plot(*x[(x == y).all(axis=1)].T, "X", ms=7, color=INK, mec="white")
+        ax.set_title(name, color=colour, fontweight="bold", fontsize=8.5, pad=2)
+        ax.set_aspect("equal")
+        ax.margins(0.08)
+    return figure
+
+
 def _groups(labels: Sequence[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
     """Give each word its own number and all padding tokens the last one, with tick labels."""
     words = [label for label in labels if label != PADDING]
@@ -520,6 +549,27 @@ def forest(effects: pd.DataFrame, xlabel: str, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=xlabel, ylim=(-0.6, len(effects) - 0.4))
     ax.grid(False, axis="y")
     return ax
+
+
+def forests(effects: Mapping[str, pd.DataFrame]) -> Figure:
+    """Estimates with their intervals in panels one below the other, on one scale.
+
+    Args:
+        effects: for what the numbers are, with their unit, a table as `forest` takes it.
+    """
+    sizes = [len(table) + 2 for table in effects.values()]
+    figure, axes = plt.subplots(
+        len(effects),
+        1,
+        figsize=(WIDTH, 0.27 * sum(sizes)),
+        height_ratios=sizes,
+        sharex=True,
+        squeeze=False,
+    )
+    for ax, (xlabel, table) in zip(axes.flat, effects.items(), strict=True):
+        forest(table, xlabel, ax)
+        ax.tick_params(labelbottom=True)
+    return figure
 
 
 def improvement_by_similarity(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
