@@ -12,6 +12,7 @@ from embedding_geometry.attention import (
     cross_attention_layers,
     layer_response,
     order_sensitivity,
+    shuffling_changes,
     unet_response,
 )
 from embedding_geometry.clouds import encode_prompts, token_ids
@@ -144,6 +145,19 @@ def test_changes_are_relative_and_their_values_planted():
     assert (found.doubling, found.other_text) == (0.0, 2.5)
 
 
+def test_shuffling_and_another_text_are_told_apart_for_every_prompt():
+    """The response reads the first token: a shuffled prompt shows another of its own."""
+    clouds = np.array([[[1.0], [2.0]], [[4.0], [4.0]], [[8.0], [2.0]]])
+    by_order, by_text = shuffling_changes(lambda x: x[:, 0], clouds, np.random.default_rng(2))
+    order = np.random.default_rng(2).permuted(np.tile([0, 1], (3, 1)), axis=1)
+    moved = order[:, 0] == 1
+    assert moved[[0, 2]].any()
+    np.testing.assert_allclose(by_order, np.where(moved, [1.0, 0.0, 0.75], 0.0))
+    np.testing.assert_allclose(by_text, [7.0, 0.75, 0.5])
+    by_order, _ = shuffling_changes(lambda x: x.sum(axis=1), clouds, np.random.default_rng(2))
+    assert by_order.tolist() == [0, 0, 0]
+
+
 def test_what_cannot_be_measured_is_refused(exact_model):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="1 tokens has no order"):
@@ -152,3 +166,7 @@ def test_what_cannot_be_measured_is_refused(exact_model):
         order_sensitivity(np.zeros_like, np.ones((2, 2)), np.ones((2, 2)), rng)
     with pytest.raises(ValueError, match=r"no cross-attention layer 'x'; there are .*attn2"):
         layer_response(exact_model, "x", rng)
+    with pytest.raises(ValueError, match="1 prompts; another text takes at least two"):
+        shuffling_changes(lambda x: x, np.ones((1, 2, 2)), rng)
+    with pytest.raises(ValueError, match="zero everywhere"):
+        shuffling_changes(np.zeros_like, np.ones((2, 2, 2)), rng)

@@ -215,6 +215,13 @@ def test_equal_prompts_have_nothing_to_improve():
     assert pages.by_pair(study_table({"a": (0.0, 0.0)}))["improvement"].tolist() == [0.0]
 
 
+def test_written_table_is_shown_and_recorded_for_other_pages(shown):
+    pages.show_html("<table></table>", "sums", "a table")
+    [(data, metadata)] = shown
+    assert data == {"text/html": "<table></table>", "text/plain": "a table"}
+    assert metadata == {"scrapbook": {"name": "sums", "mime_prefix": ""}}
+
+
 def test_representative_pair_is_the_median_of_its_grade():
     high = study_table({f"h{k}": (1.0, 1.0 - gain) for k, gain in enumerate([0.5, 0.1, 0.3])})
     low = study_table(

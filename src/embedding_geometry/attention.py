@@ -105,6 +105,38 @@ def order_sensitivity(
     )
 
 
+def shuffling_changes(
+    response: Response, clouds: Float[np.ndarray, "p n d"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Measure what shuffling the tokens of each prompt changes, and what another prompt does.
+
+    Args:
+        response: the images of several clouds (p, n, d), as an array with p entries.
+        clouds: the token clouds of p >= 2 prompts.
+        rng: draws one permutation for each prompt.
+
+    Returns:
+        For each prompt the largest change over the largest value of its response: with its tokens
+        shuffled, and with the cloud of the prompt before it in its place.
+
+    Raises:
+        ValueError: fewer than two prompts, or a response that is zero everywhere.
+    """
+    if len(clouds) < 2:
+        raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
+    order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
+    shuffled = rng.permuted(order, axis=1)
+    original = response(clouds)
+    permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
+    inside = tuple(range(1, original.ndim))
+    scale = np.abs(original).max(axis=inside)
+    if not scale.all():
+        raise ValueError("the response is zero everywhere, so no relative change can be measured")
+    by_order = np.abs(permuted - original).max(axis=inside) / scale
+    by_text = np.abs(np.roll(original, 1, axis=0) - original).max(axis=inside) / scale
+    return by_order, by_text
+
+
 def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:
     """Return the UNet's cross-attention layers by name, in the order of the network."""
     return {

@@ -211,6 +211,18 @@ def show_twins(
     show_photo(sheet, name, quality=62, extra=twins)
 
 
+def show_html(html: str, name: str, plain: str) -> None:
+    """Show a table that this page has written in HTML, and record it for other pages.
+
+    Args:
+        html: the table; links in it are seen from a page.
+        name: the name under which another page can show it.
+        plain: the same where HTML cannot be shown.
+    """
+    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}}
+    display({"text/html": html, "text/plain": plain}, metadata=metadata, raw=True)
+
+
 # --- the recorded study -------------------------------------------------------------------------
 
 

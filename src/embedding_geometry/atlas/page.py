@@ -1,9 +1,7 @@
 """The atlas on a page: a table to sort and filter, and a picture of all models in one plane."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +10,7 @@ from matplotlib.axes import Axes
 
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
 from embedding_geometry.figures import WIDTH
+from embedding_geometry.tables import Cell, Row, SortableTable, latex_table
 
 HEADS = {
     "model": "model",
@@ -24,13 +23,16 @@ HEADS = {
 }
 NUMBERS = ("permuting", "doubling", "other_text")
 COLOURS = {"measure": "#009E73", "multiset": "#E69F00", "sequence": "#882255"}
+TONES = {  # the same, dark and bright enough to be read as letters
+    "measure": ("#007a5a", "#4fd0a8"),
+    "multiset": ("#b35c00", "#f0a04b"),
+    "sequence": ("#8a3a78", "#dd9bcd"),
+}
 MARKERS = ("o", "s", "^", "D")
 ROUNDING = {str(dtype).removeprefix("torch."): bound for dtype, bound in UNCHANGED.items()}
 POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-LATEX = str.maketrans({sign: f"\\{sign}" for sign in "&%#_"})
 SMALLEST = 1e-17  # an exact zero is drawn here
-FOLDER = Path(__file__).parent
-Row = dict[Hashable, Any]
+Line = dict[Hashable, Any]
 
 
 def size_text(change: float, precision: str) -> str:
@@ -43,62 +45,31 @@ def size_text(change: float, precision: str) -> str:
     return f"≤\u00a010{str(int(exponent)).translate(POWERS)}"
 
 
-@dataclass(frozen=True, repr=False)
-class AtlasTable:
-    """A recorded atlas that shows itself: in HTML to sort and filter, in LaTeX as a long table.
-
-    Without JavaScript the HTML is a complete static table; it fetches nothing.
-    """
-
-    table: pd.DataFrame
-
-    def __repr__(self) -> str:
-        """Name the table where it cannot be shown."""
-        return f"<atlas of {len(self.table)} backbones>"
-
-    def _rows(self) -> list[Row]:
-        return self.table.fillna({"cause": ""}).to_dict("records")
-
-    def _repr_html_(self) -> str:
-        heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS.values())
-        rows = "\n".join(map(_html_row, self._rows()))
-        style, script = ((FOLDER / f"table.{kind}").read_text() for kind in ("css", "js"))
-        return (
-            f'<div class="atlas"><style>{style}</style>\n'
-            f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
-            f"<script>{script}</script>"
-        )
-
-    def _repr_latex_(self) -> str:
-        rows = "\n".join(map(_latex_row, self._rows()))
-        return (
-            "\\begin{longtable}{p{0.27\\linewidth}lp{0.42\\linewidth}}\n"
-            f"model & sees a & because of \\\\ \\hline \\endhead\n{rows}\n\\end{{longtable}}"
-        )
+def atlas_table(table: pd.DataFrame) -> SortableTable:
+    """A recorded atlas as a table to sort and filter."""
+    lines: list[Line] = table.fillna({"cause": ""}).to_dict("records")
+    printed = [[str(line[name]) for name in ("model", "verdict", "cause")] for line in lines]
+    return SortableTable(
+        title=f"atlas of {len(table)} backbones",
+        heads=tuple(HEADS.values()),
+        rows=tuple(map(_row, lines)),
+        choice="Sees a",
+        tones=TONES,
+        latex=latex_table(
+            "p{0.27\\linewidth}lp{0.42\\linewidth}", ["model", "sees a", "because of"], printed
+        ),
+    )
 
 
-def _html_row(row: Row) -> str:
-    name = f"{escape(str(row['model']))}<br><small><code>{row['class']}</code></small>"
-    cells = [
-        f'<th scope="row">{name}</th>',
-        _cell("family", str(row["family"])),
-        _cell("verdict", str(row["verdict"]), kind=str(row["verdict"])),
-    ]
-    for name in NUMBERS:
-        text = size_text(row[name], str(row["precision"]))
-        cells.append(_cell(name, text, kind="number", key=f"{row[name]:.20f}"))
-    cells.append(_cell("cause", str(row["cause"])))
-    return f'<tr data-verdict="{row["verdict"]}">{"".join(cells)}</tr>'
-
-
-def _cell(column: str, text: str, kind: str = "", key: str | None = None) -> str:
-    order = "" if key is None else f' data-key="{key}"'
-    return f'<td class="{kind}" data-label="{HEADS[column]}"{order}>{escape(text)}</td>'
-
-
-def _latex_row(row: Row) -> str:
-    model, cause = (str(row[column]).translate(LATEX) for column in ("model", "cause"))
-    return f"{model} & {row['verdict']} & {cause} \\\\"
+def _row(line: Line) -> Row:
+    verdict = str(line["verdict"])
+    name = f"{escape(str(line['model']))}<br><small><code>{line['class']}</code></small>"
+    numbers = (
+        Cell(size_text(line[name], str(line["precision"])), "number", f"{line[name]:.20f}")
+        for name in NUMBERS
+    )
+    cells = Cell(name), Cell(escape(str(line["family"]))), Cell(verdict, verdict), *numbers
+    return Row((*cells, Cell(escape(str(line["cause"])))), group=verdict)
 
 
 def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
