@@ -74,7 +74,7 @@ ATLAS = Source(
     _of_all("atlas_manifest.json"),
     "python -m embedding_geometry.atlas --out data/results",
 )
-# Pages 10 and 11 are about pocket, whatever the model of the book.
+# Pages 10, 11 and 13 are about pocket, whatever the model of the book.
 DOSE = Source(
     "dose", _of_all("pocket_dose_study.csv"), _of_all("pocket_dose_manifest.json"), "make study"
 )
@@ -83,8 +83,8 @@ WAYS = Source(
 )
 RETIMING = Source(
     "retiming",
-    _of_model("retiming.csv"),
-    _of_model("retiming_manifest.json"),
+    _of_all("pocket_retiming.csv"),
+    _of_all("pocket_retiming_manifest.json"),
     "python -m embedding_geometry.tempo",
 )
 
