@@ -284,6 +284,8 @@ def pairwise_wasserstein(
     Raises:
         ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
     """
+    from embedding_geometry.compiled import cheapest_squares  # the compiler takes half a second
+
     _check_clouds(clouds, block)
     if clouds.dtype != np.float32:
         clouds = clouds.astype(np.float64)  # half precision cannot be compiled
@@ -291,7 +293,8 @@ def pairwise_wasserstein(
     residuals, norms = _about_own_means(clouds)
     squares = np.zeros((p, p))
     blocks = [slice(start, start + block) for start in range(0, p, block)]
-    # solver and sum let go of the interpreter's lock; more threads than cores would slow them down
+    room = np.empty((min(block, p) * n) ** 2, np.float32)
+    # the compiled loop lets go of the interpreter's lock; more threads than cores would slow it
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, rows in enumerate(blocks):
             negative = -residuals[rows]
@@ -299,9 +302,9 @@ def pairwise_wasserstein(
                 known = (
                     range(1, len(negative) + 1) if columns == rows else repeat(0)
                 )  # by symmetry
-                costs = _products(negative, residuals[columns])
+                costs = _products(negative, residuals[columns], room)
                 others = repeat(clouds[columns])
-                found = pool.map(_squares_of_paired, costs, clouds[rows], others, known)
+                found = pool.map(cheapest_squares, costs, clouds[rows], others, known)
                 squares[rows, columns] = list(found)
     distances = np.sqrt(squares)
     for i, j in np.argwhere(np.triu(squares <= CLOSE * (norms[:, None] + norms), 1)):
@@ -323,26 +326,13 @@ def _about_own_means(
 
 
 def _products(
-    x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"]
+    x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"], room: Float[np.ndarray, " r"]
 ) -> Float[np.ndarray, "a n b n"]:
-    """<x_i, y_j> for all tokens of all clouds, from one matrix product."""
+    """<x_i, y_j> for all tokens of all clouds, from one matrix product written into `room`."""
     (a, n, d), b = x.shape, len(y)
-    return (x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
-
-
-def _squares_of_paired(
-    costs: Float[np.ndarray, "n b n"],
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "b n d"],
-    known: int,
-) -> Float[np.ndarray, " b"]:
-    """Sum of ‖x_i - y_sigma(i)‖² under the cheapest sigma to each of b clouds, past the known."""
-    from embedding_geometry.compiled import paired_square  # the compiler takes half a second
-
-    squares = np.zeros(len(y))
-    for k in range(known, len(y)):
-        squares[k] = paired_square(x, y[k], linear_sum_assignment(costs[:, k])[1])
-    return squares
+    product = room[: a * n * b * n].reshape(a * n, b * n)
+    np.matmul(x.reshape(-1, d), y.reshape(-1, d).T, out=product)
+    return product.reshape(a, n, b, n)
 
 
 def _cost_without(costs: Costs, i: int, j: int) -> float:
