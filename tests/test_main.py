@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from embedding_geometry import perception, study
+from embedding_geometry import generation, perception, study
 from embedding_geometry.__main__ import main
 from embedding_geometry.frames import read_frames, read_settings, write_animation
 from embedding_geometry.perception import (
@@ -404,8 +404,10 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("study --pairs {pairs} --address head:6379", "add --engine ray"),
         ("study --pairs {pairs} --model no-such-model", "no-such-model"),
         ("study --pairs {pairs} --model {model} --out {pairs}/out", "Not a directory"),
+        ("study --pairs {pairs} --model {model} --out {tmp}/o --publish {pairs}/p", "File exists"),
         ("study --pairs {pairs} --model {model} --dtype float7", "float7"),
         ("render cat dog --model no-such-model", "no-such-model"),
+        ("render cat dog --model {model} --out {pairs}", "pairs.csv: File exists; allow writing"),
         ("render cat dog --model {model} --frames 1", "frames is 1"),
         ("render cat dog --model {model} --couplings", "couplings is empty"),
         ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
@@ -447,6 +449,20 @@ def test_bad_input_is_one_line_and_exit_code_2(
     line = one_line(capsys)
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_where_nothing_can_be_published_nothing_is_computed(
+    study_arguments: list[str], pairs: Path, tmp_path: Path
+) -> None:
+    assert main([*study_arguments, "--publish", str(pairs / "copy")]) == 2
+    assert not list(tmp_path.rglob("cells/*"))
+
+
+def test_where_nothing_can_be_written_nothing_is_rendered(
+    tiny_folder: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "render", lambda *_, **__: pytest.fail("it was rendered"))
+    assert main(render_arguments(tiny_folder, pairs / "pictures")) == 2
 
 
 def test_a_prompt_that_is_too_long_is_one_line(

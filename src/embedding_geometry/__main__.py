@@ -5,32 +5,22 @@ need torch are imported where they are used, so that `--help` answers at once.
 """
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-import tyro
-from tyro.conf import (
-    DisallowNone,
-    OmitArgPrefixes,
-    Positional,
-    PositionalMetavarFromFieldName,
-    subcommand,
-)
+from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
+from embedding_geometry.command import run_command
 from embedding_geometry.engines import EngineSettings
-from embedding_geometry.results import Net, StudySettings
+from embedding_geometry.results import Net, StudySettings, make_folder
 from embedding_geometry.types import Frames, SchedulerName
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from embedding_geometry.evaluation import MeasuredPath, Partners
-
-BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
 Output = Literal["strips", "gif", "webp", "mp4", "frames"]
@@ -66,6 +56,8 @@ class Study:
             print(study.plan(), flush=True)
             if self.dry_run:
                 return
+            if self.publish is not None:
+                make_folder(self.publish.parent)
             study.compute()
             table = study.collect()
         if len(table) < study.cells:
@@ -133,7 +125,6 @@ class Render:
         from embedding_geometry.frames import description, write_animation, write_frames
 
         frames, settings = self._render()
-        self.out.mkdir(parents=True, exist_ok=True)
         if "strips" in self.write:
             from embedding_geometry.figures import film_strips, set_style
 
@@ -179,6 +170,7 @@ class Render:
         ends = encode_ends(model, self.source, self.target)
         pooled = interpolate_pooled(encode_pooled(model, [self.source, self.target]), times)
         latent = initial_latent(model, self.seed, settings)
+        make_folder(self.out)
         frames: dict[str, Frames] = {}
         for coupling, way in ways.items():
             path = way(ends, times, np.random.default_rng(self.seed))
@@ -228,7 +220,7 @@ class Ppl:
             )
         partners = evaluation.match_partners(*self.paths) if self.compare else None
         for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
         metric = load_metric(self.net, self.device)
         paths = partners.paths if partners else self.paths
         measured = evaluation.measure_paths(metric, paths, progress=True)
@@ -281,9 +273,9 @@ class Pairs:
 
         from embedding_geometry.prompts import grade, read_cxc, sample_pairs, write_prompt_pairs
 
+        make_folder(self.out.parent)
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         write_prompt_pairs(self.out, pairs)
         counts = Counter(grade(pair) for pair in pairs)
         shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
@@ -342,41 +334,16 @@ def print_table(table: "DataFrame") -> None:
     print(table.to_string(index=False, float_format="{:.6g}".format))
 
 
-def show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Show a warning as one line without the place in the code that it came from."""
-    print(f"warning: {message}", file=sys.stderr)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 0, or 2 after one line about bad input on standard error."""
-    command = tyro.cli(
+    """Run one subcommand and return its exit code, as `run_command` does."""
+    return run_command(
         COMMANDS,
-        prog="python -m embedding_geometry",
+        lambda command: command.run(),
+        arguments,
+        program="python -m embedding_geometry",
         description=DESCRIPTION,
-        args=arguments,
-        config=(DisallowNone, PositionalMetavarFromFieldName),
+        kept="finished cells of a study are kept, the same command goes on with them",
     )
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show_warning
-            command.run()
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print(
-            "interrupted; finished cells of a study are kept, the same command goes on with them",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

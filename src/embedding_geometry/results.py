@@ -33,7 +33,7 @@ class StudySettingsError(ValueError):
 
 
 class ResultsFolderError(OSError):
-    """The results folder cannot be written; finished cells stay where they are."""
+    """A folder for results cannot be written; finished cells stay where they are."""
 
 
 class DamagedCellWarning(UserWarning):
@@ -143,6 +143,24 @@ def digest(value: object) -> str:
     """First 20 hex digits of the SHA-256 of a value's canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and see that files can be written there before long work begins.
+
+    Raises:
+        ResultsFolderError: It cannot be created, or nothing can be written in it.
+    """
+    probe = folder / f".{secrets.token_hex(8)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ResultsFolderError(
+            f"cannot write into {folder}: {error.strerror}; allow writing there, or name another "
+            "folder"
+        ) from error
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:

@@ -69,6 +69,7 @@ from embedding_geometry.results import (
     check_settings,
     digest,
     load_cell,
+    make_folder,
     open_results,
     save_cell,
     write_whole,
@@ -370,7 +371,7 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
         if not original.is_file():
             raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
     prefix = Path(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(prefix.parent)
     copies = [prefix.with_name(f"{prefix.name}_{original.name}") for original in originals]
     for original, copy in zip(originals, copies, strict=True):
         write_whole(copy, original.read_bytes())

@@ -21,6 +21,7 @@ import tyro
 from tqdm import tqdm
 
 from embedding_geometry.clouds import encode_pooled, interpolate_pooled
+from embedding_geometry.command import run_command
 from embedding_geometry.generation import initial_latent, render
 from embedding_geometry.perception import perceptual_distances, perceptual_path_length
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
@@ -30,7 +31,6 @@ from embedding_geometry.study import Bench, check_prompts, coupling_rng, encode_
 from embedding_geometry.types import CouplingName, Frames, Times
 from embedding_geometry.ways import find_way
 
-BAD_INPUT = 2
 COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")
 
 
@@ -230,14 +230,14 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after one line about bad input on standard error."""
-    command = tyro.cli(Tempo, prog="python -m embedding_geometry.tempo", args=arguments)
-    try:
-        command.run()
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return BAD_INPUT
-    return 0
+    """Run the command and return its exit code, as `run_command` does."""
+    return run_command(
+        Tempo,
+        lambda tempo: tempo.run(),
+        arguments,
+        program="python -m embedding_geometry.tempo",
+        kept="nothing was written",
+    )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import tyro
 
 from embedding_geometry.atlas.table import RECORDED, Row, record, rows
-
-BAD_INPUT = 2
+from embedding_geometry.command import run_command
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,14 @@ def show(row: Row) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after one line about bad input on standard error."""
-    command = tyro.cli(Atlas, prog="python -m embedding_geometry.atlas", args=arguments)
-    try:
-        command.run()
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return BAD_INPUT
-    return 0
+    """Run the command and return its exit code, as `run_command` does."""
+    return run_command(
+        Atlas,
+        lambda atlas: atlas.run(),
+        arguments,
+        program="python -m embedding_geometry.atlas",
+        kept="nothing was written",
+    )
 
 
 if __name__ == "__main__":

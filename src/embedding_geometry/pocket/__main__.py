@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import torch
-import tyro
 from tyro.conf import subcommand
 
+from embedding_geometry.command import run_command
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
@@ -80,4 +80,13 @@ def main(command: Command) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Command, description=__doc__))
+    sys.exit(
+        run_command(
+            Command,
+            main,
+            None,
+            program="python -m embedding_geometry.pocket",
+            description=__doc__,
+            kept="finished parts and checkpoints are kept, the same command goes on with them",
+        )
+    )

@@ -1,0 +1,77 @@
+"""How a command ends: its exit code, and the line that says why."""
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from embedding_geometry.command import run_command
+
+
+@dataclass(frozen=True)
+class Form:
+    """Count."""
+
+    number: int = 1
+
+
+def end(run: Callable[[Form], None], *arguments: str) -> int:
+    return run_command(Form, run, arguments, program="count", kept="the numbers so far are kept")
+
+
+def test_the_options_arrive_and_all_is_well() -> None:
+    numbers = []
+    assert end(lambda form: numbers.append(form.number), "--number", "3") == 0
+    assert numbers == [3]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("no such\n   number"), 2, "error: no such number\n"),
+        (OSError("no room"), 2, "error: no room\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the numbers so far are kept\n"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(form: Form) -> None:
+        raise error
+
+    assert end(fail) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_mistake_of_the_program_is_not_called_bad_input() -> None:
+    def fail(form: Form) -> None:
+        raise KeyError(form)
+
+    with pytest.raises(KeyError):
+        end(fail)
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def warn(form: Form) -> None:
+        warnings.warn("a cell is damaged", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert end(warn) == 0
+    assert capsys.readouterr().err == "warning: a cell is damaged\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info", "--device", "cpu"]])
+def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
+    """As `head` does once it has its lines; here before the first one is written."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "embedding_geometry", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
