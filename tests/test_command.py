@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and the line that says why."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -67,10 +68,12 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "--device", "cpu"]])
 def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
     """As `head` does once it has its lines; here before the first one is written."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
         [sys.executable, "-m", "embedding_geometry", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=buffered,
     ) as process:
         process.stdout.close()
         assert process.stderr.read() == b""

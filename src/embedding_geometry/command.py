@@ -39,13 +39,15 @@ def run_command(
     """
     config = (DisallowNone, PositionalMetavarFromFieldName)
     try:
-        command = tyro.cli(
-            form, prog=program, description=description, args=arguments, config=config
-        )
-        with warnings.catch_warnings():
-            warnings.showwarning = show_warning
-            run(command)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not when the process ends
+        try:
+            command = tyro.cli(
+                form, prog=program, description=description, args=arguments, config=config
+            )
+            with warnings.catch_warnings():
+                warnings.showwarning = show_warning
+                run(command)
+        finally:
+            sys.stdout.flush()  # so that a reader that has gone is noticed here, also by --help
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to come
         return READER_GONE
