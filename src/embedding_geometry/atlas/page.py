@@ -1,5 +1,6 @@
 """The atlas on a page: a table to sort and filter, and a picture of all models in one plane."""
 
+import re
 from collections.abc import Hashable
 from html import escape
 from typing import Any
@@ -63,7 +64,8 @@ def atlas_table(table: pd.DataFrame) -> SortableTable:
 
 def _row(line: Line) -> Row:
     verdict = str(line["verdict"])
-    name = f"{escape(str(line['model']))}<br><small><code>{line['class']}</code></small>"
+    words = re.sub("(?<=[a-z0-9])(?=[A-Z])", "<wbr>", str(line["class"]))  # where it may break
+    name = f"{escape(str(line['model']))}<br><small><code>{words}</code></small>"
     numbers = (
         Cell(size_text(line[name], str(line["precision"])), "number", f"{line[name]:.20f}")
         for name in NUMBERS
