@@ -274,8 +274,9 @@ def _denoise(
     predict = _predictor(model, latent, texts, negative, settings.guidance_scale)
     x = (latent * scheduler.init_noise_sigma).to(texts.clouds)
     x = x.expand(len(texts.clouds), -1, -1, -1)
-    for time in scheduler.timesteps:
-        predicted = predict(scheduler.scale_model_input(x, time), time)
+    # all times go to the device at once: a copy at each step would make the device wait
+    for time, on_device in zip(scheduler.timesteps, scheduler.timesteps.to(x.device), strict=True):
+        predicted = predict(scheduler.scale_model_input(x, time), on_device)
         x = scheduler.step(predicted, time, x).prev_sample
         progress_bar.update()
     return x

@@ -7,13 +7,14 @@ The model has the size of Stable Diffusion 1.5 and random weights; `full_size.py
 FOLDER (4.3 GB) unless it is there. Times do not depend on the values of weights. Pictures do: here
 they are noise. Prints a table of contenders with images/s, the operations that the networks need
 for an image and their share of the measured peak of matrix products, and by how much the latents
-differ from those of float32 without any of the shortcuts. Networks run eagerly: torch.compile and
-CUDA graphs have no contender here. So far it was tried on the CPU alone, with the tiny model.
+differ from those of float32 without any of the shortcuts. One contender for each of --modes has
+its UNet compiled; the mode `reduce-overhead` adds CUDA graphs. So far all of it was tried on the
+CPU alone, with the tiny model.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 import tyro
+from diffusers import UNet2DConditionModel
 from full_size import write_full_size, write_tiny
 from opponents import PAIR, Opponent, Result, study_cells
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,6 +46,7 @@ class Arguments:
         guidance_scale: Of classifier-free guidance.
         frames: Of each of the three couplings.
         batch_sizes: Of the study's cells, one contender each.
+        modes: Of torch.compile, one contender each at the last of the batch sizes.
         rounds: Of each contender but frame by frame, which runs once.
         tiny: A model for unit tests instead, to try this script.
     """
@@ -55,6 +58,7 @@ class Arguments:
     guidance_scale: float = 7.5
     frames: int = 17
     batch_sizes: tuple[int, ...] = (16, 24, 48)
+    modes: tuple[str, ...] = ("default", "reduce-overhead")
     rounds: int = 3
     tiny: bool = False
 
@@ -113,6 +117,26 @@ def operations_per_image(bench: study.Bench) -> float:
     return bench.rendering.steps * unet + decoder + backbone
 
 
+def projected_at_every_step() -> AbstractContextManager[object]:
+    """Keys and values are not remembered from step to step."""
+    return mock.patch.object(generation, "projected_once", return_value=nullcontext())
+
+
+@contextmanager
+def compiled(unet: UNet2DConditionModel, mode: str) -> Iterator[None]:
+    """The UNet as torch.compile makes it.
+
+    Keys and values are projected at every step: a CUDA graph writes over what it returned, so
+    nothing can be remembered from the step before.
+    """
+    unet.compile(mode=mode, dynamic=False)
+    try:
+        with projected_at_every_step():
+            yield
+    finally:
+        unet._compiled_call_impl = None
+
+
 def latents_and_pictures(bench: study.Bench) -> tuple[np.ndarray, np.ndarray]:
     clouds = encode_prompts(bench.model, [PAIR.source, PAIR.target]).astype(np.float32)
     latents = sample_latents(bench.model, clouds, initial_latent(bench.model, 0), bench.rendering)
@@ -120,51 +144,62 @@ def latents_and_pictures(bench: study.Bench) -> tuple[np.ndarray, np.ndarray]:
     return latents.double().cpu().numpy(), pictures
 
 
-def print_differences(arguments: Arguments, bench: study.Bench) -> None:
+def print_differences(arguments: Arguments, bench: study.Bench, what: str) -> None:
     """Both prompts' latents and pictures, against float32 with no shortcut in any network."""
     found = latents_and_pictures(bench)
     exact = prepare(arguments, "float32")
     for network in (exact.model.unet, exact.model.vae):
         network.to(memory_format=torch.contiguous_format)
-    with mock.patch.object(generation, "projected_once", return_value=nullcontext()):
+    with projected_at_every_step():
         expected = latents_and_pictures(exact)
     latents, pictures = (np.abs(a - b) for a, b in zip(found, expected, strict=True))
     print(
-        f"{arguments.dtype} against eager float32: latents differ by {latents.max():.1e} at most, "
-        f"{latents.mean():.1e} on average, of {np.abs(expected[0]).max():.1f}; pictures by "
-        f"{255 * pictures.max():.1f} and {255 * pictures.mean():.2f} of 255 levels"
+        f"{arguments.dtype}, {what}, against eager float32: latents differ by "
+        f"{latents.max():.1e} at most, {latents.mean():.1e} on average, "
+        f"of {np.abs(expected[0]).max():.1f}; pictures by {255 * pictures.max():.1f} and "
+        f"{255 * pictures.mean():.2f} of 255 levels"
     )
 
 
 def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
     opponent = Opponent(bench, arguments.folder)
-    contenders: dict[str, Callable[[], Result]] = {
-        f"study, batches of {size}": lambda size=size: study_cells(
-            replace(bench, rendering=replace(bench.rendering, batch_size=size))
-        )
+    times = {
+        f"study, batches of {size}": time_study(arguments, bench, size)
         for size in arguments.batch_sizes
     }
-    contenders["batch by batch"] = opponent.batch_by_batch
-    times = {}
-    for name, run in contenders.items():
-        run()  # kernels are chosen on the first pass
-        times[name] = float(np.median([seconds(run) for _ in range(arguments.rounds)]))
+    largest = arguments.batch_sizes[-1]
+    for mode in arguments.modes:
+        with compiled(bench.model.unet, mode):
+            times[f"study, batches of {largest}, {mode}"] = time_study(arguments, bench, largest)
+            print_differences(arguments, bench, f"compiled, {mode}")
+    times["batch by batch"] = median_seconds(opponent.batch_by_batch, arguments.rounds)
     times["frame by frame"] = seconds(opponent.frame_by_frame)
     best = min(times.values())
     images = study.images_of_latent(bench, 0)
-    needed = operations_per_image(bench) * images
+    needed = operations_per_image(bench)
     peak = matrix_peak(bench.model.device, bench.model.dtype)
-    print(f"{needed / images:.3g} operations an image, peak {peak:.3g}/s, {images} images")
+    print(f"{needed:.3g} operations an image, peak {peak:.3g}/s, {images} images")
     return pd.DataFrame(
         {
             "what": name,
             "seconds": value,
             "times the best": value / best,
             "images/s": images / value,
-            "share of peak": needed / value / peak,
+            "share of peak": needed * images / value / peak,
         }
         for name, value in times.items()
     )
+
+
+def time_study(arguments: Arguments, bench: study.Bench, batch_size: int) -> float:
+    rendering = replace(bench.rendering, batch_size=batch_size)
+    cells = replace(bench, rendering=rendering)
+    return median_seconds(lambda: study_cells(cells), arguments.rounds)
+
+
+def median_seconds(run: Callable[[], Result], rounds: int) -> float:
+    run()  # kernels are chosen, and the UNet compiled, on the first pass
+    return float(np.median([seconds(run) for _ in range(rounds)]))
 
 
 def main(arguments: Arguments) -> None:
@@ -174,7 +209,7 @@ def main(arguments: Arguments) -> None:
     bench = prepare(arguments, arguments.dtype)
     print(f"{bench.model.provenance.device}, {arguments.dtype}, {bench.model.image_size} pixels")
     print(compare(arguments, bench).to_string(index=False, float_format="{:.3g}".format))
-    print_differences(arguments, bench)
+    print_differences(arguments, bench, "eager")
 
 
 if __name__ == "__main__":
