@@ -190,6 +190,15 @@ TOO_WIDE = """() => {
   return [...page, ...cut.map((element) => element.outerHTML.slice(0, 200))];
 }"""
 
+SIDEWAYS = """() => {
+  const meant = "pre, figure:has(img.film-strip)";  // lines of code, and strips of film
+  const boxes = [...document.querySelectorAll("main *")].filter((box) =>
+    ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
+    && box.scrollWidth > box.clientWidth + 1
+    && !box.closest(meant) && !box.querySelector(meant));
+  return boxes.map((box) => box.outerHTML.slice(0, 200));
+}"""
+
 LIGHTNESS = """() => {
   const colour = getComputedStyle(document.body).backgroundColor;
   const [red, green, blue, alpha = 1] = colour.match(/[\\d.]+/g).map(Number);
@@ -197,7 +206,12 @@ LIGHTNESS = """() => {
 }"""
 
 
-SCRIPTS = {"images": UNDECODED, "equations": UNDRAWN, "width": TOO_WIDE}
+SCRIPTS = {
+    "images": UNDECODED,
+    "equations": UNDRAWN,
+    "width": TOO_WIDE,
+    "scrolled sideways": SIDEWAYS,
+}
 
 PICTURED = """(slider) => {
   let group = slider;
@@ -337,6 +351,10 @@ BROKEN = {
     "text cut off": (
         "width",
         "<div style='overflow: hidden'><p style='width: 9999px'>text</p></div>",
+    ),
+    "a table to push aside": (
+        "scrolled sideways",
+        "<div style='overflow-x: auto' tabindex='0'><p style='width: 9999px'>text</p></div>",
     ),
     "a page that is always dark": (
         "colours",

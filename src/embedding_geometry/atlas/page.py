@@ -64,7 +64,7 @@ def atlas_table(table: pd.DataFrame) -> SortableTable:
 
 def _row(line: Line) -> Row:
     verdict = str(line["verdict"])
-    words = re.sub("(?<=[a-z0-9])(?=[A-Z])", "<wbr>", str(line["class"]))  # where it may break
+    words = re.sub("(?<=[a-z])(?=[A-Z0-9])", "<wbr>", str(line["class"]))  # where it may break
     name = f"{escape(str(line['model']))}<br><small><code>{words}</code></small>"
     numbers = (
         Cell(size_text(line[name], str(line["precision"])), "number", f"{line[name]:.20f}")
