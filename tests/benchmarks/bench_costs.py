@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-import numpy as np
 import pandas as pd
 import pytest
 from opponents import PAIR
+from prompt_clouds import prompt_clouds
 
 from embedding_geometry import study
 from embedding_geometry.couplings import pairwise_wasserstein
@@ -22,11 +22,11 @@ from embedding_geometry.results import StudySettings
 
 FRAMES, PROMPT_PAIRS = (9, 17, 25, 33), (1, 2, 3, 4)
 CLOUDS, TOKENS, WIDTHS = (
-    (100, 150, 200, 250, 300),
+    (200, 300, 400, 500, 600),
     (19, 38, 77, 154, 231),
     (128, 256, 512, 768, 1024),
 )
-SAME = {"clouds": 64, "tokens": 77, "width": 768}
+SAME = {"clouds": 150, "tokens": 77, "width": 768}
 ROUNDS = 3
 
 
@@ -69,7 +69,7 @@ def cells(bench: study.Bench, pairs: int = 1) -> Callable[[], object]:
 
 
 def all_pairs(clouds: int, tokens: int, width: int) -> Callable[[], object]:
-    stack = np.random.default_rng(0).normal(size=(clouds, tokens, width)).astype(np.float32)
+    stack = prompt_clouds(clouds, tokens, width)
     return lambda: pairwise_wasserstein(stack, normalized=False)
 
 

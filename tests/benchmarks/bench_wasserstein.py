@@ -17,6 +17,7 @@ import numpy as np
 import ot
 import pandas as pd
 import pytest
+from prompt_clouds import prompt_clouds
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -32,15 +33,7 @@ Pair = tuple[int, int]
 
 @pytest.fixture(scope="module")
 def clouds() -> np.ndarray:
-    """Clouds built as CLIP's are: a common first token, 4 to 40 words, then rows of padding."""
-    rng = np.random.default_rng(0)
-    place = rng.normal(size=(TOKENS, WIDTH))
-    clouds = np.empty((CLOUDS, TOKENS, WIDTH), np.float32)
-    for cloud, words in zip(clouds, rng.integers(4, 41, size=CLOUDS), strict=True):
-        cloud[:] = place + rng.normal(size=(TOKENS, WIDTH))
-        cloud[0] = place[0]
-        cloud[words + 1 :] = rng.normal(size=WIDTH) + 0.1 * cloud[words + 1 :]
-    return clouds
+    return prompt_clouds(CLOUDS, TOKENS, WIDTH)
 
 
 def with_pot(x: np.ndarray, y: np.ndarray) -> float:
