@@ -1,8 +1,8 @@
 """What a page says about itself, once it has been run: where it comes from, how long it takes.
 
 A banner under the first sentence (model, device, seed, versions, dates, times), under every
-figure links to the picture, to the recorded table behind it and to the code, sliders over film
-strips, and the list of all pages. All of it comes from executed notebooks and recorded tables.
+figure links to the picture, to the table behind it and to the code, sliders over film strips, and
+the list of all pages. All of it comes from executed notebooks and recorded tables.
 """
 
 import functools
@@ -25,7 +25,13 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from embedding_geometry.models import configured_model
-from embedding_geometry.pages import BENCHMARKS, results_folder, short_name
+from embedding_geometry.pages import (
+    BENCHMARKS,
+    DATA,
+    prompt_table,
+    results_folder,
+    short_name,
+)
 from embedding_geometry.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -48,14 +54,19 @@ def notebook(app: Sphinx, page: str) -> dict[str, Any]:
     return executed(path) if path.is_file() else {"cells": []}
 
 
-def recorded_table(name: str) -> Path | None:
-    """A recorded table: the model's, such as `pocket_study.csv`, else pocket's, else a common one.
+def table_named(name: str) -> Path | None:
+    """The table that a cell names under `data`.
 
-    That is the order in which the pages look for them.
+    `prompts` are the model's prompt pairs. A recorded table is the model's, such as
+    `pocket_study.csv`, else pocket's, else a common one, which is the order in which the pages
+    look for them.
     """
-    models = short_name(configured_model()), "pocket"
-    own = [results_folder() / f"{model}_{name}" for model in models]
-    return next((path for path in [*own, BENCHMARKS / name] if path.is_file()), None)
+    model = configured_model()
+    if name == "prompts":
+        return prompt_table(model)
+    own = [results_folder() / f"{owner}_{name}" for owner in (short_name(model), "pocket")]
+    places = [*own, BENCHMARKS / name, DATA / "prompts" / name]
+    return next(filter(Path.is_file, places), None)
 
 
 def recorded_on(table: Path) -> str | None:
@@ -135,9 +146,7 @@ def banner(app: Sphinx, page: str, line: str) -> nodes.Element:
     """The line and the times of a page as a list of short facts."""
     facts = re.split(r"[,;] (?![^(]*\))", line)
     cells = notebook(app, page)["cells"]
-    tables = [
-        recorded_table(c["metadata"]["recorded"]) for c in cells if "recorded" in c["metadata"]
-    ]
+    tables = [table_named(c["metadata"]["data"]) for c in cells if "data" in c["metadata"]]
     dates = sorted({date for date in map(recorded_on, filter(None, tables)) if date})
     facts += [f"tables recorded {' and '.join(dates)}"] if dates else []
     facts += [f"computed {datetime.now(UTC).date()}"]
@@ -191,13 +200,13 @@ class FurnishFigures(SphinxPostTransform):
     def add_links(
         self, figure: nodes.figure, image: nodes.image, page: str, cell: dict[str, Any]
     ) -> None:
-        """Links to the picture, to the recorded table behind it, and to the code."""
+        """Links to the picture, to the table behind it, and to the code."""
         uri = image["uri"]  # of a glued picture already the one in the book
         name = self.env.images[uri][1] if uri in self.env.images else Path(uri).name
         kind = {".jpg": "JPEG"}.get(Path(name).suffix, Path(name).suffix[1:].upper())
         links = {kind: self.to(f"_images/{name}")}
-        if "recorded" in cell["metadata"]:
-            links["data"] = self.to(self.publish(cell["metadata"]["recorded"], figure))
+        if "data" in cell["metadata"]:
+            links["data"] = self.to(self.publish(cell["metadata"]["data"], figure))
         anchor = "code-" + cell["metadata"]["mystnb"]["figure"]["name"]
         links["code"] = self.to(self.app.builder.get_target_uri(page)) + f"#{anchor}"
         self.name_code(figure, anchor)
@@ -207,10 +216,10 @@ class FurnishFigures(SphinxPostTransform):
         caption += [nodes.Text(" "), line]
 
     def publish(self, name: str, figure: nodes.figure) -> str:
-        """Put a recorded table beside the pages."""
-        table = recorded_table(name)
+        """Put a table beside the pages."""
+        table = table_named(name)
         if table is None:
-            LOG.warning("no recorded table %r of the model", name, location=figure)
+            LOG.warning("there is no table %r of the model", name, location=figure)
             return ""
         target = Path(self.app.outdir) / "_data" / table.name
         target.parent.mkdir(exist_ok=True)
