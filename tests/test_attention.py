@@ -170,3 +170,17 @@ def test_what_cannot_be_measured_is_refused(exact_model):
         shuffling_changes(lambda x: x, np.ones((1, 2, 2)), rng)
     with pytest.raises(ValueError, match="zero everywhere"):
         shuffling_changes(np.zeros_like, np.ones((2, 2, 2)), rng)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(bad):
+    rng = np.random.default_rng(0)
+    sound, broken = np.ones((2, 3)), np.full((2, 3), bad)
+    with pytest.raises(ValueError, match=r"the cloud of shape \(2, 3\) holds NaN"):
+        order_sensitivity(lambda x: x, broken, sound, rng)
+    with pytest.raises(ValueError, match="the cloud of the other text"):
+        order_sensitivity(lambda x: x, sound, broken, rng)
+    with pytest.raises(ValueError, match="the response of shape"):
+        order_sensitivity(lambda x: x * bad, sound, sound, rng)
+    with pytest.raises(ValueError, match="the clouds of shape"):
+        shuffling_changes(lambda x: x, np.stack([sound, broken]), rng)

@@ -88,7 +88,7 @@ def test_agrees_with_lpips_pair_by_pair(tiny_metric, count):
     found = perceptual_distances(tiny_metric, frames)
     assert found.dtype == np.float64
     assert max(expected) > 1e-3
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_the_backbone_of_the_folder_is_the_one_used(tiny_metric, tiny_folder):

@@ -116,3 +116,10 @@ def test_reconstruction_costs_nothing_when_it_is_exact_and_more_where_there_is_d
     off_flat = autoencoder.reconstruction_loss(flat + 0.1, flat)
     off_dotted = autoencoder.reconstruction_loss(dotted + 0.1, dotted)
     assert off_dotted > 1.5 * off_flat
+
+
+def test_the_latent_scale_is_measured_where_the_autoencoder_is() -> None:
+    """Nothing is computed on the device "meta", but what lies elsewhere is refused there."""
+    vae = autoencoder.new_autoencoder().to("meta")
+    with pytest.raises(RuntimeError, match="item"):
+        autoencoder._latent_scale(vae, np.random.default_rng(0))

@@ -82,18 +82,19 @@ def order_sensitivity(
         permutations: how many of them.
 
     Raises:
-        ValueError: fewer than two tokens, or a response that is zero everywhere.
+        ValueError: fewer than two tokens, NaN or infinity in a cloud or in a response, or a
+            response that is zero everywhere.
     """
     n = len(cloud)
     if n < 2:
         raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
+    _check_finite(cloud, "the cloud")
+    _check_finite(other, "the cloud of the other text")
     reference = response(cloud)
-    scale = np.abs(reference).max()
-    if scale == 0:
-        raise ValueError("the response is zero everywhere, so no relative change can be measured")
+    scale = _largest(reference, axis=None)
 
     def change(changed: np.ndarray) -> float:
-        return float(np.abs(response(changed) - reference).max() / scale)
+        return float(_finite_change(response(changed), reference).max() / scale)
 
     swapped = cloud[[1, 0, *range(2, n)]]
     return OrderSensitivity(
@@ -120,21 +121,40 @@ def shuffling_changes(
         shuffled, and with the cloud of the prompt before it in its place.
 
     Raises:
-        ValueError: fewer than two prompts, or a response that is zero everywhere.
+        ValueError: fewer than two prompts, NaN or infinity in a cloud or in a response, or a
+            response that is zero everywhere.
     """
     if len(clouds) < 2:
         raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
+    _check_finite(clouds, "the clouds")
     order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
     shuffled = rng.permuted(order, axis=1)
     original = response(clouds)
     permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
     inside = tuple(range(1, original.ndim))
-    scale = np.abs(original).max(axis=inside)
-    if not scale.all():
-        raise ValueError("the response is zero everywhere, so no relative change can be measured")
-    by_order = np.abs(permuted - original).max(axis=inside) / scale
+    scale = _largest(original, axis=inside)
+    by_order = _finite_change(permuted, original).max(axis=inside) / scale
     by_text = np.abs(np.roll(original, 1, axis=0) - original).max(axis=inside) / scale
     return by_order, by_text
+
+
+def _check_finite(array: np.ndarray, what: str) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} of shape {array.shape} holds NaN or infinity")
+
+
+def _largest(response: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
+    """The largest absolute value, by which changes are divided."""
+    _check_finite(response, "the response")
+    scale = np.asarray(np.abs(response).max(axis=axis))
+    if not scale.all():
+        raise ValueError("the response is zero everywhere, so no relative change can be measured")
+    return scale
+
+
+def _finite_change(changed: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    _check_finite(changed, "the response")
+    return np.abs(changed - reference)
 
 
 def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:

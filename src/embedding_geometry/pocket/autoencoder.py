@@ -72,7 +72,8 @@ def _draw_pictures(rng: np.random.Generator, count: int) -> Batch:
 
 @torch.no_grad()
 def _latent_scale(vae: AutoencoderKL, rng: np.random.Generator) -> float:
-    latents = vae.encode(_draw_pictures(rng, 256)[0]).latent_dist.mean
+    [pictures] = _draw_pictures(rng, 256)
+    latents = vae.encode(pictures.to(vae.device)).latent_dist.mean
     return round(1 / latents.std().item(), 5)
 
 
