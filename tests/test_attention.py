@@ -184,3 +184,8 @@ def test_what_is_not_finite_is_refused(bad):
         order_sensitivity(lambda x: x * bad, sound, sound, rng)
     with pytest.raises(ValueError, match="the clouds of shape"):
         shuffling_changes(lambda x: x, np.stack([sound, broken]), rng)
+    for place, name in enumerate(["query", "key", "value"]):
+        arrays = [sound, sound, sound]
+        arrays[place] = broken
+        with pytest.raises(ValueError, match=f"{name} of shape"):
+            cross_attention(*arrays)

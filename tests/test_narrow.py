@@ -33,6 +33,13 @@ def test_a_name_for_several_rows_shifts_no_cell():
     assert labels(rewritten(table)) == [["gini", "PPL"]] * 2
 
 
+def test_a_heading_of_several_columns_names_each_of_them():
+    columns = pd.MultiIndex.from_product([["row", "optimal"], ["now", "recorded"]])
+    table = pd.DataFrame([[1, 2, 3, 4]], columns=columns)
+    names = ["row now", "row recorded", "optimal now", "optimal recorded"]
+    assert labels(rewritten(table)) == [names]
+
+
 def test_nothing_else_of_the_page_changes():
     html = "<p>&nbsp;a &lt; b</p>"
     assert TABLE.sub(named, html) == html

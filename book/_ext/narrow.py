@@ -34,7 +34,8 @@ class NameCells(SphinxPostTransform):
 def named(match: re.Match[str]) -> str:
     """The table with named cells; of the class `wide` if a phone has no room for it."""
     table = ElementTree.fromstring(match[0])
-    heads = [cell.text or "" for cell in table.iterfind("thead/tr[1]/th")]
+    lines = map(spread, table.iterfind("thead/tr"))
+    heads = [" ".join(filter(None, column)) for column in zip(*lines, strict=True)]
     columns: list[list[str]] = [[head] for head in heads]
     for row in table.iterfind("tbody/tr"):
         # The first cell may stand for several rows, so columns are counted from the last.
@@ -46,6 +47,11 @@ def named(match: re.Match[str]) -> str:
     if sum(map(unbreakable, columns)) > ROOM:
         table.set("class", "dataframe wide")
     return ElementTree.tostring(table, encoding="unicode", method="html")
+
+
+def spread(row: ElementTree.Element) -> list[str]:
+    """The headings of a line, each as often as it has columns."""
+    return [cell.text or "" for cell in row for _ in range(int(cell.get("colspan", 1)))]
 
 
 def unbreakable(texts: list[str]) -> int:

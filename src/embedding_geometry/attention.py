@@ -55,8 +55,20 @@ def cross_attention(
     key: Float[np.ndarray, "n d"],
     value: Float[np.ndarray, "n v"],
 ) -> Float[np.ndarray, "q v"]:
-    """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1)."""
+    """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
+
+    Raises:
+        ValueError: queries and keys of different widths, another number of values than of keys,
+            NaN or infinity in one of them.
+    """
     query, key, value = (np.asarray(array, dtype=np.float64) for array in (query, key, value))
+    if query.shape[1] != key.shape[1] or len(key) != len(value):
+        raise ValueError(
+            f"queries {query.shape}, keys {key.shape} and values {value.shape} do not fit: "
+            "(q, d), (n, d) and (n, v) are wanted"
+        )
+    for name, array in {"query": query, "key": key, "value": value}.items():
+        _check_finite(array, name)
     logits = query @ key.T / np.sqrt(query.shape[1])
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
     return weights @ value / weights.sum(axis=1, keepdims=True)

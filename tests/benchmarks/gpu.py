@@ -144,17 +144,22 @@ def latents_and_pictures(bench: study.Bench) -> tuple[np.ndarray, np.ndarray]:
     return latents.double().cpu().numpy(), pictures
 
 
-def print_differences(arguments: Arguments, bench: study.Bench, what: str) -> None:
-    """Both prompts' latents and pictures, against float32 with no shortcut in any network."""
-    found = latents_and_pictures(bench)
+def without_shortcuts(arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:
+    """Both prompts' latents and pictures in float32, with no shortcut in any network."""
     exact = prepare(arguments, "float32")
     for network in (exact.model.unet, exact.model.vae):
         network.to(memory_format=torch.contiguous_format)
     with projected_at_every_step():
-        expected = latents_and_pictures(exact)
+        return latents_and_pictures(exact)
+
+
+def print_differences(
+    dtype: str, bench: study.Bench, expected: tuple[np.ndarray, np.ndarray], what: str
+) -> None:
+    found = latents_and_pictures(bench)
     latents, pictures = (np.abs(a - b) for a, b in zip(found, expected, strict=True))
     print(
-        f"{arguments.dtype}, {what}, against eager float32: latents differ by "
+        f"{dtype}, {what}, against eager float32: latents differ by "
         f"{latents.max():.1e} at most, {latents.mean():.1e} on average, "
         f"of {np.abs(expected[0]).max():.1f}; pictures by {255 * pictures.max():.1f} and "
         f"{255 * pictures.mean():.2f} of 255 levels"
@@ -162,6 +167,8 @@ def print_differences(arguments: Arguments, bench: study.Bench, what: str) -> No
 
 
 def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
+    expected = without_shortcuts(arguments)
+    print_differences(arguments.dtype, bench, expected, "eager")
     opponent = Opponent(bench, arguments.folder)
     times = {
         f"study, batches of {size}": time_study(arguments, bench, size)
@@ -171,7 +178,7 @@ def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
     for mode in arguments.modes:
         with compiled(bench.model.unet, mode):
             times[f"study, batches of {largest}, {mode}"] = time_study(arguments, bench, largest)
-            print_differences(arguments, bench, f"compiled, {mode}")
+            print_differences(arguments.dtype, bench, expected, f"compiled, {mode}")
     times["batch by batch"] = median_seconds(opponent.batch_by_batch, arguments.rounds)
     times["frame by frame"] = seconds(opponent.frame_by_frame)
     best = min(times.values())
@@ -209,7 +216,6 @@ def main(arguments: Arguments) -> None:
     bench = prepare(arguments, arguments.dtype)
     print(f"{bench.model.provenance.device}, {arguments.dtype}, {bench.model.image_size} pixels")
     print(compare(arguments, bench).to_string(index=False, float_format="{:.3g}".format))
-    print_differences(arguments, bench, "eager")
 
 
 if __name__ == "__main__":
