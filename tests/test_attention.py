@@ -182,6 +182,10 @@ def test_what_is_not_finite_is_refused(bad):
         order_sensitivity(lambda x: x, sound, broken, rng)
     with pytest.raises(ValueError, match="the response of shape"):
         order_sensitivity(lambda x: x * bad, sound, sound, rng)
+    unusual = iter([1.0, 1.0, 1.0, 1.0, bad, 1.0, 1.0, 1.0, 1.0])  # in one of four permutations
+    found = order_sensitivity(lambda x: x.mean(axis=0) * next(unusual), sound, 2 * sound, rng)
+    assert not np.isfinite(found.random)
+    assert found.other_text == 1
     with pytest.raises(ValueError, match="the clouds of shape"):
         shuffling_changes(lambda x: x, np.stack([sound, broken]), rng)
     for place, name in enumerate(["query", "key", "value"]):

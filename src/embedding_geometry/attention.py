@@ -93,9 +93,13 @@ def order_sensitivity(
         rng: draws the random permutations.
         permutations: how many of them.
 
+    Returns:
+        The changes. One for which the response is NaN, as where it takes no other number of
+        tokens, is NaN.
+
     Raises:
-        ValueError: fewer than two tokens, NaN or infinity in a cloud or in a response, or a
-            response that is zero everywhere.
+        ValueError: fewer than two tokens, NaN or infinity in a cloud or in the response to
+            `cloud`, or a response to it that is zero everywhere.
     """
     n = len(cloud)
     if n < 2:
@@ -106,13 +110,13 @@ def order_sensitivity(
     scale = _largest(reference, axis=None)
 
     def change(changed: np.ndarray) -> float:
-        return float(_finite_change(response(changed), reference).max() / scale)
+        return float(np.abs(response(changed) - reference).max() / scale)
 
     swapped = cloud[[1, 0, *range(2, n)]]
     return OrderSensitivity(
         swap=change(swapped),
         cycle=change(np.roll(cloud, 1, axis=0)),
-        random=max(change(rng.permutation(cloud)) for _ in range(permutations)),
+        random=float(np.max([change(rng.permutation(cloud)) for _ in range(permutations)])),
         doubling=change(np.repeat(cloud, 2, axis=0)),
         other_text=change(other),
     )
@@ -133,8 +137,8 @@ def shuffling_changes(
         shuffled, and with the cloud of the prompt before it in its place.
 
     Raises:
-        ValueError: fewer than two prompts, NaN or infinity in a cloud or in a response, or a
-            response that is zero everywhere.
+        ValueError: fewer than two prompts, NaN or infinity in a cloud or in a response to one, or
+            a response that is zero everywhere.
     """
     if len(clouds) < 2:
         raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
@@ -145,7 +149,7 @@ def shuffling_changes(
     permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
     inside = tuple(range(1, original.ndim))
     scale = _largest(original, axis=inside)
-    by_order = _finite_change(permuted, original).max(axis=inside) / scale
+    by_order = np.abs(permuted - original).max(axis=inside) / scale
     by_text = np.abs(np.roll(original, 1, axis=0) - original).max(axis=inside) / scale
     return by_order, by_text
 
@@ -162,11 +166,6 @@ def _largest(response: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
     if not scale.all():
         raise ValueError("the response is zero everywhere, so no relative change can be measured")
     return scale
-
-
-def _finite_change(changed: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    _check_finite(changed, "the response")
-    return np.abs(changed - reference)
 
 
 def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:
