@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from embedding_geometry.clouds import PromptTooLongError, encode_prompts, token_ids, token_labels
+from embedding_geometry.clouds import (
+    PromptTooLongError,
+    encode_prompts,
+    end_row,
+    token_ids,
+    token_labels,
+)
 from embedding_geometry.models import load_model
 
 CAT = "a small cat on the beach at night"
@@ -90,6 +96,9 @@ def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
     assert token_ids(tiny_model, f"{kept} {CAR}", truncate=True)[-1] == (
         tiny_model.tokenizer.eos_token_id
     )
+    assert end_row(tiny_model, f"{kept} {CAR}", truncate=True) == 76
+    labels = token_labels(tiny_model, f"{kept} {CAR}", truncate=True)
+    assert labels == token_labels(tiny_model, kept)
 
 
 @pytest.mark.parametrize("texts", ["a cat", [], ""])

@@ -20,7 +20,9 @@ class Form:
 
 
 def end(run: Callable[[Form], None], *arguments: str) -> int:
-    return run_command(Form, run, arguments, program="count", kept="the numbers so far are kept")
+    return run_command(
+        Form, run, arguments, program="count", kept=lambda form: f"{form.number} is kept"
+    )
 
 
 def test_the_options_arrive_and_all_is_well() -> None:
@@ -34,7 +36,7 @@ def test_the_options_arrive_and_all_is_well() -> None:
     [
         (ValueError("no such\n   number"), 2, "error: no such number\n"),
         (OSError("no room"), 2, "error: no room\n"),
-        (KeyboardInterrupt(), 130, "interrupted; the numbers so far are kept\n"),
+        (KeyboardInterrupt(), 130, "interrupted; 1 is kept\n"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

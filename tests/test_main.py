@@ -69,6 +69,11 @@ def write_images(folder: Path, names: list[str]) -> None:
         Image.fromarray(noise).save(folder / name)
 
 
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What standard error says in the end, after the progress bars."""
+    return capsys.readouterr().err.splitlines()[-1]
+
+
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     """What stands on standard error, which must be a single line of ours."""
     lines = capsys.readouterr().err.splitlines()
@@ -211,7 +216,7 @@ def test_ctrl_c_ends_with_one_line_and_leaves_a_clean_folder(
     assert process.exitcode == 130
     text = errors.read_text()
     assert "Traceback" not in text
-    assert text.splitlines()[-1].startswith("interrupted; finished cells of a study are kept")
+    assert text.splitlines()[-1].startswith("interrupted; finished cells are kept")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json"}
 
@@ -413,6 +418,11 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
         ("study --pairs {pairs} --couplings diagonal", "'diagonal' is unknown"),
         ("render cat dog --model {model} --device tpu", "tpu"),
+        ("render cat dog --model {model} --seed -1 --out {tmp}/o", "seed is -1; use 0, 1, 2"),
+        ("render cat dog --model {model} --seed 9223372036854775808", "seed is 9223372036854775"),
+        ("study --pairs {pairs} --seeds 0 9223372036854775808", "seed is 9223372036854775"),
+        ("ppl {tmp}/single --seed -1", "seed is -1"),
+        ("pairs --scores {pairs} --captions {pairs} --seed -1", "seed is -1"),
         ("ppl", "0 paths are named"),
         ("ppl {tmp}/single --compare", "with --compare two folders"),
         ("ppl {tmp}/mixed {tmp}/single --compare", "0 names are in both"),
@@ -463,6 +473,27 @@ def test_where_nothing_can_be_written_nothing_is_rendered(
 ) -> None:
     monkeypatch.setattr(generation, "render", lambda *_, **__: pytest.fail("it was rendered"))
     assert main(render_arguments(tiny_folder, pairs / "pictures")) == 2
+
+
+@pytest.mark.parametrize("full", ["strips.png", "row.gif", "row.webp", "row.mp4"])
+def test_a_file_that_cannot_be_written_is_named(
+    full: str, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that is full from the first byte on, as /dev/full is."""
+    out = tmp_path / "pictures"
+    out.mkdir()
+    (out / full).symlink_to("/dev/full")
+    kinds = ["strips", "gif", "webp", "mp4"]
+    assert main([*render_arguments(tiny_folder, out), "--write", *kinds]) == 2
+    assert f"cannot write {out / full}: No space left" in last_line(capsys)
+
+
+def test_a_folder_of_frames_that_cannot_be_made_is_named(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "row").write_text("a file")
+    assert main([*render_arguments(tiny_folder, tmp_path), "--write", "frames"]) == 2
+    assert f"cannot write {tmp_path / 'row'}: File exists" in last_line(capsys)
 
 
 def test_a_prompt_that_is_too_long_is_one_line(

@@ -13,7 +13,7 @@ from embedding_geometry.generation import default_settings, initial_latent, rend
 from embedding_geometry.models import load_model
 from embedding_geometry.perception import load_metric
 from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
-from embedding_geometry.pocket.__main__ import Evaluate, main
+from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.pictures import FONT
@@ -90,9 +90,26 @@ def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
         export(tmp_path, tmp_path / "model")
 
 
-def test_the_unet_stage_says_when_there_are_no_latents(tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match="run the stage 'latents' first"):
-        denoiser.train_unet(Place(tmp_path))
+@pytest.mark.parametrize(
+    ("stage", "finished", "missing"),
+    [
+        ("text", [], "tokenizer"),
+        ("latents", ["tokenizer", "vae"], "text"),
+        ("unet", ["tokenizer", "text_encoder", "vae"], "latents"),
+        ("polish", ["tokenizer"], "vae"),
+    ],
+)
+def test_a_stage_names_those_that_must_come_first(tmp_path, stage, finished, missing) -> None:
+    for folder in finished:
+        (tmp_path / folder).mkdir()
+    with pytest.raises(FileNotFoundError, match=f"--stages {missing} {stage}$"):
+        run_stage(stage, Place(tmp_path))
+
+
+def test_a_device_that_is_not_there_is_named_before_anything_is_made(tmp_path) -> None:
+    with pytest.raises(ValueError, match="device 'tpu' is not available"):
+        main(Train(run=tmp_path / "run", device="tpu"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_labels_say_what_stands_where() -> None:

@@ -225,7 +225,7 @@ def test_the_first_latent_alone_gets_the_extra_couplings() -> None:
         (StudySettings(PAIRS, frames=2), "frames is 2; a path needs 3 or more"),
         (StudySettings(PAIRS, seeds=()), "seeds is empty"),
         (StudySettings(PAIRS, seeds=(0, 0)), r"seeds \(0, 0\) repeats one"),
-        (StudySettings(PAIRS, seeds=(0, -1)), r"seeds \(0, -1\) has a negative one"),
+        (StudySettings(PAIRS, seeds=(0, -1)), r"seed is -1; use 0, 1, 2"),
         (StudySettings(PAIRS, couplings=()), "couplings is empty"),
         (StudySettings(PAIRS, couplings=("row", "worst")), "named twice: row worst worst"),
         (StudySettings(PAIRS, steps=0), "steps is 0"),

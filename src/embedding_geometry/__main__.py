@@ -14,8 +14,8 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from embedding_geometry.command import run_command
 from embedding_geometry.engines import EngineSettings
-from embedding_geometry.results import Net, StudySettings, make_folder
-from embedding_geometry.types import Frames, SchedulerName
+from embedding_geometry.results import Net, StudySettings, make_folder, writing
+from embedding_geometry.types import Frames, SchedulerName, check_seed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -130,13 +130,19 @@ class Render:
 
             set_style()
             text = {"Description": description({"couplings": list(frames)} | settings)}
-            film_strips(frames).savefig(self.out / "strips.png", dpi=200, metadata=text)
+            strips = self.out / "strips.png"
+            with writing(strips):
+                film_strips(frames).savefig(strips, dpi=200, metadata=text)
         for coupling, images in frames.items():
             about = {"coupling": coupling} | settings
             for kind in {"gif", "webp", "mp4"}.intersection(self.write):
-                write_animation(images, self.out / f"{coupling}.{kind}", about)
+                film = self.out / f"{coupling}.{kind}"
+                with writing(film):
+                    write_animation(images, film, about)
             if "frames" in self.write:
-                write_frames(images, self.out / coupling, about)
+                folder = self.out / coupling
+                with writing(folder):
+                    write_frames(images, folder, about)
         print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
 
     def _render(self) -> tuple[dict[str, Frames], dict[str, object]]:
@@ -218,6 +224,7 @@ class Ppl:
                 f"{len(self.paths)} paths are named; name one folder of images or one film, or "
                 "more, and with --compare two folders of these"
             )
+        check_seed(self.seed)
         partners = evaluation.match_partners(*self.paths) if self.compare else None
         for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
             make_folder(file.parent)
@@ -273,6 +280,7 @@ class Pairs:
 
         from embedding_geometry.prompts import grade, read_cxc, sample_pairs, write_prompt_pairs
 
+        check_seed(self.seed)
         make_folder(self.out.parent)
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
@@ -329,6 +337,15 @@ COMMANDS = (
 )
 
 
+def what_stays(command: object) -> str:
+    """Say what an interrupted command leaves."""
+    if isinstance(command, Study):
+        return "finished cells are kept, the same command goes on with them"
+    if isinstance(command, Render):
+        return f"what was written to {command.out} before is still there"
+    return "nothing was changed"
+
+
 def print_table(table: "DataFrame") -> None:
     """Print a table without its index, numbers to six digits."""
     print(table.to_string(index=False, float_format="{:.6g}".format))
@@ -342,7 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments,
         program="python -m embedding_geometry",
         description=DESCRIPTION,
-        kept="finished cells of a study are kept, the same command goes on with them",
+        kept=what_stays,
     )
 
 

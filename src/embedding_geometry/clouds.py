@@ -108,28 +108,28 @@ def conditions_beside(
     return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
 
 
-def token_labels(model: TextToImageModel, text: str) -> list[str]:
+def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) -> list[str]:
     """Return a label for each of the n rows of a text's cloud.
 
     ``<bos>``, the words or the pieces they are cut into, ``<eos>``, then ``<pad>``.
 
     Raises:
-        PromptTooLongError: the text does not fit.
+        PromptTooLongError: the text does not fit and is not to be truncated.
     """
-    ids = token_ids(model, text, truncate=False)
-    end = end_row(model, text)
+    ids = token_ids(model, text, truncate=truncate)
+    end = end_row(model, text, truncate=truncate)
     words = [model.tokenizer.decode([index]) for index in ids[1:end].tolist()]
     return ["<bos>", *words, "<eos>", *["<pad>"] * (model.n_tokens - end - 1)]
 
 
-def end_row(model: TextToImageModel, text: str) -> int:
+def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> int:
     """Return the row of a text's end token: its words are the rows 1 … end - 1, padding follows.
 
     Raises:
-        PromptTooLongError: the text does not fit.
+        PromptTooLongError: the text does not fit and is not to be truncated.
     """
-    _check_length(model, text, truncate=False)
-    return _length(model, text) - 1
+    _check_length(model, text, truncate)
+    return min(_length(model, text), model.n_tokens) - 1
 
 
 def token_ids(model: TextToImageModel, text: str, *, truncate: bool) -> Int[np.ndarray, " n"]:
@@ -152,7 +152,7 @@ def _check_length(model: TextToImageModel, text: str, truncate: bool) -> None:
     if length > model.n_tokens and not truncate:
         raise PromptTooLongError(
             f"the prompt {text!r} has {length} tokens with its begin and end, but the model has "
-            f"places for {model.n_tokens}: shorten it, or cut it with truncate=True"
+            f"places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
         )
 
 

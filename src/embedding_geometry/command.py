@@ -21,7 +21,7 @@ def run_command(
     *,
     program: str,
     description: str | None = None,
-    kept: str,
+    kept: Callable[[Any], str],
 ) -> int:
     """Read the options, run the command, and return its exit code.
 
@@ -31,13 +31,14 @@ def run_command(
         arguments: The words after the program's name; those of this process if None.
         program: How the command is called, for `--help`.
         description: What it does, for `--help`; the form's docstring if None.
-        kept: What an interruption leaves behind, for the message about it.
+        kept: Says what an interruption of the command leaves behind, for the message about it.
 
     Returns:
         0; 2 after one line about bad input on standard error; 130 after Ctrl-C; 141 where the
         reader of the output, such as `head`, has gone.
     """
     config = (DisallowNone, PositionalMetavarFromFieldName)
+    command = None
     try:
         try:
             command = tyro.cli(
@@ -55,7 +56,8 @@ def run_command(
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"interrupted; {kept}", file=sys.stderr)
+        left = "nothing was begun" if command is None else kept(command)
+        print(f"interrupted; {left}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

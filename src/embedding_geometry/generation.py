@@ -26,7 +26,7 @@ from tqdm import tqdm
 from embedding_geometry.clouds import conditions_beside, encode_pooled, encode_prompts
 from embedding_geometry.keys_and_values import projected_once
 from embedding_geometry.models import TextToImageModel
-from embedding_geometry.types import SchedulerName
+from embedding_geometry.types import SchedulerName, check_seed
 
 SCHEDULERS = {
     "ddim": DDIMScheduler,
@@ -84,7 +84,11 @@ def initial_latent(
 
     It is drawn on the CPU in float32; each device would otherwise draw its own. The settings are
     needed only where they ask for another size than the model's.
+
+    Raises:
+        ValueError: the seed is negative or over 2^63 - 1.
     """
+    check_seed(seed)
     shape = model.latent_shape if settings is None else _latent_shape(model, settings)
     generator = torch.Generator("cpu").manual_seed(seed)
     noise = torch.randn((1, *shape), generator=generator, dtype=torch.float32)

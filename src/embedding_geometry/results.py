@@ -16,13 +16,13 @@ import json
 import os
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from embedding_geometry.types import SchedulerName
+from embedding_geometry.types import SEEDS, SchedulerName
 
 Net = Literal["pocket", "alex", "vgg", "squeeze"]
 ABANDONED_AFTER_SECONDS = 600.0  # a temporary file lives for milliseconds unless its writer died
@@ -48,7 +48,8 @@ class StudySettings:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
         model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
-        couplings: Couplings, or other ways of `ways.WAYS`, computed on every initial latent.
+        couplings: Computed on every initial latent: row, optimal, random or worst; or another way
+            between the prompts, by its name in `ways.WAYS`.
         extra_couplings_first_seed: Couplings computed on the first initial latent only.
         seeds: One initial latent each, the same for all couplings and pairs.
         frames: Images along a path, both ends included.
@@ -88,7 +89,8 @@ class StudySettings:
         _require(bool(self.couplings), "couplings is empty; name at least one")
         _require(len(set(named)) == len(named), f"a coupling is named twice: {' '.join(named)}")
         _require(bool(self.seeds), "seeds is empty; give at least one")
-        _require(min(self.seeds) >= 0, f"seeds {self.seeds} has a negative one; use 0, 1, 2 ...")
+        for seed in self.seeds:
+            _require(seed in SEEDS, f"seed is {seed}; use 0, 1, 2 ... {SEEDS[-1]}")
         _require(len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} repeats one")
         _require(
             self.frames >= 3,
@@ -160,6 +162,21 @@ def make_folder(folder: Path) -> None:
         raise ResultsFolderError(
             f"cannot write into {folder}: {error.strerror}; allow writing there, or name another "
             "folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file or folder in whatever goes wrong while it is written.
+
+    Raises:
+        ResultsFolderError: It cannot be written (disk full, read-only ...).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ResultsFolderError(
+            f"cannot write {path}: {error.strerror or error}; make room or allow writing there"
         ) from error
 
 

@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda tempo: tempo.run(),
         arguments,
         program="python -m embedding_geometry.tempo",
-        kept="nothing was written",
+        kept=lambda _: "nothing was written",
     )
 
 

@@ -31,3 +31,11 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 
 CouplingName = Literal["row", "optimal", "random", "worst"]
 SchedulerName = Literal["ddim", "dpm", "euler"]
+
+SEEDS = range(2**63)  # what both numpy's and torch's generators take
+
+
+def check_seed(seed: int) -> None:
+    """Raise a ValueError for a seed that is negative or too large for a generator."""
+    if seed not in SEEDS:
+        raise ValueError(f"seed is {seed}; use 0, 1, 2 ... {SEEDS[-1]}")

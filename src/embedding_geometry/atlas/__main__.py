@@ -10,6 +10,7 @@ import pandas as pd
 
 from embedding_geometry.atlas.table import RECORDED, Row, record, rows
 from embedding_geometry.command import run_command
+from embedding_geometry.types import check_seed
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Atlas:
 
     def run(self) -> None:
         """Measure, show each row as it is finished, and record the whole table."""
+        check_seed(self.seed)
         start, found = time.perf_counter(), []
         for row in rows(self.models, self.seed):
             show(row)
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda atlas: atlas.run(),
         arguments,
         program="python -m embedding_geometry.atlas",
-        kept="nothing was written",
+        kept=lambda _: "nothing was written",
     )
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-import torch
 from tyro.conf import subcommand
 
 from embedding_geometry.command import run_command
+from embedding_geometry.models import find_device
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
 from embedding_geometry.pocket.train import run_stage
+from embedding_geometry.results import make_folder
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
 ALL: tuple[Stage, ...] = get_args(Stage)
@@ -30,10 +31,12 @@ class Train:
     """Which stages, in this order."""
     run: Path = Path("runs/pocket")
     """Where checkpoints and finished parts go."""
-    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    device: str | None = None
+    """Where to train (cpu, cuda, cuda:1, mps ...); the best there is if not given."""
     workers: int = 1
     """Single-threaded processes that share a stage on a CPU."""
     seed: int = 0
+    """Of the first weights and of every batch."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,11 @@ class Evaluate:
     """Export the run to the model folder and measure it on held-out captions."""
 
     run: Path = Path("runs/pocket")
+    """Folder of the training."""
     target: Path = DATA / "pocket"
+    """Folder of the model; what it holds is written over."""
     prompts: int = 1000
+    """Held-out scenes to measure on, eight or more."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,9 @@ class Pairs:
     """Write the graded prompt pairs of the recorded study."""
 
     target: Path = DATA / "prompts" / "pocket_pairs.csv"
+    """Table to write."""
     seed: int = 2026
+    """Of the scenes and the sentences."""
 
 
 Command = (
@@ -64,10 +72,10 @@ def main(command: Command) -> None:
     """Run one command."""
     match command:
         case Train():
-            command.run.mkdir(parents=True, exist_ok=True)
+            device = str(find_device(command.device))
+            make_folder(command.run)
             for stage in command.stages:
-                place = Place(command.run, command.device, seed=command.seed)
-                run_stage(stage, place, command.workers)
+                run_stage(stage, Place(command.run, device, seed=command.seed), command.workers)
         case Evaluate():
             export(command.run, command.target)
             training = json.dumps(collect_training(command.run), indent=1)
@@ -79,6 +87,13 @@ def main(command: Command) -> None:
             write_pocket_pairs(command.target, command.seed)
 
 
+def what_stays(command: Command) -> str:
+    """Say what an interrupted command leaves."""
+    if isinstance(command, Train):
+        return "finished parts and checkpoints are kept, the same command goes on with them"
+    return "run the same command again"
+
+
 if __name__ == "__main__":
     sys.exit(
         run_command(
@@ -87,6 +102,6 @@ if __name__ == "__main__":
             None,
             program="python -m embedding_geometry.pocket",
             description=__doc__,
-            kept="finished parts and checkpoints are kept, the same command goes on with them",
+            kept=what_stays,
         )
     )

@@ -29,12 +29,33 @@ STAGES = {
 """In the order in which they run; `text` and `vae` do not depend on each other."""
 
 
+LEAVES = {"tokenizer": "tokenizer", "text": "text_encoder", "vae": "vae", "latents": "latents"}
+"""The folder that a stage leaves for later ones."""
+
+NEEDS = {
+    "text": ("tokenizer",),
+    "latents": ("tokenizer", "text", "vae"),
+    "unet": ("tokenizer", "text", "latents"),
+    "polish": ("vae",),
+}
+"""The stages that must be finished before a stage."""
+
+
 def run_stage(stage: str, place: Place, workers: int = 1) -> None:
     """Run one stage, in `workers` single-threaded processes that average their gradients.
 
     On a CPU two such processes are faster than one process with two threads. The stages
     `tokenizer` and `text` (whose loss compares all samples of a batch) always take one.
+
+    Raises:
+        FileNotFoundError: a stage that this one needs has not left its folder.
     """
+    missing = [need for need in NEEDS.get(stage, ()) if not (place.folder / LEAVES[need]).is_dir()]
+    if missing:
+        raise FileNotFoundError(
+            f"stage {stage} needs what {' and '.join(missing)} leave in {place.folder}: run with "
+            f"--stages {' '.join([*missing, stage])}"
+        )
     world = 1 if stage in ("tokenizer", "text") else workers
     if world == 1:
         STAGES[stage](place)
