@@ -61,6 +61,17 @@ def test_a_planted_trend_decides_the_third_claim():
     assert claims.poster_findings(study, {})["poster-3"].verdict == "does not hold"
 
 
+def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondary_ones():
+    study = planted_study(0.0)
+    optimal = study["coupling"] == "optimal"
+    study.loc[optimal, "ppl"] *= 1 - study.loc[optimal, "similarity"] / 10
+    found = claims.poster_findings(study, {})["poster-3"]
+    free, _ = claims.free_and_rigid(study)
+    alone = claims.correlate(free, free["similarity"]).p_value
+    assert found.p_value > alone
+    assert found.test == "Spearman, Holm"
+
+
 def test_an_exploratory_claim_needs_its_corrected_p_value_too():
     assert claims._decide((0.1, 0.2), None) == "holds"
     assert claims._decide((0.1, 0.2), 0.049) == "holds"

@@ -1,6 +1,7 @@
 """The whole recipe in miniature: every stage runs for a few steps and leaves a working model."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from embedding_geometry.clouds import encode_prompts, token_labels
+from embedding_geometry.folders import POCKET_FOLDER
 from embedding_geometry.generation import default_settings, initial_latent, render
 from embedding_geometry.models import load_model
 from embedding_geometry.perception import load_metric
 from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main
+from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.pictures import FONT
@@ -82,6 +85,21 @@ def test_the_card_states_what_was_measured(run) -> None:
     assert f"| the place is recognised | {100 * quality['place']:.1f} % | ≥ 90 % |" in card
     assert "| autoencoder | 2 | 8 |" in card
     assert "$" not in card
+
+
+def test_the_card_lists_the_prompts_of_the_pictures_shown(run) -> None:
+    """The eight pictures of the sheet are those of the eight prompts of this evaluation."""
+    card = (run / "model" / "README.md").read_text(encoding="utf-8")
+    _, texts = evaluate.held_out_prompts(8, np.random.default_rng(evaluate.SEED))
+    for number, prompt in enumerate(texts, start=1):
+        assert f"\n{number}. {prompt}\n" in card
+
+
+def test_the_card_that_ships_is_what_the_recipe_writes(tmp_path) -> None:
+    copy = tmp_path / "pocket"
+    shutil.copytree(POCKET_FOLDER, copy, ignore=shutil.ignore_patterns("README.md"))
+    write_card(copy)
+    assert (copy / "README.md").read_text() == (POCKET_FOLDER / "README.md").read_text()
 
 
 def test_export_names_the_stages_that_are_missing(tmp_path) -> None:

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from string import Template
 
+import numpy as np
 from safetensors import safe_open
 
-from embedding_geometry.pocket.evaluate import SHOWN
+from embedding_geometry.pocket.evaluate import SEED, SHOWN, held_out_prompts
 from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES
 
 TARGETS = {"retrieval_top1": 0.70, "psnr": 27.0, "objects": 0.80, "place": 0.90}
@@ -39,6 +40,12 @@ def _stage_rows(training: dict[str, dict[str, object]]) -> str:
     return "\n".join(rows)
 
 
+def _shown_prompts(evaluated: int) -> str:
+    """A numbered list of the prompts of the contact sheet, in its order."""
+    _, texts = held_out_prompts(evaluated, np.random.default_rng(SEED))
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts[:SHOWN], start=1))
+
+
 def collect_training(run: Path) -> dict[str, dict[str, object]]:
     """What each finished stage of a run cost."""
     files = {name: run / f"{name}.json" for name in STAGES}
@@ -68,6 +75,7 @@ def write_card(folder: Path) -> None:
     text = Template(CARD.read_text(encoding="utf-8")).substitute(
         {**shares, **aims, "objects_named": shares["objects"]},
         shown=SHOWN,
+        prompts_shown=_shown_prompts(quality["prompts"]),
         steps=settings["steps"],
         guidance=settings["guidance_scale"],
         objects=len(OBJECTS),

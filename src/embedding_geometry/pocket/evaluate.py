@@ -142,6 +142,12 @@ def contact_sheet(frames: np.ndarray, zoom: int = 2) -> Image.Image:
     return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.LANCZOS)
 
 
+def held_out_prompts(count: int, rng: np.random.Generator) -> tuple[list[Scene], list[str]]:
+    """The scenes of the evaluation and a caption of each, which only seed and number determine."""
+    scenes = [sample_scene(rng, held_out=True) for _ in range(count)]
+    return scenes, [caption(scene, rng) for scene in scenes]
+
+
 def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
     """Measure the finished model in `folder`; writes `evaluation.json` and `samples.png` there.
 
@@ -151,8 +157,7 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
         prompts: number of held-out scenes, eight or more.
     """
     rng = np.random.default_rng(SEED)
-    scenes = [sample_scene(rng, held_out=True) for _ in range(prompts)]
-    texts = [caption(s, rng) for s in scenes]
+    scenes, texts = held_out_prompts(prompts, rng)
     images = pixels([picture(s, rng) for s in scenes])
     wanted = np.array([labels(s) for s in scenes])
     judge = train_judge(Place(run))
