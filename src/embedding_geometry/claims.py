@@ -165,9 +165,9 @@ def _secondary(
         "similarity": correlate(free, free["similarity"]),
         "saving": correlate(free, lengths["improvement"]),
     }
-    results = {**found, **correlations}
-    corrected = holm({name: result.p_value for name, result in results.items()})
-    return found, correlations, corrected
+    p_values = {name: result.p_value for name, result in found.items()}
+    p_values |= {name: result.p_value for name, result in correlations.items()}
+    return found, correlations, holm(p_values)
 
 
 def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
