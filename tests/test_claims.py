@@ -72,6 +72,15 @@ def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondar
     assert found.test == "Spearman, Holm"
 
 
+def test_a_repeated_study_is_held_against_the_recorded_one():
+    repeated = pd.read_csv(claims.REPEAT.table("pocket"))
+    assert claims.repeat_findings(repeated, {})["repeated"].value == "2 of 2"
+    optimal = repeated["coupling"] == "optimal"
+    repeated.loc[optimal, "ppl"] *= 1.1
+    found = claims.repeat_findings(repeated, {})["repeated"]
+    assert (found.value, found.verdict, found.unit) == ("1 of 2", "does not hold", "verdicts")
+
+
 def test_an_exploratory_claim_needs_its_corrected_p_value_too():
     assert claims._decide((0.1, 0.2), None) == "holds"
     assert claims._decide((0.1, 0.2), 0.049) == "holds"
@@ -356,6 +365,16 @@ def test_the_posters_claims_are_those_of_the_page(found):
         measured = page[f"claim_{number}_measured"]
         assert finding.value in measured
         assert f"interval {finding.interval}, {p_and_n_text(finding)})" in measured
+
+
+def test_the_page_shows_both_runs_of_the_study_with_their_verdicts(found):
+    lines = table_lines("06_statistics")
+    assert len(set(lines["processor"])) == 2
+    for number in "23":
+        recorded, repeated = lines[f"claim {number}"]
+        finding = found[f"poster-{number}"]
+        assert recorded == f"{finding.value} ({finding.interval}): {finding.verdict}"
+        assert recorded.partition(": ")[2] == repeated.partition(": ")[2]
 
 
 def test_the_first_claim_is_computed_twice_with_the_same_result():
