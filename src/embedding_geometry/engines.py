@@ -403,7 +403,8 @@ def _import_ray() -> Any:
     except ImportError as error:
         raise EngineError(
             f"the engine ray needs the package ray, which is missing here ({error}); "
-            "pip install 'embedding-geometry[cluster]', or use --engine local"
+            "`make setup` installs it, as does pip install -e '.[cluster]' in a clone; or use "
+            "--engine local"
         ) from error
     return ray
 
