@@ -320,7 +320,7 @@ def open_any(settings: EngineSettings) -> None:
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EngineError, match=r"pip install 'embedding-geometry\[cluster\]'"):
+    with pytest.raises(EngineError, match=r"pip install -e '\.\[cluster\]'"):
         open_any(EngineSettings("ray"))
 
 
