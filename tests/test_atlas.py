@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from embedding_geometry.atlas import Backbone, Cause, Tiny, UncheckableError, examine
+from embedding_geometry.atlas import Backbone, Cause, Finding, Tiny, UncheckableError, examine
 from embedding_geometry.atlas.__main__ import main
+from embedding_geometry.atlas.check import verdict
 from embedding_geometry.atlas.page import atlas_table, plane, size_text
 from embedding_geometry.atlas.table import (
     FAMILIES,
@@ -23,6 +24,7 @@ from embedding_geometry.atlas.table import (
     rows,
 )
 from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
+from embedding_geometry.attention import OrderSensitivity
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.models import load_model
 
@@ -78,7 +80,7 @@ def unnumber(model, inputs):
 
 def test_a_cause_is_proved_on_a_fresh_model():
     backbone = described(
-        lambda: Attention(joint=True, numbered=True), cause=Cause("numbers", unnumber)
+        lambda: Attention(joint=True, numbered=True), causes=(Cause("numbers", unnumber),)
     )
     found = examine(backbone)
     assert (found.verdict, found.removed.verdict) == ("sequence", "multiset")
@@ -87,7 +89,7 @@ def test_a_cause_is_proved_on_a_fresh_model():
 
 def test_a_wrong_cause_is_not_confirmed():
     backbone = described(
-        lambda: Attention(numbered=True), cause=Cause("nothing", lambda model, inputs: None)
+        lambda: Attention(numbered=True), causes=(Cause("nothing", lambda model, inputs: None),)
     )
     assert examine(backbone).removed.verdict == "sequence"
 
@@ -135,7 +137,7 @@ def test_doubling_is_left_out_for_a_fixed_number_of_tokens():
         model.places = 1
 
     fixed = Backbone("table", Table, {"text": normal(1, 6, 5)}, {"text": 1}, fixed_length=True)
-    found = examine(replace(fixed, cause=Cause("a table", forget)))
+    found = examine(replace(fixed, causes=(Cause("a table", forget),)))
     assert np.isnan(found.change.doubling)
     assert found.removed.verdict == "measure"
     with pytest.raises(UncheckableError, match="a measure cannot be told from a multiset"):
@@ -162,11 +164,40 @@ def zero_gate():
         ),
         ({"call": lambda model, inputs: "picture"}, "returned a str; a tensor"),
         ({"build": lambda: print}, r"build\(\) returned a builtin_function_or_method"),
+        ({"tokens": {}}, "planted: no input travels"),
+        ({"other": normal(1, 6, 4)}, r"other text is \(1, 6, 4\), the text 'text' \(1, 6, 5\)"),
+        ({"other": normal(6, 5)}, r"other text is \(6, 5\)"),
+        (
+            {"call": lambda model, inputs: inputs["text"]},
+            r"planted: the response to 6 tokens is \(1, 6, 5\) and to 12 \(1, 12, 5\)",
+        ),
+        ({"call": lambda model, inputs: model(**inputs) * 0}, "planted: .* zero everywhere"),
+        ({"call": lambda model, inputs: model(**inputs) * np.nan}, "planted: the response .* NaN"),
     ],
 )
 def test_what_cannot_be_checked_is_one_clear_error(changes, message):
     with pytest.raises(UncheckableError, match=message):
         examine(replace(described(Attention), **changes))
+
+
+@pytest.mark.parametrize("when", ["swap", "cycle", "random", "other_text"])
+def test_nan_under_one_change_alone_is_no_verdict(when):
+    """Python's `max` would drop a NaN that does not come first, and NaN is less than nothing."""
+    small = dict.fromkeys(("swap", "cycle", "random"), 0.0) | {"doubling": 0.0, "other_text": 1.0}
+    change = OrderSensitivity(**small | {when: np.nan})
+    assert np.isnan(Finding(change, "measure").permuting) == (when != "other_text")
+    with pytest.raises(UncheckableError, match=f"planted: the output holds NaN under {when};"):
+        verdict(described(Attention), change)
+
+
+def test_token_ids_without_another_text_are_named():
+    with pytest.raises(UncheckableError, match="'ids' are torch.int64, .* give one as `other`"):
+        examine(Backbone("bag", nn.Identity, {"ids": torch.arange(6)[None]}, {"ids": 1}))
+
+
+def test_at_least_one_permutation_is_drawn():
+    with pytest.raises(UncheckableError, match="permutations is 0"):
+        examine(described(Attention), permutations=0)
 
 
 def test_a_change_between_rounding_and_clear_is_no_verdict():
@@ -220,8 +251,20 @@ def test_the_atlas_is_wide_and_its_names_are_unique():
 
 
 def test_every_registered_sequence_names_its_cause_and_no_other_does():
-    caused = {backbone.name for _, backbone in backbones() if backbone.cause is not None}
+    caused = {backbone.name for _, backbone in backbones() if backbone.causes}
     assert caused == set(ATLAS.loc[ATLAS["verdict"] == "sequence", "model"])
+
+
+COMBINED = [b for _, b in backbones() if len(b.causes) > 1]
+
+
+@pytest.mark.parametrize("backbone", COMBINED, ids=lambda backbone: backbone.name)
+def test_where_several_causes_are_named_none_alone_explains_the_order(backbone):
+    for cause in backbone.causes:
+        model, inputs = backbone.build(), dict(backbone.inputs)
+        cause.remove(model, inputs)
+        rest = replace(backbone, build=lambda model=model: model, inputs=inputs, causes=())
+        assert examine(rest).verdict == "sequence"
 
 
 def test_the_record_covers_the_registry_and_proves_every_cause():

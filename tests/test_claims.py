@@ -193,7 +193,29 @@ def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
     found = claims.dose_findings(dose_study(slope), {})
     assert {finding.verdict for finding in found.values()} == {expected}
     assert found["dose"].value == f"median slope {slope:.2f}".replace("-", "−")
-    assert (found["dose"].n, found["dose-same-scene"].n) == (18, 3)
+    assert found["dose"].n == 18
+
+
+@pytest.mark.parametrize(
+    ("slope", "expected"),
+    [(2.0, "holds"), (-2.0, "does not hold"), (0.0, "undecided on this model")],
+)
+def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected):
+    """Planted where the test looks alone: elsewhere the slope is the opposite."""
+    study = pd.read_csv(claims.POCKET.table("pocket"))
+    picked = study["pair_id"].isin(pd.read_csv(claims.DOSE.table("pocket"))["pair_id"])
+    tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
+    length = np.log(study["wasserstein_length"] / study["w2"])
+    noise = np.random.default_rng(3).normal(0, 0.1, len(study))
+    study["ppl"] = np.exp(np.where(tested, slope, -3 * slope) * length + noise)
+    found = claims.same_scene_findings(study, {})["dose-same-scene"]
+    assert (found.verdict, found.n) == (expected, 42)
+
+
+def test_a_verdict_that_needs_a_test_is_undecided_without_one():
+    assert claims._confirmed("holds", 0.049) == "holds"
+    assert claims._confirmed("holds", 0.05) == "undecided on this model"
+    assert claims._confirmed("does not hold", 0.9) == "does not hold"
 
 
 def ways_study(gains, pairs=40):
@@ -391,7 +413,6 @@ def test_dose_is_that_of_the_page(found):
     for name, slope, interval, status in [
         ("dose", "slope", "slope_interval", "verdict"),
         ("dose-same-scene", "same_slope", "same_interval", "same_verdict"),
-        ("dose-roots", "root_slope", "root_interval", "root_verdict"),
         ("dose-beyond-name", "beyond", "beyond_interval", "beyond_verdict"),
     ]:
         finding = found[name]

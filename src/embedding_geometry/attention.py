@@ -98,19 +98,28 @@ def order_sensitivity(
         tokens, is NaN.
 
     Raises:
-        ValueError: fewer than two tokens, NaN or infinity in a cloud or in the response to
-            `cloud`, or a response to it that is zero everywhere.
+        ValueError: fewer than two tokens or one permutation, NaN or infinity in a cloud or in the
+            response to `cloud`, a response to it that is zero everywhere, or one whose shape
+            depends on the number of tokens.
     """
     n = len(cloud)
     if n < 2:
         raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}; at least one is wanted")
     _check_finite(cloud, "the cloud")
     _check_finite(other, "the cloud of the other text")
     reference = response(cloud)
     scale = _largest(reference, axis=None)
 
     def change(changed: np.ndarray) -> float:
-        return float(np.abs(response(changed) - reference).max() / scale)
+        found = response(changed)
+        if found.ndim and found.shape != reference.shape:
+            raise ValueError(
+                f"the response to {n} tokens is {reference.shape} and to {len(changed)} "
+                f"{found.shape}: it must not have an axis of the tokens"
+            )
+        return float(np.abs(found - reference).max() / scale)
 
     swapped = cloud[[1, 0, *range(2, n)]]
     return OrderSensitivity(

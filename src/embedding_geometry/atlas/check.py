@@ -68,9 +68,9 @@ class Backbone:
         call: how the model takes the inputs, where not by name.
         other: for the text itself the tokens of another text; drawn at random if not given.
         dtype: the precision of the check, float64 or float32.
-        cause: for a sequence, why.
+        causes: for a sequence, why; taken out together they must bring the invariance back.
         fixed_length: the model takes this number of tokens only, so that they cannot be doubled
-            (NaN); taking out the cause must free it.
+            (NaN); taking out the causes must free it.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Backbone:
     call: Call = plain_call
     other: Tensor | None = None
     dtype: torch.dtype = torch.float64
-    cause: Cause | None = None
+    causes: tuple[Cause, ...] = ()
     fixed_length: bool = False
 
 
@@ -91,7 +91,7 @@ class Finding:
     Attributes:
         change: relative changes of the output.
         verdict: how the model sees its text.
-        removed: the same again after the cause was taken out; None without a cause.
+        removed: the same again after the causes were taken out; None without a cause.
     """
 
     change: OrderSensitivity
@@ -101,7 +101,7 @@ class Finding:
     @property
     def permuting(self) -> float:
         """The largest change under any permutation that was tried."""
-        return max(self.change.swap, self.change.cycle, self.change.random)
+        return float(np.max([self.change.swap, self.change.cycle, self.change.random]))
 
 
 def examine(backbone: Backbone, *, seed: int = 0, permutations: int = 2) -> Finding:
@@ -118,10 +118,11 @@ def examine(backbone: Backbone, *, seed: int = 0, permutations: int = 2) -> Find
             nothing, or a change is neither rounding nor clear.
     """
     finding = _examine(backbone, backbone.build(), dict(backbone.inputs), seed, permutations)
-    if backbone.cause is None:
+    if not backbone.causes:
         return finding
     model, inputs = backbone.build(), dict(backbone.inputs)
-    backbone.cause.remove(model, inputs)
+    for cause in backbone.causes:
+        cause.remove(model, inputs)
     freed = replace(backbone, fixed_length=False)
     return replace(finding, removed=_examine(freed, model, inputs, seed, permutations))
 
@@ -159,7 +160,12 @@ def _examine(
 
     first, second = np.split(np.arange(float(both))[:, None], [n])
     rng = np.random.default_rng(seed)
-    change = order_sensitivity(response, first, second, rng, permutations=permutations)
+    try:
+        change = order_sensitivity(response, first, second, rng, permutations=permutations)
+    except UncheckableError:
+        raise
+    except ValueError as error:
+        raise UncheckableError(f"{backbone.name}: {error}") from error
     return Finding(change, verdict(backbone, change))
 
 
@@ -167,8 +173,15 @@ def verdict(backbone: Backbone, change: OrderSensitivity) -> Verdict:
     """Read the verdict off the changes.
 
     Raises:
-        UncheckableError: another text changes nothing, or a change is neither rounding nor clear.
+        UncheckableError: another text changes nothing, a change but that of doubling is NaN, or
+            a change is neither rounding nor clear.
     """
+    needed = {name: value for name, value in vars(change).items() if name != "doubling"}
+    if undefined := [name for name, value in needed.items() if math.isnan(value)]:
+        raise UncheckableError(
+            f"{backbone.name}: the output holds NaN under {', '.join(undefined)}; give a mask "
+            "that leaves tokens to see, or inputs of size 1"
+        )
     if change.other_text < CHANGED:
         raise UncheckableError(
             f"{backbone.name}: another text changes the output by {change.other_text:.1g} of its "
@@ -210,6 +223,8 @@ def _check_description(backbone: Backbone, model: Any, inputs: dict[str, Any]) -
             f"{backbone.name}: {backbone.dtype} rounds too coarsely to show an invariance; "
             "use torch.float64 or torch.float32"
         )
+    if not backbone.tokens:
+        raise UncheckableError(f"{backbone.name}: no input travels; name the text's in `tokens`")
     lengths = {}
     for name, axis in backbone.tokens.items():
         value = inputs.get(name)
@@ -244,9 +259,21 @@ def _two_texts(backbone: Backbone, inputs: dict[str, Any], seed: int) -> dict[st
     text, axis = next(iter(backbone.tokens.items()))
     other = backbone.other
     if other is None:
+        if not inputs[text].is_floating_point():
+            raise UncheckableError(
+                f"{backbone.name}: the tokens {text!r} are {inputs[text].dtype}, so that no other "
+                "text can be drawn at random; give one as `other`"
+            )
         generator = torch.Generator().manual_seed(seed)
         other = torch.randn(inputs[text].shape, generator=generator, dtype=torch.float64)
         other = (other * inputs[text].std()).to(backbone.dtype)
+    shape = list(other.shape)
+    shape[axis : axis + 1] = [inputs[text].shape[axis]]
+    if shape != list(inputs[text].shape):
+        raise UncheckableError(
+            f"{backbone.name}: the other text is {tuple(other.shape)}, the text {text!r} "
+            f"{tuple(inputs[text].shape)}; they may differ along axis {axis} only"
+        )
     pool = {
         name: torch.cat([inputs[name]] * 2, dim=axis) for name, axis in backbone.tokens.items()
     }

@@ -11,7 +11,7 @@ from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
 TOKENS = {"encoder_hidden_states": 1}
 MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
 
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1}
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
 CHANNELS = {"in_channels": 4, "out_channels": 4}
 WAN = {**HEADS, **CHANNELS, "text_dim": 24, "freq_dim": 16, "ffn_dim": 32}
 SANA = {
@@ -57,9 +57,26 @@ KANDINSKY_5 = {
     "time_dim": 16,
     "model_dim": 24,
     "ff_dim": 32,
-    "num_text_blocks": 1,
-    "num_visual_blocks": 1,
+    "num_text_blocks": 2,
+    "num_visual_blocks": 2,
     "axes_dims": (4, 4, 4),
+}
+MASKED_IMAGE = {
+    "hidden_size": 16,
+    "cond_embed_dim": 8,
+    "micro_cond_encode_dim": 4,
+    "micro_cond_embed_dim": 20,
+    "encoder_hidden_size": 24,
+    "vocab_size": 32,
+    "codebook_size": 32,
+    "in_channels": 16,
+    "block_out_channels": 16,
+    "num_res_blocks": 1,
+    "block_num_heads": 2,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "sample_size": 8,
 }
 
 TEXT = {"timestep": TIME, "encoder_hidden_states": normal(1, N, 24)}
@@ -78,9 +95,13 @@ HUNYUAN_TEXTS = {
 
 
 def _free_the_padding(model: Any, inputs: dict[str, Any]) -> None:
-    """Give every place of HunyuanDiT the same padding vector, and its pooler no positions."""
+    """Give every place of HunyuanDiT the same padding vector."""
     first = model.text_embedding_padding[:1]
     model.text_embedding_padding = nn.Parameter(first.clone(), requires_grad=False)
+
+
+def _pool_without_places(model: Any, inputs: dict[str, Any]) -> None:
+    """Give HunyuanDiT's pooler no positions."""
     pooler = model.time_extra_emb.pooler
     pooler.positional_embedding = nn.Parameter(torch.zeros(1, 24), requires_grad=False)
 
@@ -93,8 +114,12 @@ def _still_the_text_rotation(model: Any, inputs: dict[str, Any]) -> None:
 
 
 def _text_without_neighbours(model: Any, inputs: dict[str, Any]) -> None:
-    """Take the convolution along the text and the rotary positions of its keys out of LongCat."""
+    """Take the convolution along the text out of LongCat."""
     model.text_conv = False
+
+
+def _still_keys(model: Any, inputs: dict[str, Any]) -> None:
+    """Make the rotation of LongCat's text keys the identity."""
     for block in model.blocks:
         block.register_forward_pre_hook(_without_cond_rope, with_kwargs=True)
 
@@ -144,7 +169,7 @@ CROSS_ATTENTION = (
                 "sample_size": 8,
                 "in_channels": 4,
                 "hidden_size": 32,
-                "num_layers": 1,
+                "num_layers": 2,
                 "num_attention_heads": 2,
                 "num_kv_heads": 2,
                 "multiple_of": 8,
@@ -298,11 +323,11 @@ CROSS_ATTENTION = (
                 "in_channels": 4,
                 "dim": 24,
                 "n_layers": 2,
-                "n_refiner_layers": 1,
+                "n_refiner_layers": 2,
                 "n_heads": 2,
                 "cap_feat_dim": 20,
                 "injection_layer_ids": (1,),
-                "perceiver_num_layers": 1,
+                "perceiver_num_layers": 2,
                 "min_num_gist_tokens": 2,
                 "max_num_gist_tokens": 4,
                 "gist_step": 2,
@@ -406,9 +431,21 @@ CROSS_ATTENTION = (
         },
         MASKED_TOKENS,
         dtype=torch.float32,
-        cause=Cause(
-            "convolution along the text, rotary positions of its tokens", _text_without_neighbours
+        causes=(
+            Cause("convolution along the text", _text_without_neighbours),
+            Cause("rotary positions of the text tokens", _still_keys),
         ),
+    ),
+    Backbone(
+        "aMUSEd",
+        Tiny("UVit2DModel", MASKED_IMAGE),
+        {
+            "input_ids": torch.arange(16).view(1, 4, 4),
+            "encoder_hidden_states": normal(1, N, 24),
+            "pooled_text_emb": normal(1, 8),
+            "micro_conds": normal(1, 5),
+        },
+        TOKENS,
     ),
     Backbone(
         "HunyuanDiT, T5 tokens",
@@ -416,7 +453,10 @@ CROSS_ATTENTION = (
         HUNYUAN_TEXTS,
         {"encoder_hidden_states_t5": 1, "text_embedding_mask_t5": 1},
         dtype=torch.float32,
-        cause=Cause("position table of the pooler, a padding vector per place", _free_the_padding),
+        causes=(
+            Cause("position table of the pooler", _pool_without_places),
+            Cause("a padding vector per place", _free_the_padding),
+        ),
         fixed_length=True,
     ),
     Backbone(
@@ -425,7 +465,7 @@ CROSS_ATTENTION = (
         HUNYUAN_TEXTS,
         {"encoder_hidden_states": 1, "text_embedding_mask": 1},
         dtype=torch.float32,
-        cause=Cause("a padding vector per place", _free_the_padding),
+        causes=(Cause("a padding vector per place", _free_the_padding),),
         fixed_length=True,
     ),
     Backbone(
@@ -440,7 +480,7 @@ CROSS_ATTENTION = (
         },
         TOKENS,
         dtype=torch.float32,
-        cause=Cause("rotary positions in the text encoder", _still_the_text_rotation),
+        causes=(Cause("rotary positions in the text encoder", _still_the_text_rotation),),
     ),
     Backbone(
         "Kandinsky 6",
@@ -448,9 +488,14 @@ CROSS_ATTENTION = (
             "Kandinsky6Transformer3DModel",
             {**KANDINSKY_5, "visual_cond": False, "in_audio_dim": 4, "out_audio_dim": 4},
         ),
-        {**TEXT, "hidden_states": normal(1, 2, 8, 8, 4), "pooled_projections": normal(1, 12)},
+        {
+            **TEXT,
+            "encoder_hidden_states": 3 * normal(1, N, 24),
+            "hidden_states": normal(1, 2, 8, 8, 4),
+            "pooled_projections": normal(1, 12),
+        },
         TOKENS,
         dtype=torch.float32,
-        cause=Cause("rotary positions in the text encoder", _still_the_text_rotation),
+        causes=(Cause("rotary positions in the text encoder", _still_the_text_rotation),),
     ),
 )

@@ -11,7 +11,7 @@ from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
 TOKENS = {"encoder_hidden_states": 1}
 MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
 
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1}
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
 CHANNELS = {"in_channels": 4, "out_channels": 4}
 SD3 = {
     **HEADS,
@@ -21,12 +21,11 @@ SD3 = {
     "caption_projection_dim": 24,
     "pooled_projection_dim": 12,
     "pos_embed_max_size": 4,
-    "num_layers": 2,
 }
 FLUX = {
     **HEADS,
     "in_channels": 4,
-    "num_single_layers": 1,
+    "num_single_layers": 2,
     "joint_attention_dim": 24,
     "axes_dims_rope": (4, 4, 4),
 }
@@ -38,7 +37,6 @@ COGVIEW = {
     "condition_dim": 8,
     "pos_embed_max_size": 8,
     "sample_size": 8,
-    "num_layers": 2,
 }
 COGVIDEO = {
     **HEADS,
@@ -46,7 +44,6 @@ COGVIDEO = {
     "attention_head_dim": 16,
     "time_embed_dim": 16,
     "text_embed_dim": 24,
-    "num_layers": 2,
     "sample_width": 8,
     "sample_height": 8,
     "sample_frames": 9,
@@ -54,7 +51,7 @@ COGVIDEO = {
 HUNYUAN = {
     **HEADS,
     **CHANNELS,
-    "num_refiner_layers": 1,
+    "num_refiner_layers": 2,
     "text_embed_dim": 24,
     "rope_axes_dim": (4, 4, 4),
 }
@@ -62,14 +59,14 @@ HIDREAM = {
     **HEADS,
     **CHANNELS,
     "patch_size": 2,
-    "num_single_layers": 1,
+    "num_single_layers": 2,
     "caption_channels": [24, 24],
     "text_emb_dim": 12,
     "num_routed_experts": 2,
     "num_activated_experts": 1,
     "axes_dims_rope": (4, 4, 4),
     "max_resolution": (8, 8),
-    "llama_layers": [0, 1],
+    "llama_layers": [0, 1, 0, 1],
     "force_inference_output": True,
 }
 
@@ -142,7 +139,7 @@ JOINT_ATTENTION = (
                 **FLUX,
                 "approximator_num_channels": 8,
                 "approximator_hidden_dim": 16,
-                "approximator_layers": 1,
+                "approximator_layers": 2,
             },
         ),
         PACKED,
@@ -152,7 +149,7 @@ JOINT_ATTENTION = (
     Backbone(
         "Bria FIBO",
         Tiny("BriaFiboTransformer2DModel", {**FLUX, "text_encoder_dim": 20}),
-        {**PACKED, "text_encoder_layers": normal(2, 1, N, 20)},
+        {**PACKED, "text_encoder_layers": normal(4, 1, N, 20)},
         {**TOKENS, "text_encoder_layers": 2},
     ),
     Backbone(
@@ -162,8 +159,8 @@ JOINT_ATTENTION = (
             {
                 **CHANNELS,
                 "sample_size": 8,
-                "num_mmdit_layers": 1,
-                "num_single_dit_layers": 1,
+                "num_mmdit_layers": 2,
+                "num_single_dit_layers": 2,
                 "attention_head_dim": 12,
                 "num_attention_heads": 2,
                 "joint_attention_dim": 24,
@@ -237,7 +234,7 @@ JOINT_ATTENTION = (
         "HunyuanVideo",
         Tiny(
             "HunyuanVideoTransformer3DModel",
-            {**HUNYUAN, "num_single_layers": 1, "pooled_projection_dim": 12},
+            {**HUNYUAN, "num_single_layers": 2, "pooled_projection_dim": 12},
         ),
         {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])},
         MASKED_TOKENS,
@@ -248,7 +245,7 @@ JOINT_ATTENTION = (
             "HunyuanVideoFramepackTransformer3DModel",
             {
                 **HUNYUAN,
-                "num_single_layers": 1,
+                "num_single_layers": 2,
                 "pooled_projection_dim": 12,
                 "has_image_proj": True,
                 "image_proj_dim": 12,
@@ -291,7 +288,7 @@ JOINT_ATTENTION = (
         "HunyuanImage 2.1",
         Tiny(
             "HunyuanImageTransformer2DModel",
-            {**HUNYUAN, "num_single_layers": 1, "rope_axes_dim": (6, 6)},
+            {**HUNYUAN, "num_single_layers": 2, "rope_axes_dim": (6, 6)},
         ),
         {**IMAGE, **UNPADDED, "timestep": TIME.double()},
         MASKED_TOKENS,
@@ -350,7 +347,7 @@ JOINT_ATTENTION = (
                 "patch_size": 2,
                 "sample_width": 8,
                 "sample_height": 8,
-                "mmdit_layers": 1,
+                "mmdit_layers": 2,
                 "num_layers": 2,
                 "time_embed_dim": 16,
                 "text_embed_dim": 24,
@@ -405,7 +402,7 @@ JOINT_ATTENTION = (
             {
                 **HEADS,
                 **CHANNELS,
-                "num_single_layers": 1,
+                "num_single_layers": 2,
                 "text_embed_dim": 24,
                 "rope_axes_dim": (4, 4, 4),
             },

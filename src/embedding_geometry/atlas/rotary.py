@@ -12,10 +12,17 @@ from embedding_geometry.atlas.tiny import TIME, N, Tiny, normal
 TOKENS = {"encoder_hidden_states": 1}
 ROTATION = "rotary positions of the text tokens"
 
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1}
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
 PACKED = {**HEADS, "in_channels": 4, "joint_attention_dim": 24, "axes_dims_rope": (4, 4, 4)}
-FOUR_AXES = {**PACKED, "axes_dims_rope": (2, 2, 4, 4), "num_single_layers": 1}
+FOUR_AXES = {**PACKED, "axes_dims_rope": (2, 2, 4, 4), "num_single_layers": 2}
 QWEN = {**PACKED, "out_channels": 4, "patch_size": 1}
+PRIOR = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "num_layers": 2,
+    "embedding_dim": 24,
+    "num_embeddings": N,
+}
 
 IMAGE = {
     "hidden_states": normal(1, 9, 4),
@@ -70,11 +77,17 @@ def _picture_of_qwen_2(model: Any, inputs: dict[str, Any]) -> Tensor:
     return model(**inputs, return_dict=False)[0][:, -16:]
 
 
-def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
-    """Make the text's rotation the identity and let each text token see those after it."""
+def _still_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
+    """Make the rotation of the text the identity."""
 
     def still(module: nn.Module, given: tuple[Any, ...], freqs: Tensor) -> Tensor:
         return torch.where(given[1][:, None], freqs, torch.ones_like(freqs))
+
+    model.pos_embed.register_forward_hook(still)
+
+
+def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
+    """Let each text token see those after it."""
 
     def two_ways(
         block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
@@ -82,9 +95,21 @@ def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
         segments = [(start, end, False) for start, end, _ in options["segments"]]
         return states, {**options, "segments": segments}
 
-    model.pos_embed.register_forward_hook(still)
     for block in model.transformer_blocks:
         block.register_forward_pre_hook(two_ways, with_kwargs=True)
+
+
+# --- the prior of Kandinsky 2.2 -----------------------------------------------------------------
+
+
+def _open_the_prior(prior: Any, inputs: dict[str, Any]) -> None:
+    """Let each token of a prior see all others."""
+    prior.causal_attention_mask = torch.zeros(1, 1, 1)
+
+
+def _without_table(prior: Any, inputs: dict[str, Any]) -> None:
+    """Take the position table out of a prior."""
+    prior.positional_embedding = nn.Parameter(torch.zeros(1, 1, 16), requires_grad=False)
 
 
 # --- Lumina 2, Z-Image, ERNIE: places made inside the model -------------------------------------
@@ -131,17 +156,23 @@ def causal_text(n: int) -> Tensor:
 
 
 def _open_omnigen(model: Any, inputs: dict[str, Any]) -> None:
-    """Let each text token see all others and put them all in the first place."""
+    """Let each text token see all others."""
 
     def open_text(n: int) -> Tensor:
         mask = causal_text(n)
         mask[:, :n, :n] = 1
         return mask
 
+    inputs["attention_mask"] = open_text
+
+
+def _in_first_place(model: Any, inputs: dict[str, Any]) -> None:
+    """Put all text tokens in the first place."""
+
     def first_place(n: int) -> Tensor:
         return torch.cat([torch.zeros(n, dtype=torch.long), torch.arange(n, n + 17)])[None]
 
-    inputs["attention_mask"], inputs["position_ids"] = open_text, first_place
+    inputs["position_ids"] = first_place
 
 
 def ideogram_places(n: int) -> Tensor:
@@ -195,7 +226,7 @@ TEXT_ROTATION = (
             "guidance": torch.tensor([4.0]),
         },
         TOKENS,
-        cause=Cause(ROTATION, _at_origin("txt_ids")),
+        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
     ),
     Backbone(
         "FLUX.3",
@@ -203,31 +234,31 @@ TEXT_ROTATION = (
         {**IMAGE, "img_ids": GRID_OF_FOUR, "txt_ids": fourth_axis},
         TOKENS,
         dtype=torch.float32,
-        cause=Cause(ROTATION, _at_origin("txt_ids")),
+        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
     ),
     Backbone(
         "Ovis-Image",
-        Tiny("OvisImageTransformer2DModel", {**PACKED, "out_channels": 4, "num_single_layers": 1}),
+        Tiny("OvisImageTransformer2DModel", {**PACKED, "out_channels": 4, "num_single_layers": 2}),
         {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
         TOKENS,
-        cause=Cause(ROTATION, _at_origin("txt_ids")),
+        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
     ),
     Backbone(
         "LongCat-Image",
         Tiny(
             "LongCatImageTransformer2DModel",
-            {**PACKED, "num_single_layers": 1, "pooled_projection_dim": 12},
+            {**PACKED, "num_single_layers": 2, "pooled_projection_dim": 12},
         ),
         {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
         TOKENS,
-        cause=Cause(ROTATION, _at_origin("txt_ids")),
+        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
     ),
     Backbone(
         "Qwen-Image",
         Tiny("QwenImageTransformer2DModel", QWEN),
         {**IMAGE, "img_shapes": [[(1, 3, 3)]]},
         TOKENS,
-        cause=Cause(ROTATION, _still_text),
+        causes=(Cause(ROTATION, _still_text),),
     ),
     Backbone(
         "Qwen-Image 2.1",
@@ -249,14 +280,17 @@ TEXT_ROTATION = (
         },
         TOKENS,
         call=_picture_of_qwen_2,
-        cause=Cause(f"causal mask and {ROTATION}", _open_qwen_2),
+        causes=(
+            Cause("causal mask", _open_qwen_2),
+            Cause(ROTATION, _still_qwen_2),
+        ),
     ),
     Backbone(
         "NucleusMoE-Image",
         Tiny("NucleusMoEImageTransformer2DModel", {**QWEN, "moe_enabled": False}),
         {**IMAGE, "img_shapes": [(1, 3, 3)]},
         TOKENS,
-        cause=Cause(ROTATION, _still_text),
+        causes=(Cause(ROTATION, _still_text),),
     ),
     Backbone(
         "Lumina 2",
@@ -266,8 +300,8 @@ TEXT_ROTATION = (
                 "sample_size": 8,
                 "in_channels": 4,
                 "hidden_size": 24,
-                "num_layers": 1,
-                "num_refiner_layers": 1,
+                "num_layers": 2,
+                "num_refiner_layers": 2,
                 "num_attention_heads": 2,
                 "num_kv_heads": 2,
                 "multiple_of": 8,
@@ -283,7 +317,7 @@ TEXT_ROTATION = (
             "encoder_attention_mask": torch.ones(1, N, dtype=torch.long),
         },
         {**TOKENS, "encoder_attention_mask": 1},
-        cause=Cause(ROTATION, _still_caption),
+        causes=(Cause(ROTATION, _still_caption),),
     ),
     Backbone(
         "Z-Image",
@@ -292,8 +326,8 @@ TEXT_ROTATION = (
             {
                 "in_channels": 4,
                 "dim": 24,
-                "n_layers": 1,
-                "n_refiner_layers": 1,
+                "n_layers": 2,
+                "n_refiner_layers": 2,
                 "n_heads": 2,
                 "n_kv_heads": 2,
                 "cap_feat_dim": 24,
@@ -304,7 +338,7 @@ TEXT_ROTATION = (
         {"image": normal(4, 1, 8, 8), "t": torch.tensor([0.5]), "text": normal(N, 24)},
         {"text": 0},
         call=_call_z_image,
-        cause=Cause(ROTATION, _still_z_image),
+        causes=(Cause(ROTATION, _still_z_image),),
     ),
     Backbone(
         "ERNIE-Image",
@@ -313,7 +347,7 @@ TEXT_ROTATION = (
             {
                 "hidden_size": 24,
                 "num_attention_heads": 2,
-                "num_layers": 1,
+                "num_layers": 2,
                 "ffn_hidden_size": 32,
                 "in_channels": 4,
                 "out_channels": 4,
@@ -329,7 +363,7 @@ TEXT_ROTATION = (
         },
         {"text_bth": 1},
         dtype=torch.float32,
-        cause=Cause(ROTATION, _still_ernie),
+        causes=(Cause(ROTATION, _still_ernie),),
     ),
     Backbone(
         "Ideogram 4",
@@ -354,7 +388,24 @@ TEXT_ROTATION = (
         },
         {"text": 1},
         call=_call_ideogram,
-        cause=Cause(ROTATION, _without_text_places),
+        causes=(Cause(ROTATION, _without_text_places),),
+    ),
+    Backbone(
+        "Kandinsky 2.2, prior",
+        Tiny("PriorTransformer", PRIOR),
+        {
+            "hidden_states": normal(1, 24),
+            "timestep": TIME,
+            "proj_embedding": normal(1, 24),
+            "encoder_hidden_states": 3 * normal(1, N, 24),
+            "attention_mask": torch.ones(1, N),
+        },
+        {**TOKENS, "attention_mask": 1},
+        causes=(
+            Cause("causal mask", _open_the_prior),
+            Cause("position table", _without_table),
+        ),
+        fixed_length=True,
     ),
     Backbone(
         "OmniGen",
@@ -387,7 +438,10 @@ TEXT_ROTATION = (
         },
         {"input_ids": 1},
         other=torch.arange(11, N + 11)[None],
-        cause=Cause(f"causal mask and {ROTATION}", _open_omnigen),
+        causes=(
+            Cause("causal mask", _open_omnigen),
+            Cause(ROTATION, _in_first_place),
+        ),
     ),
     Backbone(
         "MiniMax H3",
@@ -396,7 +450,7 @@ TEXT_ROTATION = (
             {
                 **HEADS,
                 "hidden_size": 24,
-                "num_refiner_layers": 1,
+                "num_refiner_layers": 2,
                 "ffn_dim": 32,
                 "in_channels": 4,
                 "audio_in_channels": 4,
@@ -420,6 +474,6 @@ TEXT_ROTATION = (
             "video_indices": lambda n: torch.arange(n + 3, n + 11),
         },
         TOKENS,
-        cause=Cause(ROTATION, _without_text_places),
+        causes=(Cause(ROTATION, _without_text_places),),
     ),
 )

@@ -103,9 +103,9 @@ def _row(backbone: Backbone, seed: int) -> Row:
     change = finding.change
     row |= {"swap": change.swap, "cycle": change.cycle, "random": change.random}
     row |= _numbers(finding) | {"verdict": finding.verdict}
-    if backbone.cause is not None and finding.removed is not None:
+    if finding.removed is not None:
         removed = _numbers(finding.removed) | {"verdict": finding.removed.verdict}
-        row |= {"cause": backbone.cause.name}
+        row |= {"cause": " and ".join(cause.name for cause in backbone.causes)}
         row |= {f"{name}_removed": value for name, value in removed.items()}
     return row
 

@@ -1,7 +1,8 @@
 """Small models with random weights, and the inputs they are called with.
 
 The property in question belongs to the wiring of a class, not to its size or its training: every
-registry entry is the real class of diffusers in a small configuration.
+registry entry is the real class of diffusers in a small configuration. Transformers have two
+blocks of each kind: what one does among the tokens of the text, the picture reads in the next.
 """
 
 import math

@@ -1,11 +1,8 @@
 """UNets: the text comes in through cross-attention blocks."""
 
-from typing import Any
-
 import torch
-from torch import nn
 
-from embedding_geometry.atlas.check import Backbone, Cause
+from embedding_geometry.atlas.check import Backbone
 from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
 
 TOKENS = {"encoder_hidden_states": 1}
@@ -64,30 +61,6 @@ CASCADE = {
     "self_attn": True,
     "switch_level": (False,),
 }
-MASKED_IMAGE = {
-    "hidden_size": 16,
-    "cond_embed_dim": 8,
-    "micro_cond_encode_dim": 4,
-    "micro_cond_embed_dim": 20,
-    "encoder_hidden_size": 24,
-    "vocab_size": 32,
-    "codebook_size": 32,
-    "in_channels": 16,
-    "block_out_channels": 16,
-    "num_res_blocks": 1,
-    "block_num_heads": 2,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "sample_size": 8,
-}
-PRIOR = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 8,
-    "num_layers": 2,
-    "embedding_dim": 24,
-    "num_embeddings": N,
-}
 
 IMAGE = {
     "sample": normal(1, 4, 16, 16),
@@ -100,12 +73,6 @@ CLIP = {
     "timestep": TIME,
     "encoder_hidden_states": normal(1, N, 24),
 }
-
-
-def _open_the_prior(prior: Any, inputs: dict[str, Any]) -> None:
-    """Take the causal mask and the position table out of a prior."""
-    prior.causal_attention_mask = torch.zeros(1, 1, 1)
-    prior.positional_embedding = nn.Parameter(torch.zeros(1, 1, 16), requires_grad=False)
 
 
 UNETS = (
@@ -174,20 +141,6 @@ UNETS = (
         TOKENS,
     ),
     Backbone(
-        "Kandinsky 2.2, prior",
-        Tiny("PriorTransformer", PRIOR),
-        {
-            "hidden_states": normal(1, 24),
-            "timestep": TIME,
-            "proj_embedding": normal(1, 24),
-            "encoder_hidden_states": 3 * normal(1, N, 24),
-            "attention_mask": torch.ones(1, N),
-        },
-        {**TOKENS, "attention_mask": 1},
-        cause=Cause("causal mask and position table", _open_the_prior),
-        fixed_length=True,
-    ),
-    Backbone(
         "Kandinsky 3",
         Tiny(
             "Kandinsky3UNet",
@@ -249,17 +202,6 @@ UNETS = (
             "clip_img": normal(1, 1, 12),
         },
         {"clip_text": 1},
-    ),
-    Backbone(
-        "aMUSEd",
-        Tiny("UVit2DModel", MASKED_IMAGE),
-        {
-            "input_ids": torch.arange(16).view(1, 4, 4),
-            "encoder_hidden_states": normal(1, N, 24),
-            "pooled_text_emb": normal(1, 8),
-            "micro_conds": normal(1, 5),
-        },
-        TOKENS,
     ),
     Backbone(
         "AudioLDM 2, T5 tokens",
