@@ -27,6 +27,7 @@ from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
 from embedding_geometry.attention import OrderSensitivity
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.models import load_model
+from embedding_geometry.records import RecordError
 
 ATLAS = pd.read_csv(RECORDED)
 
@@ -330,10 +331,13 @@ def test_a_missing_or_empty_table_names_the_remedy(tmp_path):
     path = tmp_path / "atlas.csv"
     with pytest.raises(FileNotFoundError, match="python -m embedding_geometry.atlas --out"):
         recorded(path)
-    for text in ("", "model,verdict\n", "model,verdict\nFLUX.1,multiset\n"):
+    for text in ("", "model,verdict\n"):
         path.write_text(text)
-        with pytest.raises(AtlasError, match="is no atlas: . rows, columns"):
+        with pytest.raises(RecordError, match="has no rows.*embedding_geometry.atlas --out"):
             recorded(path)
+    path.write_text("model,verdict\nFLUX.1,multiset\n")
+    with pytest.raises(AtlasError, match="is no atlas: it lacks cause, doubling, family"):
+        recorded(path)
 
 
 def test_the_command_shows_rows_and_refuses_unknown_models(tmp_path, capsys):

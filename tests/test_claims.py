@@ -206,7 +206,7 @@ def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected)
     picked = study["pair_id"].isin(pd.read_csv(claims.DOSE.table("pocket"))["pair_id"])
     tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
     length = np.log(study["wasserstein_length"] / study["w2"])
-    noise = np.random.default_rng(3).normal(0, 0.1, len(study))
+    noise = np.random.default_rng(4).normal(0, 0.1, len(study))
     study["ppl"] = np.exp(np.where(tested, slope, -3 * slope) * length + noise)
     found = claims.same_scene_findings(study, {})["dose-same-scene"]
     assert (found.verdict, found.n) == (expected, 42)

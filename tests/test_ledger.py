@@ -19,6 +19,7 @@ from embedding_geometry.ledger import (
     provenance_table,
     summary_table,
 )
+from embedding_geometry.records import RecordError
 
 MANIFEST = {
     "model": {"name": "some/pocket", "revision": "0123abcd", "device": "cuda"},
@@ -86,7 +87,7 @@ def test_a_claim_for_which_the_table_has_too_few_cases_is_not_recorded(source):
 @pytest.mark.parametrize("text", ["", "gain\n"])
 def test_a_table_without_rows_is_one_error(source, text):
     source.table("pocket").write_text(text)
-    with pytest.raises(LedgerError, match=r"made\.csv has no rows.*`make made` makes it anew"):
+    with pytest.raises(RecordError, match=r"made\.csv has no rows.*`make made` makes it anew"):
         ledger([section(source)], "pocket", {})
 
 

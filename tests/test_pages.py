@@ -14,6 +14,7 @@ from PIL import Image
 
 from embedding_geometry import pages
 from embedding_geometry.generation import RenderSettings
+from embedding_geometry.records import RecordError
 from embedding_geometry.statistics import Correlation
 from embedding_geometry.twins import KEY
 
@@ -244,6 +245,24 @@ def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
         pages.recorded_study("some/model")
 
 
+@pytest.mark.parametrize("text", ["", "pair_id,seed,coupling,ppl\n"])
+def test_a_study_without_rows_is_one_error_with_the_remedy(text, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    (tmp_path / "model_study.csv").write_text(text)
+    with pytest.raises(RecordError, match=r"model_study\.csv has no rows.*study --publish"):
+        pages.recorded_study("some/model")
+    monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
+    (tmp_path / "pocket_dose_study.csv").write_text(text)
+    with pytest.raises(RecordError, match=r"dose_study\.csv has no rows.*`make study`"):
+        pages.pocket_study("pocket_dose")
+
+
+def test_the_studies_that_come_with_the_book_are_read_with_their_manifests():
+    for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways"):
+        study, manifest = pages.pocket_study(name)
+        assert len(study) == manifest["cells"]
+
+
 def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_path, monkeypatch):
     notes = []
     monkeypatch.setattr(pages, "display", notes.append)
@@ -296,7 +315,7 @@ def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
 
 def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv is missing; `make bench"):
+    with pytest.raises(FileNotFoundError, match=r"no record at .*benchmark_costs\.csv; `make ben"):
         pages.recorded_benchmark("costs")
     pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)
     written = {

@@ -133,7 +133,7 @@ def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
-    first = pd.read_csv(POCKET.table("pocket"))
+    first, _ = pages.pocket_study()
     verdicts = [
         [finding.verdict for finding in poster_findings(study, manifest).values()]
         for study in (first, repeated)
@@ -366,7 +366,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
-    picked = pd.read_csv(DOSE.table("pocket"))["pair_id"]
+    picked = pages.pocket_study("pocket_dose")[0]["pair_id"]
     same = (study["stratum"] == "free") & (study["similarity"] == 5)
     others = study[same & ~study["pair_id"].isin(picked)]
     slopes = dose.pair_slopes(dose.dose_table(others))

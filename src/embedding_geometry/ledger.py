@@ -6,7 +6,6 @@ claim whose table is missing stays in the ledger as *not recorded*, with the com
 the table.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from embedding_geometry import pages
+from embedding_geometry.records import read_manifest, read_table
 from embedding_geometry.statistics import Verdict
 from embedding_geometry.tables import Cell, Row, SortableTable, latex_table
 
@@ -149,7 +149,8 @@ def ledger(
         computed: tables that a page has computed, by the names of their sources.
 
     Raises:
-        LedgerError: a table has no rows, or lacks a column or a line that its claims need.
+        LedgerError: a table lacks a column or a line that its claims need.
+        RecordError: a table is damaged or has no rows.
     """
     entries = []
     for section in sections:
@@ -178,27 +179,19 @@ def recorded_table(source: Source, model_name: str) -> pd.DataFrame | None:
     """A recorded table, or None if it is not there.
 
     Raises:
-        LedgerError: it is there and has no rows.
+        RecordError: it is there, and damaged or without rows.
     """
     path = source.table(model_name)
     if source.manifest is None or not path.is_file():
         return None
-    try:
-        table = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame()
-    if table.empty:
-        raise LedgerError(
-            f"{path} has no rows, so it shows nothing; `{source.command}` makes it anew"
-        )
-    return table
+    return read_table(path, source.command)
 
 
 def recorded_manifest(source: Source, model_name: str) -> Manifest:
     """What a recorded table was made with; empty for one that a page computes."""
     if source.manifest is None:
         return {}
-    return json.loads(source.manifest(model_name).read_text(encoding="utf-8"))
+    return read_manifest(source.manifest(model_name), source.command)
 
 
 def count_text(entries: Sequence[Entry]) -> str:

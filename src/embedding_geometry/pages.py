@@ -5,7 +5,6 @@ recorded study with the rule that picks the pairs shown.
 """
 
 import io
-import json
 import math
 import os
 import warnings
@@ -23,6 +22,7 @@ from matplotlib.figure import Figure
 
 from embedding_geometry import figures
 from embedding_geometry.figures import Images
+from embedding_geometry.records import read_manifest, read_table
 from embedding_geometry.twins import twin_metadata
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parents[2] / "data"
 BENCHMARKS = DATA / "results"
+STUDY_COMMAND = "python -m embedding_geometry study --publish"
 RENDERING = (
     "steps",
     "guidance_scale",
@@ -290,7 +291,7 @@ def _study_file(model_name: str, ending: str) -> Path:
 
 def recorded_study(model_name: str) -> pd.DataFrame:
     """The study's table: one row per pair, initial latent and coupling."""
-    return pd.read_csv(recorded_file(model_name, "study.csv"))
+    return read_table(recorded_file(model_name, "study.csv"), STUDY_COMMAND)
 
 
 def coverage_text(study: pd.DataFrame, pairs: int) -> str:
@@ -303,12 +304,22 @@ def coverage_text(study: pd.DataFrame, pairs: int) -> str:
 
 def recorded_steps(model_name: str) -> pd.DataFrame:
     """The perceptual distance of every single step of the study."""
-    return pd.read_parquet(recorded_file(model_name, "steps.parquet"))
+    return read_table(recorded_file(model_name, "steps.parquet"), STUDY_COMMAND)
 
 
 def recorded_manifest(model_name: str) -> dict[str, Any]:
     """Model, metric, settings, versions and hardware of the recorded study."""
-    return json.loads(recorded_file(model_name, "manifest.json").read_text(encoding="utf-8"))
+    return read_manifest(recorded_file(model_name, "manifest.json"), STUDY_COMMAND)
+
+
+def pocket_study(name: str = "pocket") -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A study that comes with the book, whatever model a page shows, and its manifest.
+
+    Args:
+        name: `pocket`, the first study; `pocket_repeat`, `pocket_dose` or `pocket_ways`.
+    """
+    table, manifest = (BENCHMARKS / f"{name}_{end}" for end in ("study.csv", "manifest.json"))
+    return read_table(table, "make study"), read_manifest(manifest, "make study")
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:
@@ -376,18 +387,16 @@ def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: it has not been recorded.
+        RecordError: it is empty or damaged.
     """
-    path = BENCHMARKS / f"benchmark_{name}.csv"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no recorded benchmark: {path} is missing; `make benchmark` writes it"
-        )
-    return pd.read_csv(path), recorded_facts(f"benchmark_{name}.json")
+    table, manifest = (BENCHMARKS / f"benchmark_{name}.{kind}" for kind in ("csv", "json"))
+    return read_table(table, "make benchmark"), read_manifest(manifest, "make benchmark")
 
 
-def recorded_facts(name: str) -> dict[str, Any]:
-    """A manifest in `data/results`: machine, versions, time, and what was counted."""
-    return json.loads((BENCHMARKS / name).read_text(encoding="utf-8"))
+def recorded_kills() -> dict[str, Any]:
+    """What became of the cells of studies that were killed at random moments."""
+    command = "python tests/stress/kill_study.py --record data/results/stress_kills.json"
+    return read_manifest(BENCHMARKS / "stress_kills.json", command)
 
 
 def benchmark_line(manifest: dict[str, Any]) -> Markdown:

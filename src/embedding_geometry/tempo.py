@@ -25,6 +25,7 @@ from embedding_geometry.command import run_command
 from embedding_geometry.generation import initial_latent, render
 from embedding_geometry.perception import perceptual_distances, perceptual_path_length
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.records import read_manifest, read_table
 from embedding_geometry.results import Net, StudySettings, write_whole
 from embedding_geometry.retiming import KnownFrames, Timing, retime
 from embedding_geometry.study import Bench, check_prompts, coupling_rng, encode_ends, prepare_bench
@@ -200,17 +201,11 @@ def recorded(prefix: Path) -> tuple[pd.DataFrame, dict[str, object]]:
 
     Raises:
         FileNotFoundError: There is no such record.
-        ValueError: The table has no rows.
+        RecordError: It is damaged or has no rows.
     """
-    path = Path(f"{prefix}_retiming.csv")
-    remedy = f"`python -m embedding_geometry.tempo --out {prefix}` makes it"
-    if not path.is_file():
-        raise FileNotFoundError(f"no recorded re-timing: {path} does not exist; {remedy}")
-    table = pd.read_csv(path)
-    if table.empty:
-        raise ValueError(f"{path} has no rows; {remedy} anew")
-    manifest = Path(f"{prefix}_retiming_manifest.json").read_text(encoding="utf-8")
-    return table, json.loads(manifest)
+    command = f"python -m embedding_geometry.tempo --out {prefix}"
+    table = read_table(Path(f"{prefix}_retiming.csv"), command)
+    return table, read_manifest(Path(f"{prefix}_retiming_manifest.json"), command)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from embedding_geometry.atlas.joint import JOINT_ATTENTION
 from embedding_geometry.atlas.rotary import TEXT_ROTATION
 from embedding_geometry.atlas.tiny import AbsentError, Tiny
 from embedding_geometry.atlas.unets import UNETS
+from embedding_geometry.records import read_table
 from embedding_geometry.results import write_whole
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
@@ -146,22 +147,14 @@ def recorded(path: Path = RECORDED) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is none.
-        AtlasError: the table has no rows, or lacks columns.
+        RecordError: the table is damaged or has no rows.
+        AtlasError: it lacks columns.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no recorded atlas: {path} does not exist. Make one with "
-            f"`python -m embedding_geometry.atlas --out {path.parent}`"
-        )
-    try:
-        table = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame()
-    wanted = {"family", "model", "verdict", "cause", *NUMBERS}
-    if table.empty or not wanted <= set(table.columns):
+    command = f"python -m embedding_geometry.atlas --out {path.parent}"
+    table = read_table(path, command)
+    missing = {"family", "model", "verdict", "cause", *NUMBERS} - set(table.columns)
+    if missing:
         raise AtlasError(
-            f"{path} is no atlas: {len(table)} rows, columns "
-            f"{', '.join(table.columns) or 'none'}. Make it anew with "
-            f"`python -m embedding_geometry.atlas --out {path.parent}`"
+            f"{path} is no atlas: it lacks {', '.join(sorted(missing))}. `{command}` makes it anew"
         )
     return table
