@@ -275,3 +275,10 @@ def test_square_is_bilinear():
 def test_a_grid_without_a_step_is_an_error(make):
     with pytest.raises(ValueError, match="at least one step along a side; got 0"):
         make(0)
+
+
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_at_least_one_iteration_is_made(iterations):
+    clouds = np.random.default_rng(0).normal(size=(2, 4, 3))
+    with pytest.raises(ValueError, match=f"iterations is {iterations}; at least one"):
+        wasserstein_barycenter(clouds, np.array([0.5, 0.5]), iterations=iterations)

@@ -86,7 +86,9 @@ def test_pictures_are_described(page):
 @every_page
 def test_page_is_light(page):
     """Pictures and text of a page, without what all pages share, stay below 3 MB."""
-    pictures = [p["src"] for p in parse(page).pictures if local(p["src"])]
+    sprites = re.findall(r"url\('([^']+)'\)", page.read_text(encoding="utf-8"))
+    sources = [*(picture["src"] for picture in parse(page).pictures), *sprites]
+    pictures = {source for source in sources if local(source)}
     sizes = [(page.parent / unquote(picture)).stat().st_size for picture in pictures]
     assert page.stat().st_size + sum(sizes) < 3e6
 

@@ -239,6 +239,14 @@ def test_too_little_entropy_is_said_and_gives_no_nan(ends, share, monkeypatch):
         entropic(share, *ends, ROWS, TIMES)
 
 
+@pytest.mark.parametrize(
+    "costs", [np.ones((3, 2)), np.array([[1.0, np.nan], [1.0, 1.0]]), np.full((2, 2), np.inf)]
+)
+def test_costs_that_are_not_square_or_not_finite_are_not_called_a_small_share(costs):
+    with pytest.raises(ValueError, match=r"costs \(\d, 2\) should be a square matrix of finite"):
+        entropic_plan(costs, 0.1)
+
+
 @pytest.mark.parametrize("share", [0.0, -1.0, np.nan, np.inf])
 def test_a_share_that_is_no_positive_number_is_refused(ends, share):
     with pytest.raises(ValueError, match="the entropic share is a number greater than 0"):

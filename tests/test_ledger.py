@@ -12,6 +12,7 @@ from embedding_geometry.ledger import (
     LedgerError,
     Section,
     Source,
+    _effect_key,
     count_text,
     data_address,
     ledger,
@@ -138,6 +139,23 @@ def test_a_line_tells_everything_and_links_to_page_and_data(source):
         ">pocket<",
     ):
         assert fact in line, fact
+
+
+def test_effects_of_one_kind_are_sorted_by_their_number():
+    """The page compares keys with numeric collation: digits as whole numbers, decimals digit by
+    digit, for which all keys need as many of them."""
+    values = [
+        "−10.5\u202f%",
+        "−9.25\u202f%",
+        "−0.2\u202f%",
+        "0.18\u202f%",
+        "1.7\u202f%",
+        "67\u202f%",
+    ]
+    keys = [_effect_key(value) for value in values]
+    assert keys == sorted(keys)
+    assert len({len(key) for key in keys}) == 1
+    assert _effect_key("none") == "none"
 
 
 def test_data_elsewhere_is_addressed_as_if_it_were_here(tmp_path, monkeypatch):

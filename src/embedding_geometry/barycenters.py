@@ -94,9 +94,11 @@ def wasserstein_barycenter(
 
     Raises:
         ValueError: Fewer than two clouds, clouds of different sizes, NaN or infinity, weights that
-            do not fit.
+            do not fit, fewer than one iteration.
         NotConvergedError: The iterations do not suffice.
     """
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations}; at least one is wanted")
     stack, weights = _check(clouds, weights)
     starts = np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist()
     ends = [_descend(stack, weights, start, iterations) for start in starts]

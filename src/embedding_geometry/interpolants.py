@@ -215,11 +215,14 @@ def entropic_plan(costs: Costs, share: float) -> Float[np.ndarray, "n n"]:
         The plan (n, n), which sums to 1. Where all costs are 0, the uniform plan.
 
     Raises:
-        ValueError: The share is not a positive number, or so small that the algorithm overflows or
-            has not met the marginals after `ITERATIONS` steps.
+        ValueError: The costs are not square or not finite, the share is not a positive number, or
+            so small that the algorithm overflows or has not met the marginals after `ITERATIONS`
+            steps.
     """
     import ot  # takes a second, which only this function needs
 
+    if costs.shape != (len(costs), len(costs)) or not np.isfinite(costs).all():
+        raise ValueError(f"costs {costs.shape} should be a square matrix of finite numbers")
     n, mean = len(costs), float(costs.mean())
     if not 0 < share < np.inf:
         raise ValueError(

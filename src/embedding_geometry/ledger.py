@@ -6,6 +6,7 @@ claim whose table is missing stays in the ledger as *not recorded*, with the com
 the table.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -264,10 +265,19 @@ def _found_cells(entry: Entry) -> tuple[Cell, ...]:
     interval = f" [{found.interval}]" if found.interval else ""
     p_text = "" if found.p_value is None else f"; {pages.p_text(found.p_value)}"
     return (
-        Cell(escape(found.value + interval)),
+        Cell(escape(found.value + interval), key=_effect_key(found.value)),
         Cell(escape(found.test + p_text), key=f"{found.test} {found.p_value or 0:.20f}"),
         Cell(f"{found.n}\u00a0{found.unit}"),
     )
+
+
+def _effect_key(value: str) -> str:
+    """Sort effects of one kind by their number; raised, for a minus would count as a hyphen."""
+    number = re.search(r"[−-]?\d+(\.\d+)?", value)
+    if number is None:
+        return value
+    kind = value.replace(number[0], "", 1)
+    return f"{kind} {float(number[0].replace('−', '-')) + 5e6:.6f}"
 
 
 def _data_cell(source: Source, model_name: str) -> Cell:
