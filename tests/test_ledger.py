@@ -171,7 +171,7 @@ def test_provenance_comes_from_the_manifests(source, missing):
         "model": "pocket",
         "revision": "0123abcd",
         "device": "cuda",
-        "recorded": "2026-01-02",
+        "recorded": "2026\u201101\u201102",
         "rows": "3",
         "made by": "make made",
     }

@@ -342,10 +342,15 @@ def _provenance(source: Source, model_name: str) -> dict[str, str]:
         "model": made_with(source, model_name),
         "revision": revision or "–",
         "device": _device(manifest),
-        "recorded": str(manifest.get("ended") or manifest["recorded"])[:10],
+        "recorded": _unbroken(str(manifest.get("ended") or manifest["recorded"])[:10]),
         "rows": str(len(table)),
         "made by": source.command,
     }
+
+
+def _unbroken(date: str) -> str:
+    """A date at whose hyphens no line is broken."""
+    return date.replace("-", "\u2011")
 
 
 def _device(manifest: Manifest) -> str:
