@@ -16,6 +16,9 @@ ifeq ($(origin MODEL),command line)
 EMBEDDING_GEOMETRY_MODEL := $(MODEL)
 endif
 EMBEDDING_GEOMETRY_MODEL ?= pocket
+# pages run in notebooks/, where a folder named from here would not be found
+EMBEDDING_GEOMETRY_MODEL := $(shell cd "$(EMBEDDING_GEOMETRY_MODEL)" 2>/dev/null && pwd || \
+	echo "$(EMBEDDING_GEOMETRY_MODEL)")
 export EMBEDDING_GEOMETRY_MODEL
 ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
 export HF_HUB_OFFLINE := 1

@@ -425,8 +425,17 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("pairs --scores {pairs} --captions {pairs} --seed -1", "seed is -1"),
         ("ppl", "0 paths are named"),
         ("ppl {tmp}/single --compare", "with --compare two folders"),
-        ("ppl {tmp}/mixed {tmp}/single --compare", "0 names are in both"),
+        ("ppl {tmp}/paths {tmp}/others --compare", "1 names are in both"),
         ("ppl {tmp}/nowhere", "nowhere"),
+        ("ppl {tmp}/single {tmp}/single --csv {tmp}", "is a folder; name the file to write"),
+        ("ppl {tmp}/single {tmp}/mixed --compare", "to measure two folders of images leave out"),
+        ("render cat dog --model=", "the model's name is empty; name pocket, a folder or"),
+        ("study --pairs {pairs} --model= --out {tmp}/o", "the model's name is empty"),
+        ("info --model=", "the model's name is empty"),
+        (
+            "study --pairs {pairs} --model {model} --steps 2000 --out {tmp}/o --dry-run",
+            "steps is 2000; the model was trained with 1000",
+        ),
         ("ppl {tmp}/renamed.gif", "renamed.gif is not an image that can be read"),
         ("ppl {tmp}/one.mp4", "one.mp4 holds 1 frames"),
         ("ppl {pairs}", "pairs.csv is neither a folder of images nor one of"),
@@ -449,6 +458,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (tmp_path / "empty").mkdir()
     write_images(tmp_path / "single", ["1.png"])
     write_images(tmp_path / "mixed", ["1.png", "2.png"])
+    for folder in ("paths/a", "paths/b", "others/a", "others/c"):
+        (tmp_path / folder).mkdir(parents=True)
     Image.new("RGB", (32, 64)).save(tmp_path / "mixed/3.png")
     write_images(tmp_path / "corrupt", ["1.png", "2.png"])
     (tmp_path / "corrupt/1.png").write_bytes(b"\x89PNG")

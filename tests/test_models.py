@@ -196,3 +196,51 @@ def test_parts_that_do_not_fit_together_are_refused(copy, tmp_path):
     shutil.copytree(other / "text_encoder", copy / "text_encoder")
     with pytest.raises(ValueError, match=r"tokens of width 32, but .*of width 16"):
         load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "tokenizer/tokenizer.json",
+            '{"version": ',
+            r"tokenizer\.json is damaged, not valid JSON",
+        ),
+        ("tokenizer/tokenizer.json", "{}", r"the tokenizer in .*tokenizer is damaged"),
+        (
+            "tokenizer/tokenizer_config.json",
+            "[]",
+            r"tokenizer_config\.json is damaged: a JSON obj",
+        ),
+        ("model_index.json", "[]", r"model_index\.json is damaged: a JSON object"),
+        ("unet/config.json", "[]", r"unet/config\.json is damaged: a JSON object"),
+        (
+            "generation.json",
+            '{"steps": "many"}',
+            r"generation\.json: steps 'many' and guid",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            '{"beta_schedule": "none such"}',
+            r"scheduler_config\.json cannot be used: NotImplementedError",
+        ),
+    ],
+)
+def test_a_damaged_or_unknown_description_is_named(copy, file, content, message):
+    (copy / file).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load(copy)
+
+
+def test_a_block_that_diffusers_does_not_know_is_named(copy):
+    edit_json(copy / "unet" / "config.json", down_block_types=["NoSuchBlock", "NoSuchBlock"])
+    with pytest.raises(ValueError, match=r"unet do not fit its config\.json, .*UNet2DCondition"):
+        load(copy)
+
+
+def test_what_does_not_fit_is_said_in_a_line_and_not_in_a_thousand(copy):
+    file = copy / folders.WEIGHTS["unet"]
+    save_file({name: torch.ones(3, 5) for name in load_file(file)}, file, {"format": "pt"})
+    with pytest.raises(ValueError, match="do not fit its config") as caught:
+        load(copy)
+    assert len(str(caught.value)) < 600

@@ -174,7 +174,7 @@ def test_captions_of_another_split_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "lines", "message"),
     [
-        pytest.param(CXC_HEADER, "", "none of the 0 pairs", id="no line"),
+        pytest.param(CXC_HEADER, "", "has no pairs, only a header", id="no line"),
         pytest.param(
             "image1,image2,agg_score,sampling_method\n", "", "lacks the column caption1, cap"
         ),

@@ -162,7 +162,7 @@ class Render:
             )
         ways = {coupling: find_way(coupling) for coupling in self.couplings}
         times = np.linspace(0.0, 1.0, self.frames)
-        name = self.model or configured_model()
+        name = configured_model() if self.model is None else self.model
         model = load_model(name, self.device, self.dtype, self.revision)
         settings = rendering_settings(
             model,
@@ -227,6 +227,8 @@ class Ppl:
         check_seed(self.seed)
         partners = evaluation.match_partners(*self.paths) if self.compare else None
         for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
+            if file.is_dir():
+                raise ValueError(f"{file} is a folder; name the file to write")
             make_folder(file.parent)
         metric = load_metric(self.net, self.device)
         paths = partners.paths if partners else self.paths
@@ -284,7 +286,8 @@ class Pairs:
         make_folder(self.out.parent)
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
-        write_prompt_pairs(self.out, pairs)
+        with writing(self.out):
+            write_prompt_pairs(self.out, pairs)
         counts = Counter(grade(pair) for pair in pairs)
         shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
         print(f"{len(pairs)} of {len(joined)} pairs in {self.out}: {shares}")
@@ -313,7 +316,7 @@ class Info:
         from embedding_geometry.perception import load_metric
         from embedding_geometry.study import environment
 
-        name = self.model or configured_model()
+        name = configured_model() if self.model is None else self.model
         model = load_model(name, self.device, revision=self.revision)
         metric = load_metric(self.net, self.device)
         source = model.provenance

@@ -37,6 +37,7 @@ from embedding_geometry.perception import (
     PerceptualMetric,
     directness,
 )
+from embedding_geometry.results import write_whole
 from embedding_geometry.statistics import holm, paired_comparison
 
 LESS_IS_BETTER = (
@@ -158,11 +159,16 @@ def match_partners(first: str | Path, second: str | Path) -> Partners:
     partners = Partners(
         first, second, sorted(here & there), sorted(here - there), sorted(there - here)
     )
+    if not here and not there:
+        raise ValueError(
+            f"neither {first} nor {second} holds folders of images, animations or films, which "
+            "are compared by their names; to measure two folders of images leave out --compare"
+        )
     lonely = _lonely(partners)
     if len(partners.names) < 2:
         raise ValueError(
             f"{len(partners.names)} names are in both {first} and {second}, and a paired "
-            f"comparison needs two or more; {lonely or 'both are empty'}. Give the two paths of "
+            f"comparison needs two or more; {lonely or 'none is alone'}. Give the two paths of "
             "a pair the same name, suffix included"
         )
     if lonely:
@@ -231,7 +237,8 @@ def provenance(metric: PerceptualMetric) -> dict[str, str]:
 
 def write_csv(path: Path, metric: PerceptualMetric, paths: Sequence[MeasuredPath]) -> None:
     """Write the table of the paths; every row repeats the provenance, so that tables add up."""
-    path_table(paths).assign(**provenance(metric)).to_csv(path, index=False)
+    table = path_table(paths).assign(**provenance(metric))
+    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def write_json(
@@ -251,7 +258,7 @@ def write_json(
     }
     if comparison is not None:
         report["comparison"] = comparison
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def comparison_record(partners: Partners, seed: int, table: pd.DataFrame) -> dict[str, object]:

@@ -60,6 +60,8 @@ def find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
         ModelNotFoundError: no such model, or no network to fetch it.
         ValueError: a revision of what is not a hub id.
     """
+    if not name:
+        raise ModelNotFoundError("the model's name is empty; name pocket, a folder or a hub id")
     folder = POCKET_FOLDER if name == "pocket" else Path(name)
     if name == "pocket" and not folder.is_dir():
         raise ModelNotFoundError(
@@ -151,6 +153,8 @@ def check_folder(folder: Path) -> Family:
         raise _incomplete(folder, missing)
     for files in wanted.values():
         read_json(files[0])
+    for file in (file for part in family.tokenizers for file in (folder / part).glob("*.json")):
+        read_json(file)
     for file in (file for files in weights.values() for file in files):
         _check_weights(file)
     return family
@@ -184,15 +188,18 @@ def _incomplete(folder: Path, missing: list[str]) -> ModelNotFoundError:
 
 
 def read_json(file: Path) -> dict:
-    """Return a JSON file's content.
+    """Return the JSON object that a file holds.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: it is not JSON, or no object.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is damaged, not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is damaged: a JSON object is wanted, not {str(content)[:40]!r}")
+    return content
 
 
 def _check_weights(file: Path) -> None:

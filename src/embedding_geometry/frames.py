@@ -176,6 +176,8 @@ def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     with _opened_film(file) as film:
         if not film.streams.video:
             raise ValueError(f"{file} is a film without pictures")
+        # by default the decoder paints over what is damaged and says nothing
+        film.streams.video[0].codec_context.options = {"err_detect": "explode"}
         for frame in film.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 

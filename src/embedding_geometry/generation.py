@@ -129,7 +129,7 @@ def sample_latents(
     if pooled is not None and len(pooled) != len(clouds):
         raise ValueError(f"{len(pooled)} pooled vectors stand beside {len(clouds)} clouds")
     _check_latent(model, latent, settings)
-    _check_steps(model, settings)
+    check_steps(model, settings)
     batches = _Texts.of(model, clouds, pooled).split(settings.batch_size)
     negative = _negative_text(model, settings)
     steps = len(batches) * settings.steps
@@ -150,14 +150,17 @@ def decode_latents(
     """Return the pictures of denoised latents, float32 in [0, 1].
 
     Raises:
-        ValueError: the autoencoder overflowed, as some do in float16.
+        ValueError: the pictures are not finite: the autoencoder overflowed, as some do in float16,
+            or the weights hold NaN.
     """
     scaled = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
     pixels = torch.cat([model.vae.decode(batch).sample for batch in scaled.split(batch_size)])
     if not torch.isfinite(pixels).all():
+        remedy = "load the model with dtype='float32' or 'bfloat16'"
+        if model.vae.dtype != torch.float16:
+            remedy = f"the weights of {model.provenance.name} are damaged, or the latents are"
         raise ValueError(
-            f"the decoded pictures hold NaN or infinity in {model.provenance.dtype}; load the "
-            "model with dtype='float32' or 'bfloat16'"
+            f"the decoded pictures hold NaN or infinity in {model.provenance.dtype}; {remedy}"
         )
     pictures = (pixels.float() / 2 + 0.5).clamp(0, 1)
     return pictures.permute(0, 2, 3, 1).cpu().numpy()
@@ -211,7 +214,8 @@ def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[in
     )
 
 
-def _check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
+def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
+    """Raise a ValueError for more denoising steps than the model was trained with."""
     trained = model.scheduler.config.num_train_timesteps
     if settings.steps > trained:
         raise ValueError(f"steps is {settings.steps}; the model was trained with {trained}")

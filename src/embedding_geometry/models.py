@@ -166,7 +166,9 @@ def load_model(
     family = check_folder(folder)
     steps, guidance_scale = _read_defaults(folder, family)
     with _quiet_loading():
-        parts = {part: CLIPTokenizer.from_pretrained(folder / part) for part in family.tokenizers}
+        parts: dict[str, Any] = {
+            part: _load_tokenizer(folder / part) for part in family.tokenizers
+        }
         parts |= {
             part: _load_part(folder, part, where, _part_dtype(folder, part, family, precision))
             for part in family.networks
@@ -231,8 +233,13 @@ def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
     """Return steps and guidance scale: the folder's own, else those of its family."""
     file = folder / "generation.json"
     defaults = read_json(file) if file.is_file() else {}
-    scale = defaults.get("guidance_scale", family.guidance_scale)
-    return int(defaults.get("steps", 50)), float(scale)
+    steps, scale = defaults.get("steps", 50), defaults.get("guidance_scale", family.guidance_scale)
+    try:
+        return int(steps), float(scale)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file}: steps {steps!r} and guidance_scale {scale!r} should be numbers"
+        ) from error
 
 
 def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
@@ -247,6 +254,19 @@ def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> 
     return dtype
 
 
+def _load_tokenizer(folder: Path) -> CLIPTokenizer:
+    try:
+        return CLIPTokenizer.from_pretrained(folder)
+    except Exception as error:  # the tokenizers library raises bare exceptions
+        raise ValueError(f"the tokenizer in {folder} is damaged: {_first_words(error)}") from error
+
+
+def _first_words(error: Exception) -> str:
+    """The beginning of a message; libraries list every tensor that does not fit."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
 def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
     network_class = NETWORKS[part]
@@ -259,9 +279,11 @@ def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype
             variant="fp16" if half else None,
             output_loading_info=True,
         )
-    except RuntimeError as error:
-        message = f"the weights in {folder / part} do not fit its config: {error}"
-        raise ValueError(message) from error
+    except Exception as error:  # a block or a shape that the class does not know, and more
+        raise ValueError(
+            f"the weights in {folder / part} do not fit its config.json, or that describes no "
+            f"{network_class.__name__}: {_first_words(error)}"
+        ) from error
     if report["missing_keys"]:
         names = ", ".join(sorted(report["missing_keys"])[:3])
         raise ValueError(
@@ -285,7 +307,10 @@ def _load_scheduler(folder: Path) -> DDIMScheduler:
             "beta_schedule; only models trained on the noise of DDPM can be sampled"
         )
     # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
-    return DDIMScheduler.from_config(config, clip_sample=False)
+    try:
+        return DDIMScheduler.from_config(config, clip_sample=False)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / SCHEDULER} cannot be used: {_first_words(error)}") from error
 
 
 def _check_fit(model: TextToImageModel, folder: Path) -> None:
@@ -302,6 +327,11 @@ def _check_fit(model: TextToImageModel, folder: Path) -> None:
             "inpainting or distilled to read the guidance scale; only plain models can be sampled"
         )
     if model.pooled_width is not None:
+        if unet.addition_embed_type != "text_time":
+            raise ValueError(
+                f"the UNet in {folder} does not read the pooled vector of the second text encoder "
+                f"(addition_embed_type is {unet.addition_embed_type!r}, not 'text_time')"
+            )
         beside = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
         if beside != model.pooled_width:
             raise ValueError(

@@ -87,11 +87,16 @@ def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
 
 def write_prompt_pairs(path: str | os.PathLike[str], pairs: Sequence[PromptPair]) -> None:
     """Write a table of prompt pairs that `read_prompt_pairs` reads back, every text in quotes."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        # csv's own choice of quotes leaves a carriage return bare where lines end in "\n"
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow([field.name for field in fields(PromptPair)])
-        writer.writerows(astuple(pair) for pair in pairs)
+    temporary = Path(f"{os.fspath(path)}.tmp")  # a full disk leaves an earlier table as it was
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            # csv's own choice of quotes leaves a carriage return bare where lines end in "\n"
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+            writer.writerow([field.name for field in fields(PromptPair)])
+            writer.writerows(astuple(pair) for pair in pairs)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def grade(pair: PromptPair) -> int:
@@ -120,6 +125,8 @@ def read_cxc(
     """
     scores, karpathy = Path(scores_csv), Path(karpathy_json)
     rows = _read_rows(scores, CXC_COLUMNS)
+    if not rows:
+        raise PromptPairsError(f"{scores} has no pairs, only a header; fetch the file again")
     captions = _read_karpathy(karpathy)
     pairs: dict[str, PromptPair] = {}
     missing: set[int] = set()

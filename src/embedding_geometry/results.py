@@ -232,7 +232,9 @@ def _check_same_settings(path: Path, found: bytes, settings: Mapping[str, object
         ) from error
     wanted = json.loads(json.dumps(settings))
     differing = [
-        f"{name} is {recorded.get(name)!r} there and {wanted.get(name)!r} now"
+        "its prompt pairs have other names or texts"
+        if name == "pairs"
+        else f"{name} is {recorded.get(name)!r} there and {wanted.get(name)!r} now"
         for name in sorted(recorded.keys() | wanted.keys())
         if recorded.get(name) != wanted.get(name)
     ]
@@ -305,6 +307,6 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _unwritable(path: Path, error: OSError) -> ResultsFolderError:
     return ResultsFolderError(
-        f"cannot write {path}: {error.strerror}. Finished cells are kept; make room or allow "
-        "writing there, then run the same command again to go on"
+        f"cannot write {path}: {error.strerror}. What was finished before is kept; make room or "
+        "allow writing there, then run the same command again to go on"
     )

@@ -37,7 +37,13 @@ from embedding_geometry.clouds import (
 )
 from embedding_geometry.couplings import wasserstein_distance
 from embedding_geometry.engines import HERE, Engine, EngineSettings, Facts, open_engine
-from embedding_geometry.generation import RenderSettings, default_settings, initial_latent, render
+from embedding_geometry.generation import (
+    RenderSettings,
+    check_steps,
+    default_settings,
+    initial_latent,
+    render,
+)
 from embedding_geometry.models import (
     TextToImageModel,
     configured_model,
@@ -159,7 +165,8 @@ def open_study(
     for name in settings.couplings + settings.extra_couplings_first_seed:
         find_way(name)
     pairs = read_prompt_pairs(settings.pairs)
-    settings = replace(settings, model=settings.model or configured_model())
+    if settings.model is None:
+        settings = replace(settings, model=configured_model())
     with open_engine(engine, settings.device, partial(StudyWorker, settings)) as workers:
         workers.ask(lambda worker: worker.check(pairs))
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
@@ -380,9 +387,8 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
-    model = load_model(
-        settings.model or configured_model(), settings.device, settings.dtype, settings.revision
-    )
+    name = configured_model() if settings.model is None else settings.model
+    model = load_model(name, settings.device, settings.dtype, settings.revision)
     metric = load_metric(settings.net, str(model.device))
     rendering = rendering_settings(
         model,
@@ -426,7 +432,8 @@ def rendering_settings(
 def check_prompts(
     model: TextToImageModel, settings: RenderSettings, pairs: Sequence[PromptPair]
 ) -> None:
-    """Raise for a prompt that is too long now, not hours later when its turn comes."""
+    """Raise for a prompt or steps that do not fit now, not hours later when their turn comes."""
+    check_steps(model, settings)
     texts = [text for pair in pairs for text in (pair.source, pair.target)]
     for text in (settings.negative_prompt, *texts):
         token_ids(model, text, truncate=False)
