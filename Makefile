@@ -15,10 +15,11 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(USABLE)' 2>/dev/null && e
 ifeq ($(origin MODEL),command line)
 EMBEDDING_GEOMETRY_MODEL := $(MODEL)
 endif
-EMBEDDING_GEOMETRY_MODEL ?= pocket
+override EMBEDDING_GEOMETRY_MODEL := $(or $(EMBEDDING_GEOMETRY_MODEL),pocket)
 # pages run in notebooks/, where a folder named from here would not be found
-EMBEDDING_GEOMETRY_MODEL := $(shell cd "$(EMBEDDING_GEOMETRY_MODEL)" 2>/dev/null && pwd || \
-	echo "$(EMBEDDING_GEOMETRY_MODEL)")
+ifneq ($(wildcard $(EMBEDDING_GEOMETRY_MODEL)/.),)
+override EMBEDDING_GEOMETRY_MODEL := $(abspath $(EMBEDDING_GEOMETRY_MODEL))
+endif
 export EMBEDDING_GEOMETRY_MODEL
 ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
 export HF_HUB_OFFLINE := 1

@@ -222,3 +222,12 @@ def test_an_mp4_of_odd_size_is_refused(tmp_path):
 def test_an_animation_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\.gif, \.webp and \.mp4 can be written"):
         write_animation(drifting_frames(), tmp_path / "path.avi", SETTINGS)
+
+
+def test_frames_of_a_path_of_thousands_are_removed_by_a_shorter_one(tmp_path):
+    for name in ("frame_003.png", "frame_1000.png", "frame_12345.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "frame_001_mine.png").touch()
+    write_frames(np.zeros((2, 8, 8, 3), np.uint8), tmp_path, {})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["frame_000.png", "frame_001.png", "frame_001_mine.png"]

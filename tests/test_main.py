@@ -415,6 +415,10 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model {model} --out {pairs}", "pairs.csv: File exists; allow writing"),
         ("render cat dog --model {model} --frames 1", "frames is 1"),
         ("render cat dog --model {model} --couplings", "couplings is empty"),
+        (
+            "render cat dog --model {model} --write",
+            "write is empty; name one or more of strips, g",
+        ),
         ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
         ("study --pairs {pairs} --couplings diagonal", "'diagonal' is unknown"),
         ("render cat dog --model {model} --device tpu", "tpu"),

@@ -134,6 +134,9 @@ def test_pages_are_stored_and_checked_in_the_same_environment():
         (["MODEL=some/model"], "some/model", False),
         (["EMBEDDING_GEOMETRY_MODEL=some/model"], "some/model", False),
         (["MODEL=data/pocket"], str(ROOT / "data/pocket"), False),  # pages run in notebooks/
+        (["EMBEDDING_GEOMETRY_MODEL=data/pocket"], str(ROOT / "data/pocket"), False),
+        (["MODEL="], "pocket", True),
+        (["EMBEDDING_GEOMETRY_MODEL="], "pocket", True),
         ([], "pocket", True),
     ],
 )

@@ -354,7 +354,7 @@ def test_other_texts_in_the_same_folder_are_refused(
 ) -> None:
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(PAIRS.replace("the snow", "the sand"))
-    with pytest.raises(StudySettingsError, match="pairs is"):
+    with pytest.raises(StudySettingsError, match="its prompt pairs have other"):
         run_study(replace(settings, pairs=pairs), finished, progress=False)
 
 
@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_is_one_error_and_the_study_goes_on_later(
     rename = study.os.replace
     with monkeypatch.context() as patch:
         patch.setattr(study.os, "replace", fill_up)
-        with pytest.raises(ResultsFolderError, match="No space left on device. Finished cells"):
+        with pytest.raises(ResultsFolderError, match="No space left on device. What was finished"):
             run_study(settings, folder, progress=False)
     before = cell_times(folder)
     assert len(before) == 7  # the first file that was written is settings.json

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
@@ -124,6 +124,8 @@ class Render:
         """Render every coupling on the same initial latent and write what was asked for."""
         from embedding_geometry.frames import description, write_animation, write_frames
 
+        if not self.write:
+            raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
         frames, settings = self._render()
         if "strips" in self.write:
             from embedding_geometry.figures import film_strips, set_style

@@ -231,7 +231,7 @@ def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> R
 
     @torch.no_grad()
     def response(cloud: np.ndarray) -> np.ndarray:
-        return network(_as_tensor(model, cloud))[0].double().cpu().numpy()
+        return network(_as_tensor(model, cloud))[0].cpu().double().numpy()
 
     return response
 

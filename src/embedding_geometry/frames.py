@@ -227,8 +227,9 @@ def write_frames(frames: Frames, folder: str | Path, settings: Mapping[str, obje
     """Write `frame_000.png`, `frame_001.png` ... and remove those of an earlier, longer path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob("frame_[0-9][0-9][0-9].png"):
-        earlier.unlink()
+    for earlier in folder.glob("frame_[0-9][0-9][0-9]*.png"):
+        if earlier.stem.removeprefix("frame_").isdigit():
+            earlier.unlink()
     text = PngInfo()
     text.add_text("Description", description(settings))
     for index, frame in enumerate(frames):

@@ -170,7 +170,7 @@ class PathLengthMeter:
         count = sum(map(len, self._distances)) + bool(self._distances)
         if count < 2:
             raise ValueError(f"a path has at least two frames, not {count}")
-        return torch.cat(self._distances).double().cpu().numpy()
+        return torch.cat(self._distances).cpu().double().numpy()
 
     @property
     def end_distance(self) -> float:

@@ -286,7 +286,7 @@ def _as_array(name: str, output: Any) -> np.ndarray:
     while isinstance(output, dict | list | tuple) and output:
         output = next(iter(output.values())) if isinstance(output, dict) else output[0]
     if isinstance(output, Tensor):
-        return output.double().cpu().numpy()
+        return output.cpu().double().numpy()
     raise UncheckableError(
         f"{name}: the model returned a {type(output).__name__}; a tensor, or a tuple or "
         "ModelOutput that starts with one, is wanted. Give a `call` that returns the tensor"
