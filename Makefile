@@ -70,7 +70,7 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-study: $(INSTALLED) ## run or resume the recorded studies (half an hour to two hours on two cores)
+study: $(INSTALLED) ## run or resume the recorded studies (one to two hours on two cores)
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
 		--out runs/study --publish data/results/pocket
 	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \

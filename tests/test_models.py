@@ -156,6 +156,8 @@ def test_the_configured_model(monkeypatch):
     assert configured_model() == "pocket"
     monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "owner/name")
     assert configured_model() == "owner/name"
+    assert configured_model("another") == "another"
+    assert configured_model("") == ""  # which load_model refuses: never another model
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])

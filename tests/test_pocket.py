@@ -118,8 +118,10 @@ def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
     ],
 )
 def test_a_stage_names_those_that_must_come_first(tmp_path, stage, finished, missing) -> None:
+    (tmp_path / "latents").mkdir()  # a folder that is still empty does not count
     for folder in finished:
         (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").touch()
     with pytest.raises(FileNotFoundError, match=f"--stages {missing} {stage}$"):
         run_stage(stage, Place(tmp_path))
 

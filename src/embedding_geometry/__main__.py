@@ -164,7 +164,7 @@ class Render:
             )
         ways = {coupling: find_way(coupling) for coupling in self.couplings}
         times = np.linspace(0.0, 1.0, self.frames)
-        name = configured_model() if self.model is None else self.model
+        name = configured_model(self.model)
         model = load_model(name, self.device, self.dtype, self.revision)
         settings = rendering_settings(
             model,
@@ -288,8 +288,7 @@ class Pairs:
         make_folder(self.out.parent)
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
-        with writing(self.out):
-            write_prompt_pairs(self.out, pairs)
+        write_prompt_pairs(self.out, pairs)
         counts = Counter(grade(pair) for pair in pairs)
         shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
         print(f"{len(pairs)} of {len(joined)} pairs in {self.out}: {shares}")
@@ -318,7 +317,7 @@ class Info:
         from embedding_geometry.perception import load_metric
         from embedding_geometry.study import environment
 
-        name = configured_model() if self.model is None else self.model
+        name = configured_model(self.model)
         model = load_model(name, self.device, revision=self.revision)
         metric = load_metric(self.net, self.device)
         source = model.provenance

@@ -67,6 +67,14 @@ def _benchmark(name: str) -> Source:
 
 
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
+
+
+def _of_pocket(name: str, stem: str, command: str = "make study") -> Source:
+    """A study of pocket that comes with the book, whatever the model of the book."""
+    table, manifest = (_of_all(f"{stem}_{end}") for end in ("study.csv", "manifest.json"))
+    return Source(name, table, manifest, command)
+
+
 ORDER = Source("order", pages.prompt_table, None, COMPUTED)
 GRIDS = Source("grids", pages.prompt_table, None, COMPUTED)
 STUDY = Source("study", _of_model("study.csv"), _of_model("manifest.json"), "make study")
@@ -76,22 +84,10 @@ ATLAS = Source(
     _of_all("atlas_manifest.json"),
     "python -m embedding_geometry.atlas --out data/results",
 )
-# What follows is about pocket, whatever the model of the book.
-DOSE = Source(
-    "dose", _of_all("pocket_dose_study.csv"), _of_all("pocket_dose_manifest.json"), "make study"
-)
-POCKET = Source(
-    "pocket", _of_all("pocket_study.csv"), _of_all("pocket_manifest.json"), "make study"
-)
-REPEAT = Source(
-    "repeat",
-    _of_all("pocket_repeat_study.csv"),
-    _of_all("pocket_repeat_manifest.json"),
-    "python -m embedding_geometry study ... --publish data/results/pocket_repeat",
-)
-WAYS = Source(
-    "ways", _of_all("pocket_ways_study.csv"), _of_all("pocket_ways_manifest.json"), "make study"
-)
+POCKET = _of_pocket("pocket", "pocket")
+REPEAT = _of_pocket("repeat", "pocket_repeat", pages.REPEAT_COMMAND)
+DOSE = _of_pocket("dose", "pocket_dose")
+WAYS = _of_pocket("ways", "pocket_ways")
 RETIMING = Source(
     "retiming",
     _of_all("pocket_retiming.csv"),
@@ -123,19 +119,27 @@ def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     The third one's p-value is corrected with the other secondary ones, its verdict follows from
     the interval alone: so the protocol has it.
     """
-    free, _ = free_and_rigid(study)
-    _, correlations, corrected = _secondary(study)
+    found = poster_effects(study)
+    _, _, corrected = _secondary(study)
     p_value = corrected["similarity"]
-    third = _correlated(correlations["similarity"])
-    third = replace(third, p_value=p_value, test=_test("Spearman", p_value))
-    return {"poster-2": _paired(compare(free)), "poster-3": third}
+    third = replace(found["poster-3"], p_value=p_value, test=_test("Spearman", p_value))
+    return {**found, "poster-3": third}
+
+
+def poster_effects(study: pd.DataFrame) -> Findings:
+    """The same with the third claim's p-value as it is alone, for which no other test is made."""
+    free, _ = free_and_rigid(study)
+    return {
+        "poster-2": _paired(compare(free)),
+        "poster-3": _correlated(correlate(free, free["similarity"])),
+    }
 
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
     first, _ = pages.pocket_study()
     verdicts = [
-        [finding.verdict for finding in poster_findings(study, manifest).values()]
+        [finding.verdict for finding in poster_effects(study).values()]
         for study in (first, repeated)
     ]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
@@ -372,8 +376,8 @@ def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     slopes = dose.pair_slopes(dose.dose_table(others))
     p_value = float(wilcoxon(slopes, alternative="greater").pvalue)
     found = _slope(slopes)
-    decided = replace(found, verdict=_confirmed(found.verdict, p_value))
-    return {"dose-same-scene": replace(decided, test="Wilcoxon, one-sided", p_value=p_value)}
+    status, test = _confirmed(found.verdict, p_value), "Wilcoxon, one-sided"
+    return {"dose-same-scene": replace(found, verdict=status, test=test, p_value=p_value)}
 
 
 def _slope(slopes: "pd.Series[float]") -> Finding:

@@ -156,9 +156,9 @@ def decode_latents(
     scaled = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
     pixels = torch.cat([model.vae.decode(batch).sample for batch in scaled.split(batch_size)])
     if not torch.isfinite(pixels).all():
-        remedy = "load the model with dtype='float32' or 'bfloat16'"
-        if model.vae.dtype != torch.float16:
-            remedy = f"the weights of {model.provenance.name} are damaged, or the latents are"
+        remedy = f"the weights of {model.provenance.name} are damaged, or the latents are"
+        if model.dtype == torch.float16:
+            remedy = "load the model with dtype='float32' or 'bfloat16'"
         raise ValueError(
             f"the decoded pictures hold NaN or infinity in {model.provenance.dtype}; {remedy}"
         )

@@ -133,8 +133,10 @@ class TextToImageModel:
         return self.unet.dtype
 
 
-def configured_model() -> str:
-    """Return the model that pages and commands use: ``EMBEDDING_GEOMETRY_MODEL`` or the pocket."""
+def configured_model(named: str | None = None) -> str:
+    """Return the named model, by default that of ``EMBEDDING_GEOMETRY_MODEL``, else the pocket."""
+    if named is not None:
+        return named
     return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or "pocket"
 
 
@@ -278,12 +280,19 @@ def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype
             use_safetensors=True,
             variant="fp16" if half else None,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported, and refused below
         )
     except Exception as error:  # a block or a shape that the class does not know, and more
         raise ValueError(
             f"the weights in {folder / part} do not fit its config.json, or that describes no "
             f"{network_class.__name__}: {_first_words(error)}"
         ) from error
+    if report["mismatched_keys"]:
+        name, found, wanted = sorted(report["mismatched_keys"])[0]
+        raise ValueError(
+            f"the weights in {folder / part} do not fit its config.json: {name} is "
+            f"{tuple(found)}, not {tuple(wanted)}"
+        )
     if report["missing_keys"]:
         names = ", ".join(sorted(report["missing_keys"])[:3])
         raise ValueError(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[2] / "data"
 BENCHMARKS = DATA / "results"
 STUDY_COMMAND = "python -m embedding_geometry study --publish"
+REPEAT_COMMAND = "python -m embedding_geometry study ... --publish data/results/pocket_repeat"
 RENDERING = (
     "steps",
     "guidance_scale",
@@ -319,7 +320,8 @@ def pocket_study(name: str = "pocket") -> tuple[pd.DataFrame, dict[str, Any]]:
         name: `pocket`, the first study; `pocket_repeat`, `pocket_dose` or `pocket_ways`.
     """
     table, manifest = (BENCHMARKS / f"{name}_{end}" for end in ("study.csv", "manifest.json"))
-    return read_table(table, "make study"), read_manifest(manifest, "make study")
+    command = REPEAT_COMMAND if name == "pocket_repeat" else "make study"
+    return read_table(table, command), read_manifest(manifest, command)
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:

@@ -9,6 +9,7 @@ the `sentid` of Karpathy's split of COCO (`dataset_coco.json`), which holds the 
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -20,6 +21,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+
+from embedding_geometry.results import write_whole
 
 COLUMNS = ("pair_id", "source", "target", "similarity")
 CXC_COLUMNS = ("caption1", "caption2", "agg_score", "sampling_method")
@@ -87,16 +90,12 @@ def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
 
 def write_prompt_pairs(path: str | os.PathLike[str], pairs: Sequence[PromptPair]) -> None:
     """Write a table of prompt pairs that `read_prompt_pairs` reads back, every text in quotes."""
-    temporary = Path(f"{os.fspath(path)}.tmp")  # a full disk leaves an earlier table as it was
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            # csv's own choice of quotes leaves a carriage return bare where lines end in "\n"
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-            writer.writerow([field.name for field in fields(PromptPair)])
-            writer.writerows(astuple(pair) for pair in pairs)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = io.StringIO()
+    # csv's own choice of quotes leaves a carriage return bare where lines end in "\n"
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow([field.name for field in fields(PromptPair)])
+    writer.writerows(astuple(pair) for pair in pairs)
+    write_whole(Path(path), text.getvalue().encode())
 
 
 def grade(pair: PromptPair) -> int:

@@ -175,9 +175,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResultsFolderError(
-            f"cannot write {path}: {error.strerror or error}; make room or allow writing there"
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:
@@ -193,10 +191,8 @@ def open_results(folder: Path, settings: Mapping[str, object]) -> None:
     """
     path = folder / "settings.json"
     check_settings(folder, settings)
-    try:
+    with writing(folder):
         (folder / "cells").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
     now = path.stat().st_mtime  # by the clock of the disk, which may be that of another machine
     for abandoned in folder.rglob(".*.tmp"):
@@ -293,13 +289,12 @@ def write_whole(path: Path, content: bytes) -> None:
     # a name of its own even among processes of several machines, whose numbers may coincide
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+        with writing(path):
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -307,6 +302,6 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _unwritable(path: Path, error: OSError) -> ResultsFolderError:
     return ResultsFolderError(
-        f"cannot write {path}: {error.strerror}. What was finished before is kept; make room or "
-        "allow writing there, then run the same command again to go on"
+        f"cannot write {path}: {error.strerror or error}. What was finished before is kept; make "
+        "room or allow writing there, then run the same command again"
     )

@@ -165,8 +165,7 @@ def open_study(
     for name in settings.couplings + settings.extra_couplings_first_seed:
         find_way(name)
     pairs = read_prompt_pairs(settings.pairs)
-    if settings.model is None:
-        settings = replace(settings, model=configured_model())
+    settings = replace(settings, model=configured_model(settings.model))
     with open_engine(engine, settings.device, partial(StudyWorker, settings)) as workers:
         workers.ask(lambda worker: worker.check(pairs))
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
@@ -387,7 +386,7 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
-    name = configured_model() if settings.model is None else settings.model
+    name = configured_model(settings.model)
     model = load_model(name, settings.device, settings.dtype, settings.revision)
     metric = load_metric(settings.net, str(model.device))
     rendering = rendering_settings(

@@ -225,7 +225,7 @@ CROSS_ATTENTION = (
     Backbone("Wan", Tiny("WanTransformer3DModel", WAN), FILM, TOKENS, dtype=torch.float32),
     Backbone(
         "Wan VACE",
-        Tiny("WanVACETransformer3DModel", {**WAN, "vace_layers": [0], "vace_in_channels": 6}),
+        Tiny("WanVACETransformer3DModel", {**WAN, "vace_layers": [0, 1], "vace_in_channels": 6}),
         {**FILM, "control_hidden_states": normal(1, 6, 3, 8, 8)},
         TOKENS,
         dtype=torch.float32,

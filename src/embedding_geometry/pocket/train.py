@@ -50,7 +50,8 @@ def run_stage(stage: str, place: Place, workers: int = 1) -> None:
     Raises:
         FileNotFoundError: a stage that this one needs has not left its folder.
     """
-    missing = [need for need in NEEDS.get(stage, ()) if not (place.folder / LEAVES[need]).is_dir()]
+    left = {need: (place.folder / LEAVES[need]).glob("*") for need in NEEDS.get(stage, ())}
+    missing = [need for need, files in left.items() if not any(files)]
     if missing:
         raise FileNotFoundError(
             f"stage {stage} needs what {' and '.join(missing)} leave in {place.folder}: run with "
