@@ -44,3 +44,17 @@ def tiny_metric(tiny_folder):
     from embedding_geometry.perception import load_metric
 
     return load_metric("pocket", device="cpu", folder=tiny_folder / "perceptual")
+
+
+@pytest.fixture
+def tf32():
+    """Allow TF32, as torch does for convolutions, and put back what was allowed before."""
+    import torch
+
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = True
+    yield
+    for backend, allowed in zip(backends, before, strict=True):
+        backend.allow_tf32 = allowed

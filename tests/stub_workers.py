@@ -40,7 +40,7 @@ class StubWorker:
         if len(pairs) > 100:
             raise ValueError(f"{len(pairs)} pairs are too many")
 
-    def seconds_per_image(self, task: Task) -> float:
+    def seconds_per_image(self, tasks: Sequence[Task]) -> float:
         return 0.5
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:

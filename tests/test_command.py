@@ -11,6 +11,8 @@ import pytest
 
 from embedding_geometry.command import run_command
 
+REMEDIES = "smaller images, smaller batches, a smaller precision or another device may do"
+
 
 @dataclass(frozen=True)
 class Form:
@@ -36,6 +38,13 @@ def test_the_options_arrive_and_all_is_well() -> None:
     [
         (ValueError("no such\n   number"), 2, "error: no such number\n"),
         (OSError("no room"), 2, "error: no room\n"),
+        (MemoryError("no room"), 2, f"error: not enough memory (no room); {REMEDIES}\n"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            2,
+            "error: not enough memory (CUDA out of memory. Tried to allocate 2.00 GiB.); "
+            f"{REMEDIES}\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; 1 is kept\n"),
     ],
 )
@@ -49,11 +58,12 @@ def test_what_cannot_be_done_is_one_line(
     assert capsys.readouterr() == ("", line)
 
 
-def test_a_mistake_of_the_program_is_not_called_bad_input() -> None:
+@pytest.mark.parametrize("error", [KeyError("number"), RuntimeError("illegal memory access")])
+def test_a_mistake_of_the_program_is_not_called_bad_input(error: Exception) -> None:
     def fail(form: Form) -> None:
-        raise KeyError(form)
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         end(fail)
 
 

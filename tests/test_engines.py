@@ -186,8 +186,8 @@ def test_an_error_that_would_recur_is_raised_as_it_is(
 
 def test_a_question_is_answered_or_its_error_raised_as_it_is(cluster: EngineSettings) -> None:
     with open_ray(cluster, stub_workers.work) as engine:
-        [task, *_] = jobs_of("a")[0]
-        assert engine.ask(lambda worker: worker.seconds_per_image(task)) == 0.5
+        [task, *_] = tasks = jobs_of("a")[0]
+        assert engine.ask(lambda worker: worker.seconds_per_image(tasks)) == 0.5
         with pytest.raises(ValueError, match="^101 pairs are too many$"):
             engine.ask(lambda worker: worker.check([task.pair] * 101))
 

@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_family
 
-from embedding_geometry import study
+from embedding_geometry import generation, study
 from embedding_geometry.__main__ import main
 from embedding_geometry.attention import order_sensitivity, unet_response
 from embedding_geometry.clouds import (
@@ -481,3 +481,27 @@ def test_a_latent_of_another_size_than_the_settings_is_refused(models):
     assert latent.shape == (1, 4, 6, 8)
     with pytest.raises(ValueError, match=r"\(1, 4, 6, 8\); \(1, 4, 8, 8\) is wanted"):
         render(model, encode_prompts(model, [CAT]), latent, settings_of())
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_as_many_steps_are_taken_as_there_are_times_for(models, name, scheduler):
+    """Their samplers begin one time later than others do, dpm two, and 999 is the last learnt."""
+    model = models[name]
+    most = RenderSettings(998 if scheduler == "dpm" else 999, 1.0, scheduler=scheduler)
+    generation.check_steps(model, most)
+    sampler = generation._fresh_scheduler(model, most)
+    noise = torch.zeros(1, 4, 8, 8)
+    first = sampler.timesteps[0]
+    sampler.step(noise, first, sampler.scale_model_input(noise, first))
+    with pytest.raises(ValueError, match="begins at time 100[01].*up to 999, so use fewer steps"):
+        generation.check_steps(model, replace(most, steps=most.steps + 1))
+
+
+def test_a_thousand_steps_are_refused_before_a_study_writes_anything(folders, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(PAIRS)
+    settings = StudySettings(pairs, model=str(folders["sd1"]), steps=1000, device="cpu")
+    with pytest.raises(ValueError, match="steps is 1000.*use fewer steps"):
+        study.run_study(settings, tmp_path / "results", progress=False)
+    assert not (tmp_path / "results").exists()

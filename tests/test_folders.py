@@ -80,10 +80,10 @@ def test_a_hub_id_in_the_cache_needs_no_network(offline, tiny_folder, mode, monk
     (repository / "refs" / "main").write_text(commit)
     model = load_model("owner/name", device="cpu")
     assert model.provenance.name == "owner/name"
-    assert model.provenance.revision == commit[:12]
+    assert model.provenance.revision == commit
     if mode:  # else the hub's client tries to reach it for half a minute, and then does the same
         pinned = load_model("owner/name", device="cpu", revision=commit)
-        assert pinned.provenance.revision == commit[:12]
+        assert pinned.provenance.revision == commit
     with pytest.raises(ModelNotFoundError, match=r"'owner/name' of revision 'v2' is not a folder"):
         load_model("owner/name", device="cpu", revision="v2")
 
@@ -115,7 +115,7 @@ def test_of_the_hub_only_what_is_needed_is_fetched(copy, tmp_path, monkeypatch):
 
     monkeypatch.setattr(folders, "snapshot_download", fetch)
     model = load_model("owner/name", device="cpu", revision="fp16")
-    assert model.provenance.revision == commit[:12]
+    assert model.provenance.revision == commit
     assert {str(file.relative_to(fetched)) for file in fetched.rglob("*.safetensors")} == {
         folders.WEIGHTS["text_encoder"],
         folders.WEIGHTS["vae"],

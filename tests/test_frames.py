@@ -45,6 +45,17 @@ def test_written_frames_are_read_back_with_their_settings(tmp_path):
     assert read_settings(tmp_path / "new/path/frame_003.png") == SETTINGS
 
 
+def test_single_frames_as_webp_take_the_place_of_those_as_png(tmp_path):
+    frames = drifting_frames()
+    write_frames(drifting_frames(8), tmp_path, SETTINGS)
+    write_frames(frames, tmp_path, SETTINGS, ".webp")
+    np.testing.assert_array_equal(read_frames(tmp_path), frames)
+    assert read_settings(tmp_path / "frame_003.webp") == SETTINGS
+    with pytest.raises(ValueError, match=r"\.png or \.webp, not as '\.jpg'"):
+        write_frames(frames, tmp_path, SETTINGS, ".jpg")
+    assert len(list(tmp_path.iterdir())) == len(frames)
+
+
 @pytest.mark.parametrize(("suffix", "error"), [(".webp", 0), (".gif", 6), (".mp4", 4)])
 def test_an_animation_is_read_back_with_its_settings(suffix, error, tmp_path):
     """The error in levels of 255: WebP is lossless, GIF has a palette, MP4 coarse colours."""

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -483,6 +484,15 @@ def test_where_nothing_can_be_published_nothing_is_computed(
     assert not list(tmp_path.rglob("cells/*"))
 
 
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_a_folder_is_no_beginning_of_the_names_to_publish(
+    folder: str, study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*study_arguments, "--publish", folder]) == 2
+    assert f"publish is {folder}, a folder; name the beginning" in one_line(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_nothing_can_be_written_nothing_is_rendered(
     tiny_folder: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,17 +500,23 @@ def test_where_nothing_can_be_written_nothing_is_rendered(
     assert main(render_arguments(tiny_folder, pairs / "pictures")) == 2
 
 
-@pytest.mark.parametrize("full", ["strips.png", "row.gif", "row.webp", "row.mp4"])
+@pytest.mark.parametrize(
+    "full", ["strips.png", "row.gif", "row.webp", "row.mp4", "row/frame_000.png"]
+)
 def test_a_file_that_cannot_be_written_is_named(
     full: str, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A disk that is full from the first byte on, as /dev/full is."""
+    """The system refuses to let a file grow, as it does where the disk is full."""
     out = tmp_path / "pictures"
-    out.mkdir()
-    (out / full).symlink_to("/dev/full")
-    kinds = ["strips", "gif", "webp", "mp4"]
-    assert main([*render_arguments(tiny_folder, out), "--write", *kinds]) == 2
-    assert f"cannot write {out / full}: No space left" in last_line(capsys)
+    kind = full.removeprefix("row.").removesuffix(".png").replace("row/frame_000", "frames")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        assert main([*render_arguments(tiny_folder, out), "--write", kind]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"cannot write {out / full}: File too large" in last_line(capsys)
+    assert not [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_a_folder_of_frames_that_cannot_be_made_is_named(

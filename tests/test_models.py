@@ -117,6 +117,13 @@ def test_dtype_is_a_name_or_torchs(tiny_folder, dtype, expected):
     assert model.provenance.dtype == str(expected).removeprefix("torch.")
 
 
+def test_loading_switches_tf32_off(tiny_folder, tf32):
+    """Else convolutions in float32 would keep ten bits on some graphics cards."""
+    load(tiny_folder)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 @pytest.mark.parametrize("dtype", ["float31", "int64", "nn", torch.int8])
 def test_a_wrong_dtype_is_named(tiny_folder, dtype):
     with pytest.raises(ValueError, match="is not one of float16, bfloat16, float32, float64"):

@@ -11,6 +11,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
+from embedding_geometry import perception
 from embedding_geometry.perception import (
     MetricNotFoundError,
     PathLength,
@@ -160,6 +161,33 @@ def test_a_meter_does_not_depend_on_the_batches(tiny_metric, sizes):
     assert meter.end_distance == pytest.approx(end, rel=1e-4)
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, monkeypatch, most):
+    frames = random_frames(37)
+    expected = perceptual_distances(tiny_metric, frames)
+    features, taken = perception._features, []
+
+    def features_of_few(metric, batch):
+        taken.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return features(metric, batch)
+
+    monkeypatch.setattr(perception, "_features", features_of_few)
+    found = perceptual_distances(tiny_metric, frames)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    halvings = [count for count in (16, 8, 4, 2) if count > most]
+    assert taken[: len(halvings)] == halvings
+    assert max(taken[len(halvings) :]) <= most
+    assert sum(taken[len(halvings) :]) == 37
+
+
+def test_a_meter_whose_memory_holds_no_frame_says_so(tiny_metric, monkeypatch):
+    monkeypatch.setattr(perception, "_features", lambda *_: torch.empty(2**60))
+    with pytest.raises(RuntimeError, match=r"(?i)alloc|memory"):
+        perceptual_distances(tiny_metric, random_frames(3))
+
+
 def test_a_meter_begins_anew(tiny_metric):
     meter = PathLengthMeter(tiny_metric)
     meter.update(random_frames(3, side=32))
@@ -232,6 +260,37 @@ def test_damaged_weights_in_the_cache_are_named(content, tmp_path, monkeypatch, 
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"alexnet-owt-7be5be79\.pth is damaged"):
         load_metric("alex", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda weights: torch.zeros(3),
+            r"7be5be79\.pth holds a Tensor, not the weights of 'alex'",
+        ),
+        (
+            lambda weights: weights | {"features.3.bias": torch.full((192,), torch.nan)},
+            r"7be5be79\.pth is damaged: 3\.bias hold NaN",
+        ),
+    ],
+)
+def test_weights_that_are_none_are_named(
+    change, message, torch_home, tmp_path, monkeypatch, no_network
+):
+    file = "hub/checkpoints/alexnet-owt-7be5be79.pth"
+    (tmp_path / file).parent.mkdir(parents=True)
+    torch.save(change(torch.load(torch_home / file, weights_only=True)), tmp_path / file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        load_metric("alex", device="cpu")
+
+
+def test_loading_switches_tf32_off(tf32):
+    """Else convolutions in float32 would keep ten bits on some graphics cards."""
+    load_metric("pocket", device="cpu")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(

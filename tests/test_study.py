@@ -457,16 +457,35 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
     clock, warm = [0.0], []
 
     def take_time(bench, tasks):
-        clock[0] += 1.5 + 0.25 * bench.rendering.steps + (0 if warm else 60.0)
+        clock[0] += len(tasks) / 2 + 0.25 * bench.rendering.steps + (0 if warm else 60.0)
         warm.append(True)
         return iter([(task, None) for task in tasks])
 
     worker = StudyWorker(replace(settings, steps=steps))
-    [task, *_] = tasks_of(settings, worker)
+    first, *others = tasks_of(settings, worker)
+    tasks = [first, *(task for task in others if task.seed == first.seed)]
+    assert len(tasks) == 4
     monkeypatch.setattr(study, "compute_cells", take_time)
     monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
     images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
-    assert worker.seconds_per_image(task) == pytest.approx((1.5 + 0.25 * steps) / images)
+    assert worker.seconds_per_image(tasks) == pytest.approx((2 + 0.25 * steps) / images)
+    assert worker.seconds_per_image(tasks[:1]) == pytest.approx((0.5 + 0.25 * steps) / images)
+
+
+def test_the_plan_times_all_that_is_missing_of_one_latent(
+    settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metric of every coupling is timed, not that of the first alone."""
+    timed: list[study.Task] = []
+    measure = StudyWorker.seconds_per_image
+    monkeypatch.setattr(
+        StudyWorker, "seconds_per_image", lambda self, t: timed.extend(t) or measure(self, t)
+    )
+    with open_study(settings, half_done) as opened:
+        opened.plan()
+        pending = [t for p in opened.pairs for t in study.unfinished(half_done, opened._tasks(p))]
+    [latent, *_] = [(task.pair.pair_id, task.seed) for task in pending]
+    assert timed == [task for task in pending if (task.pair.pair_id, task.seed) == latent]
 
 
 def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:

@@ -7,6 +7,7 @@ need torch are imported where they are used, so that `--help` answers at once.
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
@@ -14,7 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from embedding_geometry.command import run_command
 from embedding_geometry.engines import EngineSettings
-from embedding_geometry.results import Net, StudySettings, make_folder, writing
+from embedding_geometry.results import Net, StudySettings, make_folder, write_whole
 from embedding_geometry.types import Frames, SchedulerName, check_seed
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Study:
         from embedding_geometry.study import open_study, publish_results
 
         shard = Shard.parse(self.shard)
+        if self.publish is not None and self.publish.name in ("", ".."):
+            raise ValueError(
+                f"publish is {self.publish}, a folder; name the beginning of the files, such as "
+                "data/results/NAME for NAME_study.csv"
+            )
         with open_study(self.settings, self.out, shard=shard, engine=self.engine) as study:
             print(study.plan(), flush=True)
             if self.dry_run:
@@ -84,7 +90,8 @@ class Render:
         couplings: How the tokens of the two prompts are paired: row, optimal, random or worst; or
             another way between the prompts, by its name in `ways.WAYS`.
         write: strips.png (a row of images per coupling), and for each coupling an animation (GIF,
-            lossless WebP, MP4) or its frames as PNG. Every file holds the settings as JSON.
+            lossless WebP, MP4) or its frames one by one. Every file holds the settings as JSON.
+        frames_as: Format of single frames: png or webp, both lossless.
         out: Folder for the images.
         model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         frames: Images along a path, both ends included.
@@ -105,6 +112,7 @@ class Render:
     target: Positional[str]
     couplings: tuple[str, ...] = ("row", "optimal")
     write: tuple[Output, ...] = ("strips", "gif")
+    frames_as: Literal["png", "webp"] = "png"
     out: Path = Path("runs/render")
     model: str | None = None
     frames: int = 11
@@ -132,19 +140,15 @@ class Render:
 
             set_style()
             text = {"Description": description({"couplings": list(frames)} | settings)}
-            strips = self.out / "strips.png"
-            with writing(strips):
-                film_strips(frames).savefig(strips, dpi=200, metadata=text)
+            picture = BytesIO()
+            film_strips(frames).savefig(picture, dpi=200, metadata=text)
+            write_whole(self.out / "strips.png", picture.getvalue())
         for coupling, images in frames.items():
             about = {"coupling": coupling} | settings
             for kind in {"gif", "webp", "mp4"}.intersection(self.write):
-                film = self.out / f"{coupling}.{kind}"
-                with writing(film):
-                    write_animation(images, film, about)
+                write_animation(images, self.out / f"{coupling}.{kind}", about)
             if "frames" in self.write:
-                folder = self.out / coupling
-                with writing(folder):
-                    write_frames(images, folder, about)
+                write_frames(images, self.out / coupling, about, f".{self.frames_as}")
         print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
 
     def _render(self) -> tuple[dict[str, Frames], dict[str, object]]:

@@ -12,6 +12,7 @@ from tyro.conf import DisallowNone, PositionalMetavarFromFieldName
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def run_command(
@@ -34,8 +35,8 @@ def run_command(
         kept: Says what an interruption of the command leaves behind, for the message about it.
 
     Returns:
-        0; 2 after one line about bad input on standard error; 130 after Ctrl-C; 141 where the
-        reader of the output, such as `head`, has gone.
+        0; 2 after one line about bad input or too little memory on standard error; 130 after
+        Ctrl-C; 141 where the reader of the output, such as `head`, has gone.
     """
     config = (DisallowNone, PositionalMetavarFromFieldName)
     command = None
@@ -55,11 +56,25 @@ def run_command(
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        print(
+            f"error: not enough memory ({' '.join(str(error).split())[:200]}); smaller images, "
+            "smaller batches, a smaller precision or another device may do",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
     except KeyboardInterrupt:
         left = "nothing was begun" if command is None else kept(command)
         print(f"interrupted; {left}", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out; on most devices it has no class of its own."""
+    return isinstance(error, MemoryError) or any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def show_warning(

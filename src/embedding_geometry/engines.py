@@ -92,8 +92,8 @@ class Worker(Protocol):
     def check(self, pairs: Sequence[PromptPair]) -> None:
         """Raise for a pair that cannot be computed."""
 
-    def seconds_per_image(self, task: Task) -> float:
-        """Measure how long an image of the task takes."""
+    def seconds_per_image(self, tasks: Sequence[Task]) -> float:
+        """Measure how long an image of these tasks, of one pair and one seed, takes."""
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
         """Finish the tasks and count, for each of them, the images that were rendered."""

@@ -77,7 +77,7 @@ def find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
         return folder, None
     if HUB_ID.fullmatch(name) and not folder.is_file():
         snapshot = _fetch_from_hub(name, revision)
-        return snapshot, snapshot.name[:12]
+        return snapshot, snapshot.name
     raise ModelNotFoundError(
         f"model {name!r} is neither 'pocket', nor a folder here ({folder.absolute()} "
         f"{'is a single file' if folder.is_file() else 'does not exist'}), nor a hub id of the "

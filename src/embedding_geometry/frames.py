@@ -11,6 +11,7 @@ has for a description: the PNG text chunk ``Description``, the comment of GIF an
 """
 
 import contextlib
+import io
 import itertools
 import json
 import warnings
@@ -27,11 +28,13 @@ from natsort import natsorted
 from PIL import ExifTags, Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
+from embedding_geometry.results import write_whole, writing
 from embedding_geometry.types import Frames
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 ANIMATIONS = {".apng", ".gif", ".webp"}
 FILMS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+STILLS = (".png", ".webp")  # single frames are written as these
 TOO_DEEP = ("I", "F")  # modes of more than 8 bits, which Pillow would clip to 255
 FRAMES_PER_SECOND = 10
 DESCRIPTION = ExifTags.Base.ImageDescription
@@ -223,17 +226,31 @@ def description(settings: Mapping[str, object]) -> str:
     return json.dumps(settings)
 
 
-def write_frames(frames: Frames, folder: str | Path, settings: Mapping[str, object]) -> None:
-    """Write `frame_000.png`, `frame_001.png` ... and remove those of an earlier, longer path."""
+def write_frames(
+    frames: Frames, folder: str | Path, settings: Mapping[str, object], suffix: str = ".png"
+) -> None:
+    """Write `frame_000.png`, `frame_001.png` ... in place of those of an earlier path.
+
+    Args:
+        frames: the frames of the path.
+        folder: where to; it is created where it does not exist.
+        settings: how the frames came about, as JSON values.
+        suffix: .png or .webp, both lossless.
+
+    Raises:
+        ValueError: another suffix.
+        ResultsFolderError: a file cannot be written.
+    """
+    if suffix not in STILLS:
+        raise ValueError(f"frames can be written as {' or '.join(STILLS)}, not as {suffix!r}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob("frame_[0-9][0-9][0-9]*.png"):
-        if earlier.stem.removeprefix("frame_").isdigit():
-            earlier.unlink()
-    text = PngInfo()
-    text.add_text("Description", description(settings))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in folder.glob("frame_[0-9][0-9][0-9]*"):
+            if earlier.suffix in STILLS and earlier.stem.removeprefix("frame_").isdigit():
+                earlier.unlink()
     for index, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"frame_{index:03}.png", pnginfo=text)
+        write_whole(folder / f"frame_{index:03}{suffix}", _encoded(frame[None], suffix, settings))
 
 
 def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, object]) -> None:
@@ -244,36 +261,54 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
 
     Raises:
         ValueError: another suffix than .gif, .webp or .mp4; an MP4 of odd width or height.
+        ResultsFolderError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".mp4":
-        _write_film(frames, path, description(settings))
-        return
-    text: dict[str, Any]
-    if path.suffix == ".gif":
-        text = {"comment": description(settings).encode()}
-    elif path.suffix == ".webp":
-        exif = Image.Exif()
-        exif[DESCRIPTION] = description(settings)
-        text = {"exif": exif, "lossless": True}
+        content = _encoded_film(frames, path, description(settings))
+    elif path.suffix in (".gif", ".webp"):
+        content = _encoded(frames, path.suffix, settings)
     else:
         raise ValueError(f"{path} is to be an animation; .gif, .webp and .mp4 can be written")
+    write_whole(path, content)
+
+
+def _encoded(frames: Frames, suffix: str, settings: Mapping[str, object]) -> bytes:
+    """One image, or an animation of several, as the content of a file."""
+    text = description(settings)
+    options: dict[str, Any]
+    if suffix == ".png":
+        chunks = PngInfo()
+        chunks.add_text("Description", text)
+        options = {"pnginfo": chunks}
+    elif suffix == ".webp":
+        exif = Image.Exif()
+        exif[DESCRIPTION] = text
+        options = {"exif": exif, "lossless": True}
+    else:
+        options = {"comment": text.encode()}
     first, *others = [Image.fromarray(frame) for frame in frames]
-    duration = 1000 // FRAMES_PER_SECOND
-    first.save(path, save_all=True, append_images=others, duration=duration, loop=0, **text)
+    if others:
+        duration = 1000 // FRAMES_PER_SECOND
+        options |= {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+    buffer = io.BytesIO()
+    first.save(buffer, format=suffix.removeprefix("."), **options)
+    return buffer.getvalue()
 
 
-def _write_film(frames: Frames, path: Path, comment: str) -> None:
+def _encoded_film(frames: Frames, path: Path, comment: str) -> bytes:
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ValueError(
-            f"an MP4 has an even width and height, the frames have {_size(frames[0])}; "
+            f"{path}: an MP4 has an even width and height, the frames have {_size(frames[0])}; "
             "write WebP, which keeps every pixel"
         )
-    with av.open(str(path.absolute()), "w") as film:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
         film.metadata["comment"] = comment
         stream = film.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "12"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         film.mux(stream.encode(None))
+    return buffer.getvalue()

@@ -215,10 +215,20 @@ def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[in
 
 
 def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
-    """Raise a ValueError for more denoising steps than the model was trained with."""
+    """Raise a ValueError for more denoising steps than the model was trained with.
+
+    Samplers begin at a time that depends on the number of steps, and on Stable Diffusion 1 it is
+    one too late where all 1,000 are asked for.
+    """
     trained = model.scheduler.config.num_train_timesteps
     if settings.steps > trained:
         raise ValueError(f"steps is {settings.steps}; the model was trained with {trained}")
+    first = float(_fresh_scheduler(model, settings).timesteps.max())
+    if first >= trained:
+        raise ValueError(
+            f"steps is {settings.steps}, for which {settings.scheduler} begins at time {first:g}; "
+            f"the model was trained with times up to {trained - 1}, so use fewer steps"
+        )
 
 
 @dataclass(frozen=True)

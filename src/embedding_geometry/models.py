@@ -56,8 +56,8 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 class Provenance:
     """What has to be said about a model so that a result can be reproduced.
 
-    ``revision`` is the first 12 hex digits of the hub's commit hash, or of the SHA-256 of the
-    folder's files where there is no commit.
+    ``revision`` is the hub's commit, 40 hex digits, by which the same files can be had again;
+    where there is none, the first 12 hex digits of the SHA-256 of the folder's files.
     """
 
     name: str
@@ -148,6 +148,8 @@ def load_model(
 ) -> TextToImageModel:
     """Load a text-to-image model of the Stable Diffusion 1, 2 or XL architecture.
 
+    Like ``load_metric`` it switches TF32 off for the whole process, see ``use_full_float32``.
+
     Args:
         name: ``"pocket"``, a local folder in the diffusers format, or a hub id ``owner/name``.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
@@ -163,6 +165,7 @@ def load_model(
             a revision of what is not a hub id.
     """
     where = find_device(device)
+    use_full_float32()
     precision = _parse_dtype(dtype)
     folder, commit = find_folder(name, revision)
     family = check_folder(folder)
@@ -216,6 +219,16 @@ def find_device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         message = f"device {device!r} is not available here; try {default_device()!r}"
         raise ValueError(message) from error
+
+
+def use_full_float32() -> None:
+    """Have CUDA multiply float32 as float32.
+
+    Left alone, convolutions round their factors to TF32, which has the 10 bits of float16: what is
+    called float32 in a manifest would then be less on some graphics cards than elsewhere.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _device_name(device: torch.device) -> str:

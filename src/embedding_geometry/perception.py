@@ -33,8 +33,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
+from embedding_geometry.command import lacks_memory
 from embedding_geometry.folders import POCKET_FOLDER
-from embedding_geometry.models import find_device, library_versions
+from embedding_geometry.models import find_device, library_versions, use_full_float32
 from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
@@ -108,6 +109,7 @@ def load_metric(
         ValueError: an unknown net or device, or damaged weights.
     """
     where = find_device(device)
+    use_full_float32()
     if net == "pocket":
         network = _pocket_network(Path(folder) / "backbone.safetensors")
     elif net in BACKBONES:
@@ -127,12 +129,14 @@ class PathLengthMeter:
     """Measures one path as its frames come, in batches of any size: memory does not grow with it.
 
     It is used like a metric of torchmetrics: ``update`` for each batch, then ``compute``. The
-    features of a frame serve both of its distances, and are computed once.
+    features of a frame serve both of its distances, and are computed once. Where a batch of them
+    does not fit into memory, it is halved, once and for all frames that follow.
     """
 
     def __init__(self, metric: PerceptualMetric) -> None:
         """Begin a path, to be measured with this metric."""
         self.metric = metric
+        self._batch_size = BATCH
         self.reset()
 
     def reset(self) -> None:
@@ -154,15 +158,27 @@ class PathLengthMeter:
         if frames.shape[1:] != (self._size or frames.shape[1:]):
             raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
         self._size = frames.shape[1:]
-        for start in range(0, len(frames), BATCH):
-            features = _features(self.metric, frames[start : start + BATCH])
-            if self._last:
-                pairs = zip(self._last, features, strict=True)
-                features = [torch.cat(pair) for pair in pairs]
+        while len(frames):
+            batch = frames[: self._batch_size]
+            try:
+                self._take(batch)
+            except (MemoryError, RuntimeError) as error:
+                if len(batch) == 1 or not lacks_memory(error):
+                    raise
+                self._batch_size = len(batch) // 2
             else:
-                self._first = [layer[:1].clone() for layer in features]
-            self._distances.append(_consecutive_distances(self.metric.network, features))
-            self._last = [layer[-1:].clone() for layer in features]
+                frames = frames[len(batch) :]
+
+    def _take(self, frames: Frames) -> None:
+        features = _features(self.metric, frames)
+        first = self._first or [layer[:1].clone() for layer in features]
+        if self._last:
+            features = [torch.cat(pair) for pair in zip(self._last, features, strict=True)]
+        distances = _consecutive_distances(self.metric.network, features)
+        last = [layer[-1:].clone() for layer in features]
+        # only now, so that frames that did not fit into memory can be taken again
+        self._first, self._last = first, last
+        self._distances.append(distances)
 
     @property
     def distances(self) -> Float[np.ndarray, " steps"]:
@@ -315,6 +331,11 @@ def _published_network(name: str) -> lpips.LPIPS:
         raise ValueError(
             f"{file} is damaged; remove it to have it downloaded again: {error}"
         ) from error
+    if not isinstance(weights, dict):
+        raise ValueError(
+            f"{file} holds a {type(weights).__name__}, not the weights of {name!r} by their "
+            "names; remove it to have it downloaded again"
+        )
     prefix = "features."
     features = {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
@@ -349,6 +370,9 @@ def _load_backbone(network: lpips.LPIPS, weights: dict[str, Tensor], origin: str
     except RuntimeError as error:
         message = f"{origin} does not hold the features of the metric's network: {error}"
         raise ValueError(message) from error
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ValueError(f"{origin} is damaged: {', '.join(broken)} hold NaN or infinity")
 
 
 def _weights_hash(network: torch.nn.Module) -> str:

@@ -35,6 +35,7 @@ from embedding_geometry.clouds import (
     interpolate_pooled,
     token_ids,
 )
+from embedding_geometry.command import lacks_memory
 from embedding_geometry.couplings import wasserstein_distance
 from embedding_geometry.engines import HERE, Engine, EngineSettings, Facts, open_engine
 from embedding_geometry.generation import (
@@ -94,7 +95,6 @@ __all__ = [
 ]
 
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -206,14 +206,14 @@ class StudyRun:
     def plan(self) -> StudyPlan:
         """Count what is left to do in this shard and measure how long it will take."""
         pending, images = 0, 0
-        example: Task | None = None
+        example: list[Task] = []
         for job in self._jobs():
             missing = unfinished(self.folder, job)
             pending += len(missing)
             latents = {task.seed for task in missing}
             rendered = [task for task in job if task.seed in latents]
             images += images_to_render(rendered, self.settings.frames)
-            example = example or next(iter(missing), None)
+            example = example or [task for task in missing if task.seed == missing[0].seed]
         cells = self._per_pair * len(self._share)
         plan = StudyPlan(
             cells=cells,
@@ -222,7 +222,7 @@ class StudyRun:
             passes=pending * self.settings.frames,
             workers=self.engine.workers,
         )
-        if example is None:
+        if not example:
             return plan
         seconds = self.engine.ask(lambda worker: worker.seconds_per_image(example))
         return replace(plan, seconds=seconds * images / min(plan.workers, len(self._share)))
@@ -298,17 +298,20 @@ class StudyWorker:
         """Raise for a prompt that is too long."""
         check_prompts(self._bench.model, self._bench.rendering, pairs)
 
-    def seconds_per_image(self, task: Task) -> float:
+    def seconds_per_image(self, tasks: Sequence[Task]) -> float:
         """Estimate the time of an image, its part of the metric included, from a few steps.
 
         Time is a straight line in the denoising steps, so two points of it are enough.
+
+        Args:
+            tasks: What there is to do for one pair and one seed.
         """
         steps = self._bench.rendering.steps
         few, more = min(2, steps), min(5, steps)
-        self._seconds(task, few)  # the first pass through the networks is slower
-        at_few, at_more = self._seconds(task, few), self._seconds(task, more)
+        self._seconds(tasks, few)  # the first pass through the networks is slower
+        at_few, at_more = self._seconds(tasks, few), self._seconds(tasks, more)
         per_step = (at_more - at_few) / (more - few) if more > few else 0.0
-        images = images_of_latent(self._bench, task.seed)
+        images = images_of_latent(self._bench, tasks[0].seed)
         return (at_more + per_step * (steps - more)) / images
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
@@ -331,9 +334,9 @@ class StudyWorker:
             yield 0 if task.seed == latent else images_of_latent(self._bench, task.seed)
             latent = task.seed
 
-    def _seconds(self, task: Task, steps: int) -> float:
+    def _seconds(self, tasks: Sequence[Task], steps: int) -> float:
         started = time.perf_counter()
-        list(self._cells([task], steps))
+        list(self._cells(tasks, steps))
         return time.perf_counter() - started
 
     def _cells(self, tasks: Sequence[Task], steps: int) -> Iterator[tuple[Task, Cell]]:
@@ -347,13 +350,12 @@ class StudyWorker:
                 for task, cell in compute_cells(bench, tuple(missing)):
                     missing.remove(task)
                     yield task, cell
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 self._halve_batch(error)
 
-    def _halve_batch(self, error: RuntimeError) -> None:
+    def _halve_batch(self, error: Exception) -> None:
         """Go on with smaller batches; raise what is no lack of memory, or has no remedy here."""
-        known = any(phrase in str(error) for phrase in OUT_OF_MEMORY)
-        if not known and not isinstance(error, torch.OutOfMemoryError):
+        if not lacks_memory(error):
             raise error
         if self._batch_size == 1:
             source = self._bench.model.provenance
