@@ -21,6 +21,10 @@ ifneq ($(wildcard $(EMBEDDING_GEOMETRY_MODEL)/.),)
 override EMBEDDING_GEOMETRY_MODEL := $(abspath $(EMBEDDING_GEOMETRY_MODEL))
 endif
 export EMBEDDING_GEOMETRY_MODEL
+ifneq ($(EMBEDDING_GEOMETRY_RESULTS),)
+override EMBEDDING_GEOMETRY_RESULTS := $(abspath $(EMBEDDING_GEOMETRY_RESULTS))
+export EMBEDDING_GEOMETRY_RESULTS
+endif
 ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
@@ -82,7 +86,7 @@ study: $(INSTALLED) ## run or resume the recorded studies (one to two hours on t
 		--out runs/ways --publish data/results/pocket_ways
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
-	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --record data/results
+	$(BIN)/python -m pytest --confcutdir=tests/benchmarks tests/benchmarks/bench_*.py --record data/results
 
 pocket: $(INSTALLED) ## train or resume the pocket model (three hours on two cores)
 	$(BIN)/python -m embedding_geometry.pocket train

@@ -405,3 +405,8 @@ def test_before_and_after_stand_side_by_side(rng):
     medians = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 1.8]
     wanted = [np.median(each) for each in (*sides, *sides[::-1])]
     assert medians == pytest.approx(wanted)
+
+
+def test_a_notice_stands_in_the_place_of_a_picture():
+    [text] = figures.notice("there is none").texts
+    assert text.get_text() == "there is none"

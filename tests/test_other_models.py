@@ -1,4 +1,9 @@
-"""The pages run on folders of Stable Diffusion 1 and XL, with a study recorded for each."""
+"""The pages run on Stable Diffusion 1 and XL, with a study recorded for each.
+
+The first is a folder and takes the book's own prompts. The second is a hub id at a pinned commit,
+while other weights are on the hub's main branch; its prompts are a table of another origin, with
+similarities in fractions and none of grade 3.
+"""
 
 import json
 import os
@@ -43,32 +48,70 @@ def torch_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-def write_model(folder: Path, family: str) -> Path:
+COMMIT, LATER = (
+    "0123456789abcdef0123456789abcdef01234567",
+    "89abcdef0123456789abcdef0123456789abcdef",
+)
+
+
+def write_model(folder: Path, family: str, seed: int = 0) -> Path:
     """Write a family's folder that can say every prompt of the table, in two steps."""
     table = pd.read_csv(PROMPTS)
-    write_tiny_family(folder, family, [*table["source"], *table["target"]])
+    write_tiny_family(folder, family, [*table["source"], *table["target"]], seed=seed)
     (folder / "generation.json").write_text(json.dumps({"steps": 2, "guidance_scale": 7.5}))
     return folder
 
 
-def record_study(model: Path, results: Path) -> None:
-    """Record a small study of the model: some pairs of each grade, one latent, short paths."""
-    table = model.parent / "pairs.csv"
-    pd.read_csv(PROMPTS).groupby("similarity").head(OF_ONE_GRADE).to_csv(table, index=False)
+def write_hub(cache: Path, family: str) -> None:
+    """Lay two commits of owner/tiny into a hub cache, the later one on the main branch."""
+    repository = cache / "models--owner--tiny"
+    for seed, commit in enumerate((COMMIT, LATER)):
+        write_model(repository / "snapshots" / commit, family, seed)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(LATER)
+
+
+def some_pairs(path: Path) -> Path:
+    """Write the first pairs of each grade of the book's table."""
+    pd.read_csv(PROMPTS).groupby("similarity").head(OF_ONE_GRADE).to_csv(path, index=False)
+    return path
+
+
+def pairs_of_another_origin(path: Path) -> Path:
+    """Write pairs as Crisscrossed Captions has them: their own ids, strata and fractions."""
+    table = pd.read_csv(some_pairs(path)).query("similarity != 3")
+    table["pair_id"] = [f"98-{number}" for number in range(len(table))]
+    table["similarity"] = (table["similarity"] - 0.3).clip(lower=0)
+    table["stratum"] = "c2c_cocaption"
+    table.to_csv(path, index=False)
+    return path
+
+
+def record_study(model: str, pairs: Path, folder: Path, revision: str | None = None) -> None:
+    """Record a small study of the model: one latent, short paths."""
     settings = StudySettings(
-        table, model=str(model), net="alex", seeds=(0,), frames=4, scheduler="euler", device="cpu"
+        pairs,
+        model=model,
+        net="alex",
+        seeds=(0,),
+        frames=4,
+        scheduler="euler",
+        device="cpu",
+        revision=revision,
     )
-    run_study(settings, model.parent / "study", progress=False)
-    publish_results(model.parent / "study", results / model.name)
+    run_study(settings, folder / "study", progress=False)
+    publish_results(folder / "study", folder / "results" / Path(model).name)
 
 
-def run_pages(model: Path, results: Path) -> dict[str, dict]:
-    """What every page shows and glues."""
-    shown = model.parent / "shown.json"
+def run_pages(model: str, folder: Path) -> dict[str, dict]:
+    """What every page shows and glues; hub caches are looked for in the folder alone."""
+    shown = folder / "shown.json"
     environment = os.environ | {
-        "EMBEDDING_GEOMETRY_MODEL": str(model),
-        "EMBEDDING_GEOMETRY_RESULTS": str(results),
+        "EMBEDDING_GEOMETRY_MODEL": model,
+        "EMBEDDING_GEOMETRY_RESULTS": str(folder / "results"),
         "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_CACHE": str(folder),
+        "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT / "tests/offline"),
     }
@@ -78,23 +121,45 @@ def run_pages(model: Path, results: Path) -> dict[str, dict]:
     return json.loads(shown.read_text())
 
 
-@pytest.mark.parametrize("family", ["sd1", "xl"])
-def test_every_page_runs_on_a_folder_with_its_own_study(
-    family: str, torch_home: Path, tmp_path: Path
-) -> None:
-    model = write_model(tmp_path / f"tiny-{family}", family)
-    record_study(model, tmp_path / "results")
-    shown = run_pages(model, tmp_path / "results")
+def check_pages(shown: dict[str, dict], name: str, pairs: int) -> None:
+    """All pages are about the model, and agree with its study."""
     assert list(shown) == [page.stem for page in PAGES]
     assert PAGES[:7] == EVERY[:7]
     for page in PAGES[:7]:
         [provenance] = [text for text in shown[page.stem]["texts"] if "Provenance" in text]
-        assert f"tiny-{family} (revision " in provenance
+        assert f"{name} (revision " in provenance
         assert "**Note.**" not in str(shown[page.stem]["texts"])
     glued = shown["06_statistics"]["glued"]
-    assert glued["model_name"] == repr(f"tiny-{family}")
-    assert glued["n_pairs"] == repr(str(6 * OF_ONE_GRADE))
-    assert glued["coverage"].startswith("'It is a pilot")
+    assert glued["model_name"] == repr(Path(name).name)
+    assert glued["coverage"] == repr(f"It covers all {pairs} prompt pairs")
     assert glued["recomputed"] == repr("agree")
     assert glued["claim_1_verdict"] == repr("holds")
     assert shown["05_interpolations"]["glued"]["agreement"] == repr("agree")
+
+
+def test_every_page_runs_on_a_folder_with_its_own_study(torch_home: Path, tmp_path: Path) -> None:
+    model = str(write_model(tmp_path / "tiny-sd1", "sd1"))
+    record_study(model, some_pairs(tmp_path / "pairs.csv"), tmp_path)
+    shown = run_pages(model, tmp_path)
+    check_pages(shown, model, 6 * OF_ONE_GRADE)
+    assert shown["05_interpolations"]["glued"]["top"] == repr("5")
+
+
+def test_every_page_runs_on_a_hub_id_studied_at_another_commit_and_on_other_prompts(
+    torch_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hub(tmp_path, "xl")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    pairs = pairs_of_another_origin(tmp_path / "pairs.csv")
+    record_study("owner/tiny", pairs, tmp_path, revision=COMMIT)
+    shown = run_pages("owner/tiny", tmp_path)
+    check_pages(shown, "owner/tiny", 5 * OF_ONE_GRADE)
+    revisions = {stem: COMMIT in str(page["texts"]) for stem, page in shown.items()}
+    assert {stem for stem, pinned in revisions.items() if pinned} == {
+        "05_interpolations",
+        "06_statistics",
+    }
+    glued = shown["05_interpolations"]["glued"]
+    assert glued["source_3"] == repr("–")
+    assert glued["source_5"] != repr("–")

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from PIL import Image
 
 from embedding_geometry import pages
 from embedding_geometry.generation import RenderSettings
+from embedding_geometry.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
 from embedding_geometry.records import RecordError
+from embedding_geometry.results import digest
 from embedding_geometry.statistics import Correlation
 from embedding_geometry.twins import KEY
 
@@ -302,6 +305,54 @@ def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
     assert len(pages.recorded_study("some/model")) == 4
     assert pages.recorded_steps("some/model")["step"].tolist() == [0]
     assert pages.recorded_manifest("some/model") == {"cells": 4}
+
+
+def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    study_table({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
+    with pytest.raises(
+        pages.StudyNotRecordedError,
+        match=r"1 prompt pairs of .*model_study\.csv are not in .*pairs\.csv, such as a; put",
+    ):
+        pages.studied_pairs("some/model")
+    own = [PromptPair("a", "one", "two", 5.0), PromptPair("b", "three", "four", 0.3)]
+    write_prompt_pairs(tmp_path / "model_pairs.csv", own)
+    assert pages.studied_pairs("some/model") == own
+
+
+@pytest.mark.parametrize("name", ["pocket", "pocket_dose", "pocket_ways"])
+def test_the_recorded_pairs_are_those_that_the_study_took(name):
+    texts = [
+        [pair.pair_id, pair.source, pair.target]
+        for pair in read_prompt_pairs(pages.BENCHMARKS / f"{name}_pairs.csv")
+    ]
+    assert digest(texts) == pages.pocket_study(name)[1]["settings"]["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "commit"),
+    [
+        ("some/model", "0123456789abcdef" * 2 + "01234567", True),
+        ("copies/model", "0123456789abcdef" * 2 + "01234567", False),  # a folder of that name
+        ("some/model", "0123456789ab", False),  # the hash of a folder
+    ],
+)
+def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
+    name, revision, commit, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    manifest = {"model": {"name": "some/model", "revision": revision}}
+    (tmp_path / "model_manifest.json").write_text(json.dumps(manifest))
+    assert pages.recorded_commit(name) == (revision if commit else None)
+
+
+def test_a_results_folder_that_is_not_there_is_named_whole(monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", "runs/nowhere")
+    whole = Path("runs/nowhere").absolute()
+    with pytest.raises(FileNotFoundError, match=rf"'runs/nowhere', but {whole} is no folder; giv"):
+        pages.recorded_study("pocket")
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", "")
+    assert pages.results_folder() == pages.DATA / "results"
 
 
 def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():

@@ -146,6 +146,20 @@ def test_model_is_chosen_by_either_name(arguments, model, offline):
     assert bool(re.search("^HF_HUB_OFFLINE := 1$", database, flags=re.MULTILINE)) == offline
 
 
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        (["EMBEDDING_GEOMETRY_RESULTS=runs/mine"], str(ROOT / "runs/mine")),
+        (["EMBEDDING_GEOMETRY_RESULTS=/elsewhere"], "/elsewhere"),
+        ([], None),
+    ],
+)
+def test_a_results_folder_is_found_from_the_pages_too(arguments, folder):
+    database = make("-pn", *arguments, "help").stdout
+    [*found] = re.findall(r"^EMBEDDING_GEOMETRY_RESULTS :?= (.*)$", database, flags=re.MULTILINE)
+    assert found == ([] if folder is None else [folder])
+
+
 def test_pdf_without_a_browser_names_the_remedy():
     command = [sys.executable, str(ROOT / "tools/print_book.py"), "--check"]
     done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)

@@ -748,14 +748,16 @@ def test_a_prompt_that_is_too_long_is_found_before_anything_is_computed(
 
 
 def test_publishing_copies_the_tables_under_the_models_name(
-    finished: Path, tmp_path: Path
+    settings: StudySettings, finished: Path, tmp_path: Path
 ) -> None:
     copies = publish_results(finished, tmp_path / "data/results/tiny")
     assert [path.name for path in copies] == [
         "tiny_study.csv",
         "tiny_steps.parquet",
+        "tiny_pairs.csv",
         "tiny_manifest.json",
     ]
+    assert read_prompt_pairs(copies[2]) == read_prompt_pairs(settings.pairs)
     assert [path.read_bytes() for path in copies[:2]] == tables(finished)
 
 

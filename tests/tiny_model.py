@@ -72,7 +72,9 @@ def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> P
     return folder
 
 
-def write_tiny_family(folder: str | Path, family: str, captions: Sequence[str] = CAPTIONS) -> Path:
+def write_tiny_family(
+    folder: str | Path, family: str, captions: Sequence[str] = CAPTIONS, *, seed: int = 1
+) -> Path:
     """Write a tiny ``sd1``, ``sd2`` or ``xl`` as published, and return the folder.
 
     Its tokenizer has words of its own for what stands in the captions alone: a long prompt of
@@ -80,7 +82,7 @@ def write_tiny_family(folder: str | Path, family: str, captions: Sequence[str] =
     """
     folder = Path(folder)
     torch_state = torch.get_rng_state()
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     pipeline = {"sd1": sd1, "sd2": sd2, "xl": xl}[family](folder, generator, captions)
     pipeline.save_pretrained(folder, safe_serialization=True)
     torch.set_rng_state(torch_state)

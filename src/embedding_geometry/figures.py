@@ -410,6 +410,13 @@ def wasserstein_embedding(
     return ax
 
 
+def notice(text: str) -> Figure:
+    """A line of text in the place of a picture that there is not."""
+    figure = plt.figure(figsize=(WIDTH, 0.5))
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
 def curves(
     x: Sequence[int] | Float[np.ndarray, " points"],
     y_by_coupling: Mapping[str, Float[np.ndarray, " points"]],

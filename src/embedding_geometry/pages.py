@@ -7,6 +7,7 @@ recorded study with the rule that picks the pairs shown.
 import io
 import math
 import os
+import re
 import warnings
 from base64 import b64encode
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 
 from embedding_geometry import figures
 from embedding_geometry.figures import Images
+from embedding_geometry.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.records import read_manifest, read_table
 from embedding_geometry.twins import twin_metadata
 
@@ -234,7 +236,7 @@ def short_name(model_name: str) -> str:
 
 
 def prompt_table(model_name: str) -> Path:
-    """The table of prompt pairs for a model: pocket speaks only of its own small world."""
+    """The book's prompt pairs for a model: pocket speaks only of its own small world."""
     table = "pocket_pairs.csv" if short_name(model_name) == "pocket" else "pairs.csv"
     return DATA / "prompts" / table
 
@@ -245,8 +247,19 @@ def metric_name(model_name: str) -> str:
 
 
 def results_folder() -> Path:
-    """`data/results`, or the folder that EMBEDDING_GEOMETRY_RESULTS names."""
-    return Path(os.environ.get("EMBEDDING_GEOMETRY_RESULTS", DATA / "results"))
+    """`data/results`, or the folder that EMBEDDING_GEOMETRY_RESULTS names.
+
+    Raises:
+        FileNotFoundError: the named folder does not exist; a page runs in its own folder, so a
+            name that is not absolute may mean another place there.
+    """
+    named = os.environ.get("EMBEDDING_GEOMETRY_RESULTS")
+    if named and not Path(named).is_dir():
+        raise FileNotFoundError(
+            f"EMBEDDING_GEOMETRY_RESULTS is {named!r}, but {Path(named).absolute()} is no folder; "
+            "give its whole path, or leave it empty for data/results"
+        )
+    return Path(named) if named else DATA / "results"
 
 
 def studied_model(model_name: str) -> str:
@@ -303,6 +316,26 @@ def coverage_text(study: pd.DataFrame, pairs: int) -> str:
     return f"It is a pilot: it covers {recorded} of the {pairs} prompt pairs"
 
 
+def studied_pairs(model_name: str) -> list[PromptPair]:
+    """The prompt pairs of the recorded study, in the order of their table.
+
+    A study is published with its pairs; one that is not took the table of its model.
+
+    Raises:
+        StudyNotRecordedError: the study has pairs that are not in the table.
+    """
+    published = _study_file(model_name, "pairs.csv")
+    table = published if published.is_file() else prompt_table(model_name)
+    pairs = read_prompt_pairs(table)
+    unknown = set(recorded_study(model_name)["pair_id"]) - {pair.pair_id for pair in pairs}
+    if unknown:
+        raise StudyNotRecordedError(
+            f"{len(unknown)} prompt pairs of {_study_file(model_name, 'study.csv')} are not in "
+            f"{table}, such as {min(unknown)}; put the table that the study took at {published}"
+        )
+    return pairs
+
+
 def recorded_steps(model_name: str) -> pd.DataFrame:
     """The perceptual distance of every single step of the study."""
     return read_table(recorded_file(model_name, "steps.parquet"), STUDY_COMMAND)
@@ -322,6 +355,13 @@ def pocket_study(name: str = "pocket") -> tuple[pd.DataFrame, dict[str, Any]]:
     table, manifest = (BENCHMARKS / f"{name}_{end}" for end in ("study.csv", "manifest.json"))
     command = REPEAT_COMMAND if name == "pocket_repeat" else "make study"
     return read_table(table, command), read_manifest(manifest, command)
+
+
+def recorded_commit(model_name: str) -> str | None:
+    """The hub's commit that the recorded study took its model from; None for a folder."""
+    model = recorded_manifest(model_name)["model"]
+    whole = re.fullmatch("[0-9a-f]{40}", model["revision"])
+    return model["revision"] if whole and model["name"] == model_name else None
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:

@@ -67,7 +67,7 @@ from embedding_geometry.planning import (
     plan_tasks,
     unfinished,
 )
-from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
 from embedding_geometry.results import (
     Cell,
     ResultsFolderError,
@@ -94,6 +94,7 @@ __all__ = [
     "run_study",
 ]
 
+PUBLISHED = ("study.csv", "steps.parquet", "pairs.csv", "manifest.json")
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
 
 
@@ -122,8 +123,8 @@ def run_study(
     Args:
         settings: What to compute.
         folder: The results folder. Finished cells are taken from its `cells/`; when all are there
-            it also holds `study.csv` (the table), `steps.parquet` (the distance of every step)
-            and `manifest.json` (how they came about).
+            it also holds `study.csv` (the table), `steps.parquet` (the distance of every step),
+            `pairs.csv` (the prompts) and `manifest.json` (how they came about).
         progress: Whether to show a bar with rate and remaining time on standard error.
         shard: The part of the study to compute here, where other processes compute the others.
         engine: Where to compute it.
@@ -258,6 +259,7 @@ class StudyRun:
             manifest = self._manifest() | findings.origin()
             write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
             write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))
+            write_prompt_pairs(self.folder / "pairs.csv", self.pairs)
             text = json.dumps(manifest, indent=1)
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
@@ -368,13 +370,13 @@ class StudyWorker:
 
 
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
-    """Copy a finished study to `<prefix>_study.csv`, `_steps.parquet` and `_manifest.json`.
+    """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
 
     Raises:
         FileNotFoundError: The study in the folder is not finished.
         ResultsFolderError: The copies cannot be written.
     """
-    originals = [Path(folder) / name for name in ("study.csv", "steps.parquet", "manifest.json")]
+    originals = [Path(folder) / name for name in PUBLISHED]
     for original in originals:
         if not original.is_file():
             raise FileNotFoundError(f"{original} is missing; run the study there to its end first")

@@ -20,7 +20,7 @@ from embedding_geometry.results import StudySettings
 SETTINGS = StudySettings(POCKET_FOLDER, model="pocket", device="cpu", frames=17, batch_size=48)
 FASTER_THAN_FRAME_BY_FRAME, FASTER_THAN_BATCH_BY_BATCH = 3.0, 1.25
 DEFAULT_BATCH = StudySettings(POCKET_FOLDER).batch_size
-ROUNDS = 3
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_cells_against_frame_by_frame_and_batch_by_batch(bench: study.Bench, rec
     )
     table.insert(1, "couplings", len(opponent.paths))
     table.insert(2, "frames", bench.frames)
-    record("study", table, rounds=ROUNDS, steps=bench.rendering.steps)
+    batch_sizes = {"batch_size": SETTINGS.batch_size, "default_batch_size": DEFAULT_BATCH}
+    record("study", table, rounds=ROUNDS, steps=bench.rendering.steps, **batch_sizes)
     ratios = table.set_index("what")["times the study's"]
     assert ratios["frame by frame"] >= FASTER_THAN_FRAME_BY_FRAME
     assert ratios["batch by batch"] >= FASTER_THAN_BATCH_BY_BATCH

@@ -1,6 +1,6 @@
 """Kill a study at random moments, fifty times, and see that nothing is lost or done twice.
 
-Run by hand, in some minutes on two cores:
+Run by hand, in about a minute on two cores:
 
     python tests/stress/kill_study.py                 # 50 kills
     python tests/stress/kill_study.py --kills 3       # try it
