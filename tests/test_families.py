@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_family
 
-from embedding_geometry import generation, study
+from embedding_geometry import cells, generation, study
 from embedding_geometry.__main__ import main
 from embedding_geometry.attention import order_sensitivity, unet_response
 from embedding_geometry.clouds import (
@@ -293,7 +293,7 @@ def test_all_steps_matter_and_samplers_differ(models):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        study, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
+        cells, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
     )
     seen = []
 
@@ -301,7 +301,7 @@ def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkey
         seen.append(frames)
         return perceptual_distances(metric, frames)
 
-    monkeypatch.setattr(study, "perceptual_distances", watch)
+    monkeypatch.setattr(cells, "perceptual_distances", watch)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(PAIRS)
     settings = StudySettings(

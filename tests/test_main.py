@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from embedding_geometry import generation, perception, study
+from embedding_geometry import cells, generation, perception
 from embedding_geometry.__main__ import main
 from embedding_geometry.frames import read_frames, read_settings, write_animation
 from embedding_geometry.perception import (
@@ -40,7 +40,7 @@ def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metric of the pocket, around the tiny model's backbone."""
     load = partial(load_metric, folder=tiny_folder / "perceptual")
     monkeypatch.setattr(perception, "load_metric", load)
-    monkeypatch.setattr(study, "load_metric", load)
+    monkeypatch.setattr(cells, "load_metric", load)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_other_settings_in_the_folder_are_one_line(
 
 def study_in_child(arguments: list[str], backbone: Path, errors: Path) -> None:
     """Run the command in a process of its own, its standard error in a file."""
-    study.load_metric = partial(load_metric, folder=backbone)
+    cells.load_metric = partial(load_metric, folder=backbone)
     # a parent that runs in the background hands down a SIGINT that is ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with errors.open("w") as sys.stderr:

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 import torch
 
-from embedding_geometry import study, ways
+from embedding_geometry import cells, study
+from embedding_geometry.cells import coupling_rng
 from embedding_geometry.clouds import PromptTooLongError, encode_prompts
 from embedding_geometry.couplings import coupling_cost, optimal_coupling, random_coupling
 from embedding_geometry.generation import RenderSettings, initial_latent, render
@@ -65,7 +66,7 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
 def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metric of the pocket, around the tiny model's backbone."""
     folder = tiny_folder / "perceptual"
-    monkeypatch.setattr(study, "load_metric", partial(load_metric, folder=folder))
+    monkeypatch.setattr(cells, "load_metric", partial(load_metric, folder=folder))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def finished(settings: StudySettings, tiny_folder: Path, tmp_path_factory) -> Pa
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            study, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
+            cells, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
         )
         run_study(settings, folder, progress=False)
     return folder
@@ -139,7 +140,7 @@ def test_a_cell_is_what_the_pipeline_gives_when_called_by_hand(
 ) -> None:
     """The same numbers from the package's parts: the ends and all ways between in one batch."""
     x, y = encode_prompts(tiny_model, ["a red car in the snow", "two birds over the sea"])
-    random = random_coupling(x, y, study.coupling_rng("a"))
+    random = random_coupling(x, y, coupling_rng("a"))
     paths = [
         displacement_interpolation(x, y, sigma, np.linspace(0, 1, FRAMES))
         for sigma in (np.arange(77), optimal_coupling(x, y), random)
@@ -181,81 +182,8 @@ def test_the_random_coupling_belongs_to_the_pair(finished: Path) -> None:
     table = read_table(finished).query("coupling == 'random'")
     lengths = table.groupby("pair_id")["wasserstein_length"]
     assert (lengths.nunique() == 1).all()
-    drawn = [study.coupling_rng(name).permutation(77).tolist() for name in ("a", "b", "a")]
+    drawn = [coupling_rng(name).permutation(77).tolist() for name in ("a", "b", "a")]
     assert drawn[0] == drawn[2] != drawn[1]
-
-
-def test_all_couplings_start_from_one_latent_and_share_both_ends(
-    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ends are rendered once per pair and seed, and reach the metric bit for bit the same."""
-    seen: list[np.ndarray] = []
-    batches: list[tuple[int, bytes]] = []
-
-    def watch_frames(metric, frames):
-        seen.append(frames)
-        return perceptual_distances(metric, frames)
-
-    def watch_batches(model, clouds, latent, rendering, pooled):
-        batches.append((len(clouds), latent.numpy().tobytes()))
-        return render(model, clouds, latent, rendering, pooled)
-
-    monkeypatch.setattr(study, "perceptual_distances", watch_frames)
-    monkeypatch.setattr(study, "render", watch_batches)
-    run_study(settings, tmp_path / "results", progress=False)
-
-    couplings_of_latent = [4, 3] * 3
-    assert [size for size, _ in batches] == [2 + n * (FRAMES - 2) for n in couplings_of_latent]
-    assert [first for _, first in batches[:2]] * 3 == [latent for _, latent in batches]
-    assert batches[0][1] != batches[1][1]
-    remaining = iter(seen)
-    for count in couplings_of_latent:
-        first, *others = [next(remaining) for _ in range(count)]
-        for frames in others:
-            np.testing.assert_array_equal(frames[[0, -1]], first[[0, -1]])
-
-
-def test_a_way_that_stops_short_ends_with_an_image_of_its_own(
-    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The way that stands still has one image all along, and the others are not shifted by it."""
-    seen: list[np.ndarray] = []
-
-    def watch(metric, frames):
-        seen.append(frames)
-        return perceptual_distances(metric, frames)
-
-    still = {"still": lambda ends, times, rng: np.stack([ends.x] * len(times))}
-    monkeypatch.setattr(ways, "WAYS", ways.WAYS | still)
-    monkeypatch.setattr(study, "perceptual_distances", watch)
-    settings = replace(
-        settings,
-        couplings=("row", "still", "optimal"),
-        extra_couplings_first_seed=(),
-        seeds=(0,),
-        batch_size=64,
-    )
-    table = run_study(settings, tmp_path / "results", progress=False)
-    of_still = table[table["coupling"] == "still"]
-    assert (of_still["maximum_step"] < 1e-3 * table["maximum_step"].max()).all()
-    assert (of_still["wasserstein_length"] == 0).all()
-    row, still_frames, optimal = seen[:3]
-    assert len(row) == len(still_frames) == len(optimal) == FRAMES
-    np.testing.assert_array_equal(row[[0, -1]], optimal[[0, -1]])
-    assert np.abs(still_frames[-1].astype(int) - row[0]).max() <= 1
-    assert np.abs(row[-1].astype(int) - row[0]).max() > 1
-
-
-def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(
-    tiny_model,
-) -> None:
-    """Rendering them once is no approximation: the UNet does not see the order of the tokens."""
-    [y] = encode_prompts(tiny_model, ["two birds over the sea"])
-    clouds = np.stack([y, y[study.coupling_rng("a").permutation(77)]])
-    images = render(
-        tiny_model, clouds, initial_latent(tiny_model, 0), RenderSettings(STEPS, SCALE)
-    )
-    assert np.abs(images[0].astype(int) - images[1]).max() <= 1
 
 
 def test_the_manifest_says_how_the_tables_came_about(finished: Path, tiny_model) -> None:
@@ -271,14 +199,6 @@ def test_the_manifest_says_how_the_tables_came_about(finished: Path, tiny_model)
     [environment] = manifest["environments"]
     assert environment["versions"]["torch"]
     assert environment["cores"] > 0
-
-
-def test_steps_and_guidance_are_the_models_own_unless_given(settings: StudySettings) -> None:
-    """The tiny model's folder asks for 4 steps and a guidance scale of 3."""
-    own = study.prepare_bench(replace(settings, steps=None, guidance_scale=None)).rendering
-    assert (own.steps, own.guidance_scale) == (4, 3.0)
-    given = study.prepare_bench(replace(settings, steps=1, guidance_scale=1.0)).rendering
-    assert (given.steps, given.guidance_scale) == (1, 1.0)
 
 
 # --- stopped and resumed ------------------------------------------------------------------------
@@ -300,7 +220,7 @@ def test_a_finished_study_computes_nothing_again(
 ) -> None:
     folder = tmp_path / "again"
     shutil.copytree(finished, folder)
-    monkeypatch.setattr(study, "render", None)
+    monkeypatch.setattr(cells, "render", None)
     run_study(settings, folder, progress=False)
     assert tables(folder) == tables(finished)
     assert (folder / "manifest.json").read_bytes() == (finished / "manifest.json").read_bytes()
@@ -325,7 +245,7 @@ def test_a_corrected_similarity_reaches_the_table_without_new_images(
     shutil.copytree(finished, folder)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(PAIRS.replace("sea,0,free", "sea,1.5,free"))
-    monkeypatch.setattr(study, "render", None)
+    monkeypatch.setattr(cells, "render", None)
     table = run_study(replace(settings, pairs=pairs), folder, progress=False)
     assert table.query("pair_id == 'a'")["similarity"].unique() == [1.5]
 
@@ -393,7 +313,7 @@ def test_an_interruption_leaves_finished_cells_and_nothing_else(
             raise KeyboardInterrupt
         return perceptual_distances(metric, frames)
 
-    monkeypatch.setattr(study, "perceptual_distances", interrupt_later)
+    monkeypatch.setattr(cells, "perceptual_distances", interrupt_later)
     with pytest.raises(KeyboardInterrupt):
         run_study(settings, tmp_path / "results", progress=False)
     names = sorted(path.name for path in (tmp_path / "results").rglob("*") if path.is_file())
@@ -418,7 +338,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
         model.vae.decoder.register_forward_hook(lambda *call: images.append(len(call[-1])))
         return model
 
-    monkeypatch.setattr(study, "load_model", load_and_watch)
+    monkeypatch.setattr(cells, "load_model", load_and_watch)
     before = all_files(half_done)
     with open_study(settings, half_done) as opened:
         plan = opened.plan()
@@ -564,7 +484,7 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
     alive = {"render_paths": [], "encode_prompts": []}
 
     def watch(name: str) -> None:
-        function, made = getattr(study, name), []
+        function, made = getattr(cells, name), []
 
         def watched(*args, **kwargs):
             result = function(*args, **kwargs)
@@ -573,7 +493,7 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
             made.extend(map(weakref.ref, arrays))
             return result
 
-        monkeypatch.setattr(study, name, watched)
+        monkeypatch.setattr(cells, name, watched)
 
     watch("render_paths")
     watch("encode_prompts")
@@ -607,7 +527,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch):
             model.unet.register_forward_pre_hook(check, with_kwargs=True)
             return model
 
-        monkeypatch.setattr(study, "load_model", load_limited)
+        monkeypatch.setattr(cells, "load_model", load_limited)
         return attempts
 
     return limit
@@ -663,7 +583,7 @@ def test_an_error_that_is_no_lack_of_memory_stays_what_it_is(
 def run_in_child(settings: StudySettings, folder: Path, backbone: Path, shard: Shard) -> None:
     """Run the study in a process of its own, on one thread."""
     torch.set_num_threads(1)
-    study.load_metric = partial(load_metric, folder=backbone)
+    cells.load_metric = partial(load_metric, folder=backbone)
     run_study(settings, folder, progress=False, shard=shard)
 
 
@@ -717,9 +637,9 @@ def test_killed_at_any_moment_it_loses_and_repeats_no_finished_cell(
     start_study, undisturbed: Path, tmp_path: Path
 ) -> None:
     folder, times = tmp_path / "killed", {}
-    for cells, delay in [(1, 0.0), (3, 0.004), (4, 0.001), (9, 0.008), (13, 0.0), (18, 0.002)]:
+    for count, delay in [(1, 0.0), (3, 0.004), (4, 0.001), (9, 0.008), (13, 0.0), (18, 0.002)]:
         process = start_study(folder)
-        wait_for_cells(process, folder, cells)
+        wait_for_cells(process, folder, count)
         time.sleep(delay)
         process.kill()
         process.join()

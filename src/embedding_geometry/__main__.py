@@ -156,10 +156,10 @@ class Render:
         """Return the frames of each coupling, and what else they depend on as JSON values."""
         import numpy as np
 
+        from embedding_geometry.cells import encode_ends, rendering_settings
         from embedding_geometry.clouds import encode_pooled, interpolate_pooled
         from embedding_geometry.generation import initial_latent, render
         from embedding_geometry.models import configured_model, load_model
-        from embedding_geometry.study import encode_ends, rendering_settings
         from embedding_geometry.ways import find_way
 
         if self.frames < 2 or not self.couplings:
@@ -317,10 +317,10 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
+        from embedding_geometry.cells import environment
         from embedding_geometry.folders import POCKET_FOLDER
         from embedding_geometry.models import configured_model, load_model
         from embedding_geometry.perception import load_metric
-        from embedding_geometry.study import environment
 
         name = configured_model(self.model)
         model = load_model(name, self.device, revision=self.revision)

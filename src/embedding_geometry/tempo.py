@@ -20,6 +20,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
+from embedding_geometry.cells import Bench, check_prompts, coupling_rng, encode_ends, prepare_bench
 from embedding_geometry.clouds import encode_pooled, interpolate_pooled
 from embedding_geometry.command import run_command
 from embedding_geometry.generation import initial_latent, render
@@ -28,7 +29,6 @@ from embedding_geometry.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.records import read_manifest, read_table
 from embedding_geometry.results import Net, StudySettings, write_whole
 from embedding_geometry.retiming import KnownFrames, Timing, retime
-from embedding_geometry.study import Bench, check_prompts, coupling_rng, encode_ends, prepare_bench
 from embedding_geometry.types import CouplingName, Frames, Times
 from embedding_geometry.ways import find_way
 

@@ -14,7 +14,7 @@ import pytest
 from opponents import PAIR
 from prompt_clouds import prompt_clouds
 
-from embedding_geometry import study
+from embedding_geometry.cells import Bench, compute_cells, prepare_bench
 from embedding_geometry.couplings import pairwise_wasserstein
 from embedding_geometry.folders import POCKET_FOLDER
 from embedding_geometry.planning import Task
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
-def bench() -> study.Bench:
+def bench() -> Bench:
     settings = StudySettings(
         POCKET_FOLDER,
         model="pocket",
@@ -40,7 +40,7 @@ def bench() -> study.Bench:
         extra_couplings_first_seed=(),
         steps=8,
     )
-    return study.prepare_bench(settings)
+    return prepare_bench(settings)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -58,14 +58,14 @@ def curve(sizes: Sequence[int], runner: Callable[[int], Callable[[], object]]) -
         yield size, median(times[size] for times in rounds)
 
 
-def cells(bench: study.Bench, pairs: int = 1) -> Callable[[], object]:
+def cells(bench: Bench, pairs: int = 1) -> Callable[[], object]:
     """The study's work on a number of prompt pairs, one latent and all couplings."""
     tasks = [
         Task(replace(PAIR, pair_id=str(number)), 0, coupling, {})
         for number in range(pairs)
         for coupling in bench.couplings_of(0)
     ]
-    return lambda: list(study.compute_cells(bench, tasks))
+    return lambda: list(compute_cells(bench, tasks))
 
 
 def all_pairs(clouds: int, tokens: int, width: int) -> Callable[[], object]:
@@ -73,7 +73,7 @@ def all_pairs(clouds: int, tokens: int, width: int) -> Callable[[], object]:
     return lambda: pairwise_wasserstein(stack, normalized=False)
 
 
-def test_cost_curves(bench: study.Bench, record) -> None:
+def test_cost_curves(bench: Bench, record) -> None:
     curves = {
         ("study", "frames"): curve(FRAMES, lambda n: cells(replace(bench, frames=n))),
         ("study", "prompt pairs"): curve(PROMPT_PAIRS, lambda n: cells(bench, n)),

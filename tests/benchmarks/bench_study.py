@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from opponents import Opponent, Result, study_cells
 
-from embedding_geometry import study
+from embedding_geometry.cells import Bench, prepare_bench
 from embedding_geometry.folders import POCKET_FOLDER
 from embedding_geometry.perception import perceptual_distances
 from embedding_geometry.results import StudySettings
@@ -24,9 +24,9 @@ ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
-def bench() -> study.Bench:
+def bench() -> Bench:
     settings = replace(SETTINGS, extra_couplings_first_seed=())
-    return study.prepare_bench(settings)
+    return prepare_bench(settings)
 
 
 def check_same(found: Result, expected: Result) -> float:
@@ -40,7 +40,7 @@ def check_same(found: Result, expected: Result) -> float:
     return float(np.mean([difference > 0 for difference in differences]))
 
 
-def test_cells_against_frame_by_frame_and_batch_by_batch(bench: study.Bench, record) -> None:
+def test_cells_against_frame_by_frame_and_batch_by_batch(bench: Bench, record) -> None:
     opponent = Opponent(bench, POCKET_FOLDER)
     small = replace(bench, rendering=replace(bench.rendering, batch_size=DEFAULT_BATCH))
     contenders = {
@@ -72,7 +72,7 @@ def test_cells_against_frame_by_frame_and_batch_by_batch(bench: study.Bench, rec
     assert ratios["batch by batch"] >= FASTER_THAN_BATCH_BY_BATCH
 
 
-def test_backbone_passes_of_a_path_length(bench: study.Bench, report) -> None:
+def test_backbone_passes_of_a_path_length(bench: Bench, report) -> None:
     """Each frame goes through the metric's network once, though it has two neighbours."""
     passes = []
     hook = bench.metric.network.net.register_forward_hook(

@@ -28,7 +28,8 @@ from full_size import write_full_size, write_tiny
 from opponents import PAIR, Opponent, Result, study_cells
 from torch.utils.flop_counter import FlopCounterMode
 
-from embedding_geometry import generation, study
+from embedding_geometry import generation
+from embedding_geometry.cells import Bench, images_of_latent, prepare_bench
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.generation import decode_latents, initial_latent, sample_latents
 from embedding_geometry.results import StudySettings
@@ -63,7 +64,7 @@ class Arguments:
     tiny: bool = False
 
 
-def prepare(arguments: Arguments, dtype: str) -> study.Bench:
+def prepare(arguments: Arguments, dtype: str) -> Bench:
     settings = StudySettings(
         arguments.folder,
         model=str(arguments.folder),
@@ -74,7 +75,7 @@ def prepare(arguments: Arguments, dtype: str) -> study.Bench:
         guidance_scale=arguments.guidance_scale,
         extra_couplings_first_seed=(),
     )
-    return study.prepare_bench(settings)
+    return prepare_bench(settings)
 
 
 def synchronize() -> None:
@@ -98,7 +99,7 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 @torch.no_grad()
-def operations_per_image(bench: study.Bench) -> float:
+def operations_per_image(bench: Bench) -> float:
     """Of the UNet under guidance, the autoencoder and the metric, as torch counts them."""
     model, metric = bench.model, bench.metric
     latent = initial_latent(model, 0).repeat(2, 1, 1, 1)
@@ -137,7 +138,7 @@ def compiled(unet: UNet2DConditionModel, mode: str) -> Iterator[None]:
         unet._compiled_call_impl = None
 
 
-def latents_and_pictures(bench: study.Bench) -> tuple[np.ndarray, np.ndarray]:
+def latents_and_pictures(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     clouds = encode_prompts(bench.model, [PAIR.source, PAIR.target]).astype(np.float32)
     latents = sample_latents(bench.model, clouds, initial_latent(bench.model, 0), bench.rendering)
     pictures = decode_latents(bench.model, latents, batch_size=1)
@@ -154,7 +155,7 @@ def without_shortcuts(arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:
 
 
 def print_differences(
-    dtype: str, bench: study.Bench, expected: tuple[np.ndarray, np.ndarray], what: str
+    dtype: str, bench: Bench, expected: tuple[np.ndarray, np.ndarray], what: str
 ) -> None:
     found = latents_and_pictures(bench)
     latents, pictures = (np.abs(a - b) for a, b in zip(found, expected, strict=True))
@@ -166,7 +167,7 @@ def print_differences(
     )
 
 
-def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
+def compare(arguments: Arguments, bench: Bench) -> pd.DataFrame:
     expected = without_shortcuts(arguments)
     print_differences(arguments.dtype, bench, expected, "eager")
     opponent = Opponent(bench, arguments.folder)
@@ -182,7 +183,7 @@ def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
     times["batch by batch"] = median_seconds(opponent.batch_by_batch, arguments.rounds)
     times["frame by frame"] = seconds(opponent.frame_by_frame)
     best = min(times.values())
-    images = study.images_of_latent(bench, 0)
+    images = images_of_latent(bench, 0)
     needed = operations_per_image(bench)
     peak = matrix_peak(bench.model.device, bench.model.dtype)
     print(f"{needed:.3g} operations an image, peak {peak:.3g}/s, {images} images")
@@ -198,7 +199,7 @@ def compare(arguments: Arguments, bench: study.Bench) -> pd.DataFrame:
     )
 
 
-def time_study(arguments: Arguments, bench: study.Bench, batch_size: int) -> float:
+def time_study(arguments: Arguments, bench: Bench, batch_size: int) -> float:
     rendering = replace(bench.rendering, batch_size=batch_size)
     cells = replace(bench, rendering=rendering)
     return median_seconds(lambda: study_cells(cells), arguments.rounds)

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import lpips
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from embedding_geometry import study
+from embedding_geometry.cells import Bench, cloud_path, compute_cells, encode_ends
 from embedding_geometry.clouds import encode_prompts
 from embedding_geometry.generation import initial_latent
 from embedding_geometry.perception import perceptual_distances
@@ -36,7 +37,7 @@ class Result:
 class Opponent:
     """The pipeline of the diffusers library, as it loads the folder, and the study's LPIPS."""
 
-    def __init__(self, bench: study.Bench, folder: Path, seed: int = 0) -> None:
+    def __init__(self, bench: Bench, folder: Path, seed: int = 0) -> None:
         self.bench = bench
         self.pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
@@ -46,9 +47,9 @@ class Opponent:
         ).to(bench.model.device)
         self.pipeline.scheduler = DDIMScheduler.from_config(bench.model.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
-        ends = study.encode_ends(bench.model, PAIR.source, PAIR.target)
+        ends = encode_ends(bench.model, PAIR.source, PAIR.target)
         couplings = bench.couplings_of(seed)
-        self.paths = [study.cloud_path(PAIR, c, ends, bench.frames) for c in couplings]
+        self.paths = [cloud_path(PAIR, c, ends, bench.frames) for c in couplings]
         self.latent = initial_latent(bench.model, seed, bench.rendering)
         self.negative = self._tensor(encode_prompts(bench.model, [""]))
 
@@ -104,7 +105,7 @@ class Opponent:
         return torch.from_numpy(clouds).to(self.bench.model.device, self.bench.model.dtype)
 
 
-def study_cells(bench: study.Bench, seed: int = 0) -> Result:
+def study_cells(bench: Bench, seed: int = 0) -> Result:
     """The study's own loop, from the texts to the distances; couplings are its work too."""
     frames = []
 
@@ -113,11 +114,8 @@ def study_cells(bench: study.Bench, seed: int = 0) -> Result:
         return perceptual_distances(metric, images)
 
     tasks = [Task(PAIR, seed, coupling, {}) for coupling in bench.couplings_of(seed)]
-    study.perceptual_distances = keep_frames
-    try:
+    with mock.patch("embedding_geometry.cells.perceptual_distances", keep_frames):
         started = time.perf_counter()
-        cells = [cell for _, cell in study.compute_cells(bench, tasks)]
+        cells = [cell for _, cell in compute_cells(bench, tasks)]
         seconds = time.perf_counter() - started
-    finally:
-        study.perceptual_distances = perceptual_distances
     return Result(frames, [float(np.mean(cell.distances)) for cell in cells], seconds)

@@ -1,0 +1,131 @@
+"""A cell of the study: its couplings differ in nothing but the coupling."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedding_geometry import cells, ways
+from embedding_geometry.cells import compute_cells, conditions_of_cells, coupling_rng
+from embedding_geometry.clouds import encode_prompts
+from embedding_geometry.generation import RenderSettings, initial_latent, render
+from embedding_geometry.perception import load_metric, perceptual_distances
+from embedding_geometry.planning import plan_tasks
+from embedding_geometry.prompts import PromptPair
+from embedding_geometry.results import Cell, StudySettings
+
+PAIRS = [
+    PromptPair("b", "a small cat on the beach at night", "at night, on the beach: a cat", 5.0),
+    PromptPair("a", "a red car in the snow", "two birds over the sea", 0.0),
+]
+FRAMES, STEPS, SCALE = 5, 2, 3.0
+
+
+@pytest.fixture(autouse=True)
+def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metric of the pocket, around the tiny model's backbone."""
+    folder = tiny_folder / "perceptual"
+    monkeypatch.setattr(cells, "load_metric", partial(load_metric, folder=folder))
+
+
+@pytest.fixture
+def settings(tiny_folder: Path) -> StudySettings:
+    return StudySettings(
+        Path("pairs.csv"),
+        model=str(tiny_folder),
+        frames=FRAMES,
+        steps=STEPS,
+        guidance_scale=SCALE,
+        device="cpu",
+    )
+
+
+def computed(settings: StudySettings) -> dict[tuple[str, int, str], Cell]:
+    bench = cells.prepare_bench(settings)
+    tasks = plan_tasks(settings, PAIRS, conditions_of_cells(bench))
+    return {task.key: cell for task, cell in compute_cells(bench, tasks)}
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The frames that reach the metric."""
+    frames_of_cells: list[np.ndarray] = []
+
+    def watch(metric, frames):
+        frames_of_cells.append(frames)
+        return perceptual_distances(metric, frames)
+
+    monkeypatch.setattr(cells, "perceptual_distances", watch)
+    return frames_of_cells
+
+
+def test_all_couplings_start_from_one_latent_and_share_both_ends(
+    settings: StudySettings, seen: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends are rendered once per pair and seed, and reach the metric bit for bit the same."""
+    batches: list[tuple[int, bytes]] = []
+
+    def watch(model, clouds, latent, rendering, pooled):
+        batches.append((len(clouds), latent.numpy().tobytes()))
+        return render(model, clouds, latent, rendering, pooled)
+
+    monkeypatch.setattr(cells, "render", watch)
+    computed(settings)
+    couplings_of_latent = [4, 3] * len(PAIRS)
+    assert [size for size, _ in batches] == [2 + n * (FRAMES - 2) for n in couplings_of_latent]
+    assert [first for _, first in batches[:2]] * len(PAIRS) == [latent for _, latent in batches]
+    assert batches[0][1] != batches[1][1]
+    remaining = iter(seen)
+    for count in couplings_of_latent:
+        first, *others = [next(remaining) for _ in range(count)]
+        for frames in others:
+            np.testing.assert_array_equal(frames[[0, -1]], first[[0, -1]])
+
+
+def test_a_way_that_stops_short_ends_with_an_image_of_its_own(
+    settings: StudySettings, seen: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way that stands still has one image all along, and the others are not shifted by it."""
+    still = {"still": lambda ends, times, rng: np.stack([ends.x] * len(times))}
+    monkeypatch.setattr(ways, "WAYS", ways.WAYS | still)
+    found = computed(
+        replace(
+            settings,
+            couplings=("row", "still", "optimal"),
+            extra_couplings_first_seed=(),
+            seeds=(0,),
+            batch_size=64,
+        )
+    )
+    largest = {key: max(cell.distances) for key, cell in found.items()}
+    for (pair, seed, coupling), cell in found.items():
+        if coupling == "still":
+            assert largest[pair, seed, coupling] < 1e-3 * max(largest.values())
+            assert cell.wasserstein_length == 0
+    row, still_frames, optimal = seen[:3]
+    assert len(row) == len(still_frames) == len(optimal) == FRAMES
+    np.testing.assert_array_equal(row[[0, -1]], optimal[[0, -1]])
+    assert np.abs(still_frames[-1].astype(int) - row[0]).max() <= 1
+    assert np.abs(row[-1].astype(int) - row[0]).max() > 1
+
+
+def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(
+    tiny_model,
+) -> None:
+    """Rendering them once is no approximation: the UNet does not see the order of the tokens."""
+    [y] = encode_prompts(tiny_model, ["two birds over the sea"])
+    clouds = np.stack([y, y[coupling_rng("a").permutation(77)]])
+    images = render(
+        tiny_model, clouds, initial_latent(tiny_model, 0), RenderSettings(STEPS, SCALE)
+    )
+    assert np.abs(images[0].astype(int) - images[1]).max() <= 1
+
+
+def test_steps_and_guidance_are_the_models_own_unless_given(settings: StudySettings) -> None:
+    """The tiny model's folder asks for 4 steps and a guidance scale of 3."""
+    own = cells.prepare_bench(replace(settings, steps=None, guidance_scale=None)).rendering
+    assert (own.steps, own.guidance_scale) == (4, 3.0)
+    given = cells.prepare_bench(replace(settings, steps=1, guidance_scale=1.0)).rendering
+    assert (given.steps, given.guidance_scale) == (1, 1.0)
