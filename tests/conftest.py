@@ -48,13 +48,14 @@ def tiny_metric(tiny_folder):
 
 @pytest.fixture
 def tf32():
-    """Allow TF32, as torch does for convolutions, and put back what was allowed before."""
+    """Ask torch for TF32 everywhere, in its old words and its new one."""
     import torch
 
     backends = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [backend.allow_tf32 for backend in backends]
     for backend in backends:
         backend.allow_tf32 = True
+    torch.backends.fp32_precision = "tf32"
     yield
-    for backend, allowed in zip(backends, before, strict=True):
-        backend.allow_tf32 = allowed
+    torch.backends.fp32_precision = "none"
+    torch.backends.cudnn.allow_tf32 = False  # as models and metrics leave it
+    torch.backends.cuda.matmul.allow_tf32 = False

@@ -34,6 +34,8 @@ class StubWorker:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._fault is find_no_model:
             raise FileNotFoundError("no model at nowhere; name another")
+        if self._fault is die_for_good and Path("c.tried").exists():
+            raise RuntimeError("device 'cuda' is not available here")
         return Facts({"device": "cpu"}, {"name": "stub"})
 
     def check(self, pairs: Sequence[PromptPair]) -> None:
@@ -71,6 +73,11 @@ def die_once(folder: Path, name: str) -> None:
     """Killed on the third pair, the first time that it comes up."""
     if name == "c" and first_time(folder, name):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_for_good(folder: Path, name: str) -> None:
+    """Killed as by `die_once`, and what takes its place finds no device."""
+    die_once(folder, name)
 
 
 def die_always(folder: Path, name: str) -> None:

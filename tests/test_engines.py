@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from embedding_geometry.engines import (
     EngineError,
     EngineSettings,
     LocalEngine,
+    LostWorkerWarning,
     RayEngine,
     count_workers,
     open_engine,
@@ -161,6 +163,25 @@ def test_the_job_of_a_worker_that_fails_is_done_by_another(
     assert (tmp_path / "c.tried").exists()
 
 
+def test_the_others_go_on_without_a_worker_that_cannot_be_replaced(
+    cluster: EngineSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # workers stand where the study was started
+    done = []
+    with open_ray(cluster, stub_workers.die_for_good) as engine:
+        start_all(engine)
+
+        def compute() -> None:
+            done.extend(engine.compute(tmp_path, jobs_of("abcdef")))
+            start_all(engine)  # the last attempt may come after the last job
+
+        with pytest.warns(LostWorkerWarning, match=f"{ATTEMPTS} times.*'cuda' is not available"):
+            compute()
+        assert engine.workers == 1
+    assert len(done) == 6 * CELLS_OF_PAIR
+    assert {name: len(by) for name, by in finished(tmp_path).items()} == dict.fromkeys("abcdef", 1)
+
+
 def test_a_job_that_kills_every_worker_is_given_up_by_name(
     cluster: EngineSettings, tmp_path: Path
 ) -> None:
@@ -190,6 +211,32 @@ def test_a_question_is_answered_or_its_error_raised_as_it_is(cluster: EngineSett
         assert engine.ask(lambda worker: worker.seconds_per_image(tasks)) == 0.5
         with pytest.raises(ValueError, match="^101 pairs are too many$"):
             engine.ask(lambda worker: worker.check([task.pair] * 101))
+
+
+def test_a_question_is_answered_by_another_worker_if_one_has_died(
+    cluster: EngineSettings,
+) -> None:
+    with open_ray(cluster, stub_workers.work) as engine:
+        start_all(engine)
+        [task, *_] = tasks = jobs_of("a")[0]
+        for left in (1, 0):
+            os.kill(engine._ray.get(engine._idle[0].ask.remote(pid_of)), signal.SIGKILL)
+            if left:
+                assert engine.ask(lambda worker: worker.seconds_per_image(tasks)) == 0.5
+            else:
+                with pytest.raises(EngineError, match="the last worker of the cluster died"):
+                    engine.ask(lambda worker: worker.check([task.pair]))
+            assert engine.workers == left
+
+
+def test_another_address_than_that_of_the_cluster_joined_is_refused(
+    cluster: EngineSettings,
+) -> None:
+    with (
+        open_ray(cluster, stub_workers.work),
+        pytest.raises(EngineError, match=r"address is 10\.0\.0\.7:6379, but .* has joined the"),
+    ):
+        open_ray(replace(cluster, address="10.0.0.7:6379"), stub_workers.work)
 
 
 @pytest.mark.parametrize(

@@ -483,6 +483,13 @@ def test_a_latent_of_another_size_than_the_settings_is_refused(models):
         render(model, encode_prompts(model, [CAT]), latent, settings_of())
 
 
+def test_dpm_is_of_second_order_whatever_the_folder_says(folders, copy):
+    folder = copy("sd1")
+    edit_json(folder / "scheduler/scheduler_config.json", solver_order=3)
+    sampler = generation._fresh_scheduler(load(folder), RenderSettings(4, 1.0, scheduler="dpm"))
+    assert sampler.config.solver_order == 2
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_as_many_steps_are_taken_as_there_are_times_for(models, name, scheduler):

@@ -64,6 +64,20 @@ def test_a_hub_id_without_network(offline):
     assert "hf auth login" in str(e.value)
 
 
+def test_a_proxy_that_refuses_is_no_traceback(offline, monkeypatch):
+    """The client's errors about connections are neither OSErrors nor its own."""
+
+    class ProxyError(Exception):
+        pass
+
+    def refuse(*_, **__):
+        raise ProxyError("407 Proxy Authentication Required")
+
+    monkeypatch.setattr(folders, "snapshot_download", refuse)
+    with pytest.raises(ModelNotFoundError, match=r"downloaded \(ProxyError: 407 Proxy"):
+        load_model("owner/name", device="cpu")
+
+
 def test_a_hub_id_in_offline_mode(offline, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelNotFoundError, match=r"'owner/name' is not a folder"):

@@ -1,5 +1,8 @@
 """Frames on disk: what comes back from each form, the settings inside, files that are wrong."""
 
+import struct
+import zlib
+
 import av
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from PIL import Image
 
 from embedding_geometry.frames import (
     HeldFramesWarning,
+    MissingFramesWarning,
     frame_batches,
     read_frames,
     read_settings,
@@ -88,6 +92,25 @@ def test_joined_neighbours_of_an_animation_are_reported(suffix, tmp_path):
     write_animation(frames, path, SETTINGS)
     with pytest.warns(HeldFramesWarning, match="some frames longer than others"):
         assert len(read_frames(path)) == 3
+
+
+@pytest.mark.parametrize(("suffix", "format"), [(".mp4", "mp4"), (".mkv", "matroska")])
+def test_a_film_that_is_cut_off_is_reported(suffix, format, tmp_path):
+    """Cut where a packet ends, which the decoder takes for the end of the film."""
+    path, whole = tmp_path / f"cut{suffix}", tmp_path / f"whole{suffix}"
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    with av.open(str(whole), "w", format=format, options=options) as film:
+        stream = film.add_stream("libx264", rate=10, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 48, 64, "yuv420p"
+        for frame in drifting_frames(12):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        film.mux(stream.encode(None))
+    with av.open(str(whole)) as film:
+        starts = [packet.pos for packet in film.demux(video=0) if packet.pos is not None]
+    assert len(read_frames(whole)) == 12
+    path.write_bytes(whole.read_bytes()[: sorted(starts)[7]])
+    with pytest.warns(MissingFramesWarning, match="announces 12 frames and 7 of them are there"):
+        assert len(read_frames(path)) == 7
 
 
 def test_batches_are_the_same_frames(tmp_path):
@@ -206,6 +229,37 @@ def test_an_animation_among_the_images_of_a_folder(tmp_path):
     write_images(tmp_path, drifting_frames(2))
     write_animation(drifting_frames(3), tmp_path / "2.webp", SETTINGS)
     with pytest.raises(ValueError, match=r"2\.webp is an animation of 3 frames"):
+        read_frames(tmp_path)
+
+
+def test_colours_of_16_bits_are_refused_too(tmp_path):
+    """Pillow opens them, and drops half of the bits."""
+    for name in "ab":
+        write_deep_png(tmp_path / f"{name}.png", np.full((40, 32, 3), 40_000, ">u2"))
+    with pytest.raises(ValueError, match=r"a\.png has more than 8 bits a channel"):
+        read_frames(tmp_path)
+
+
+def write_deep_png(path, pixels):
+    """Write 16 bits a channel, which Pillow cannot."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, data in chunks.items():
+            checksum = struct.pack(">I", zlib.crc32(name + data))
+            file.write(struct.pack(">I", len(data)) + name + data + checksum)
+
+
+def test_an_image_too_large_to_be_meant_is_named(tmp_path, monkeypatch):
+    write_images(tmp_path, drifting_frames(2))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"0\.png is not an image that can be read: .*exceeds"):
         read_frames(tmp_path)
 
 

@@ -433,6 +433,10 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("ppl {tmp}/paths {tmp}/others --compare", "1 names are in both"),
         ("ppl {tmp}/nowhere", "nowhere"),
         ("ppl {tmp}/single {tmp}/single --csv {tmp}", "is a folder; name the file to write"),
+        ("ppl {tmp}/paths --csv {tmp}/x --json {tmp}/x", "is named for both the CSV and the JSON"),
+        ("ppl {tmp}/tiny", "tiny: frames of 16x16 pixels are too small"),
+        ("study --pairs {pairs} --publish {tmp}", ", a folder; name the beginning of the files"),
+        ("info --device meta", "device 'meta' computes nothing"),
         ("ppl {tmp}/single {tmp}/mixed --compare", "to measure two folders of images leave out"),
         ("render cat dog --model=", "the model's name is empty; name pocket, a folder or"),
         ("study --pairs {pairs} --model= --out {tmp}/o", "the model's name is empty"),
@@ -469,6 +473,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     write_images(tmp_path / "corrupt", ["1.png", "2.png"])
     (tmp_path / "corrupt/1.png").write_bytes(b"\x89PNG")
     (tmp_path / "renamed.gif").write_text("a text")
+    (tmp_path / "tiny").mkdir()
+    for name in "ab":
+        Image.new("RGB", (16, 16)).save(tmp_path / f"tiny/{name}.png")
     write_animation(np.zeros((1, 64, 64, 3), np.uint8), tmp_path / "one.mp4", {})
     filled = arguments.format(tmp=tmp_path, pairs=pairs, model=tiny_folder)
     assert main(filled.split()) == 2

@@ -121,6 +121,7 @@ def test_loading_switches_tf32_off(tiny_folder, tf32):
     """Else convolutions in float32 would keep ten bits on some graphics cards."""
     load(tiny_folder)
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
@@ -130,7 +131,7 @@ def test_a_wrong_dtype_is_named(tiny_folder, dtype):
         load(tiny_folder, dtype=dtype)
 
 
-@pytest.mark.parametrize("device", ["tpu9", "cuda:77"])
+@pytest.mark.parametrize("device", ["tpu9", "cuda:77", "", "hpu"])
 def test_a_wrong_device_is_named(tiny_folder, device):
     with pytest.raises(ValueError, match=rf"device '{device}' is not available"):
         load_model(str(tiny_folder), device=device)
@@ -226,7 +227,19 @@ def test_parts_that_do_not_fit_together_are_refused(copy, tmp_path):
         (
             "generation.json",
             '{"steps": "many"}',
-            r"generation\.json: steps 'many' and guid",
+            r"generation\.json: steps is 'many' and",
+        ),
+        (
+            "generation.json",
+            '{"steps": 0}',
+            r"generation\.json: steps is 0 and guidance_scale 7",
+        ),
+        ("generation.json", '{"steps": Infinity}', r"generation\.json: steps is inf and"),
+        ("generation.json", '{"guidance_scale": NaN}', r"generation\.json: .* guidance_scale nan"),
+        (
+            "scheduler/scheduler_config.json",
+            '{"beta_schedule": "linear", "trained_betas": "few"}',
+            r"scheduler_config\.json cannot be used: ",
         ),
         (
             "scheduler/scheduler_config.json",
@@ -238,6 +251,15 @@ def test_parts_that_do_not_fit_together_are_refused(copy, tmp_path):
 def test_a_damaged_or_unknown_description_is_named(copy, file, content, message):
     (copy / file).write_text(content)
     with pytest.raises(ValueError, match=message):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("unet/config.json", "sample_size"), ("vae/config.json", "scaling_factor")]
+)
+def test_a_size_or_a_scale_that_is_missing_is_named(copy, file, name):
+    edit_json(copy / file, **{name: None})
+    with pytest.raises(ValueError, match=rf"{name} is None in .*{file}"):
         load(copy)
 
 

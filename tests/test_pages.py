@@ -47,6 +47,13 @@ def study_table(ppl, seeds=(0, 1), grade=5.0):
     return pd.DataFrame(rows)
 
 
+def whole_study(ppl):
+    """The same with two more couplings, as a recorded study has them."""
+    table = study_table(ppl)
+    others = table["coupling"].map({"row": "random", "optimal": "worst"})
+    return pd.concat([table, table.assign(coupling=others)])
+
+
 def test_a_recorded_line_names_model_metric_versions_and_day():
     manifest = {
         "model": {
@@ -299,17 +306,24 @@ def test_a_pilot_is_called_a_pilot():
 
 def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    study_table({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
+    whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
     pd.DataFrame({"step": [0]}).to_parquet(tmp_path / "model_steps.parquet")
     (tmp_path / "model_manifest.json").write_text(json.dumps({"cells": 4}), encoding="utf-8")
-    assert len(pages.recorded_study("some/model")) == 4
+    assert len(pages.recorded_study("some/model")) == 8
     assert pages.recorded_steps("some/model")["step"].tolist() == [0]
     assert pages.recorded_manifest("some/model") == {"cells": 4}
 
 
-def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatch):
+def test_a_study_without_the_couplings_that_are_compared_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     study_table({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
+    with pytest.raises(pages.StudyNotRecordedError, match=r"_study\.csv .* random, worst, which"):
+        pages.recorded_study("model")
+
+
+def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
     with pytest.raises(
         pages.StudyNotRecordedError,
         match=r"1 prompt pairs of .*model_study\.csv are not in .*pairs\.csv, such as a; put",

@@ -1,7 +1,7 @@
 """Perceptual distances: the lpips package itself, planted paths, bad input."""
 
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from urllib.error import URLError
 
 import lpips
@@ -174,18 +174,22 @@ def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, m
         return features(metric, batch)
 
     monkeypatch.setattr(perception, "_features", features_of_few)
-    found = perceptual_distances(tiny_metric, frames)
+    metric = replace(tiny_metric)
+    found = perceptual_distances(metric, frames)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
     halvings = [count for count in (16, 8, 4, 2) if count > most]
     assert taken[: len(halvings)] == halvings
     assert max(taken[len(halvings) :]) <= most
     assert sum(taken[len(halvings) :]) == 37
+    taken.clear()
+    perceptual_distances(metric, frames)
+    assert max(taken) <= most  # what did not fit is not tried again
 
 
 def test_a_meter_whose_memory_holds_no_frame_says_so(tiny_metric, monkeypatch):
     monkeypatch.setattr(perception, "_features", lambda *_: torch.empty(2**60))
     with pytest.raises(RuntimeError, match=r"(?i)alloc|memory"):
-        perceptual_distances(tiny_metric, random_frames(3))
+        perceptual_distances(replace(tiny_metric), random_frames(3))
 
 
 def test_a_meter_begins_anew(tiny_metric):
@@ -252,7 +256,7 @@ def test_weights_that_cannot_be_had_are_named(name, tmp_path, monkeypatch, no_ne
         load_metric(name, device="cpu")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights at all"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 cut off"])
 def test_damaged_weights_in_the_cache_are_named(content, tmp_path, monkeypatch, no_network):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
@@ -267,8 +271,9 @@ def test_damaged_weights_in_the_cache_are_named(content, tmp_path, monkeypatch, 
     [
         (
             lambda weights: torch.zeros(3),
-            r"7be5be79\.pth holds a Tensor, not the weights of 'alex'",
+            r"7be5be79\.pth holds a Tensor that is not the weights of 'alex'",
         ),
+        (lambda weights: {3: torch.zeros(3)}, r"7be5be79\.pth holds a dict that is not the w"),
         (
             lambda weights: weights | {"features.3.bias": torch.full((192,), torch.nan)},
             r"7be5be79\.pth is damaged: 3\.bias hold NaN",
@@ -290,6 +295,7 @@ def test_loading_switches_tf32_off(tf32):
     """Else convolutions in float32 would keep ten bits on some graphics cards."""
     load_metric("pocket", device="cpu")
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert not torch.backends.cuda.matmul.allow_tf32
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tqdm import tqdm
 
 from embedding_geometry import cells, study
 from embedding_geometry.cells import coupling_rng
@@ -406,6 +407,45 @@ def test_the_plan_times_all_that_is_missing_of_one_latent(
         pending = [t for p in opened.pairs for t in study.unfinished(half_done, opened._tasks(p))]
     [latent, *_] = [(task.pair.pair_id, task.seed) for task in pending]
     assert timed == [task for task in pending if (task.pair.pair_id, task.seed) == latent]
+
+
+def test_workers_without_work_do_not_make_the_plan_shorter(
+    settings: StudySettings, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "almost"
+    shutil.copytree(finished, folder)
+    next((folder / "cells").iterdir()).unlink()
+    monkeypatch.setattr(StudyWorker, "seconds_per_image", lambda self, tasks: 2.0)
+    with open_study(settings, folder) as opened:
+        monkeypatch.setattr(opened.engine, "workers", 8)
+        plan = opened.plan()
+    assert plan.pending == 1
+    assert plan.seconds == 2.0 * plan.images
+
+
+def test_a_run_that_gets_faster_is_not_estimated_to_end_before_it_began(
+    settings: StudySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def take_time(bench, tasks):
+        clock[0] += 9.0 - bench.rendering.steps
+        return iter([(task, None) for task in tasks])
+
+    worker = StudyWorker(replace(settings, steps=50))
+    monkeypatch.setattr(study, "compute_cells", take_time)
+    monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
+    assert worker.seconds_per_image(tasks_of(settings, worker)[:1]) == 4.0 / 14
+
+
+def test_finished_cells_are_not_taken_for_speed(
+    settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = []
+    monkeypatch.setattr(study, "tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
+    there = len(cell_times(half_done))
+    run_study(settings, half_done)
+    assert (bars[0].n, bars[0].initial) == (CELLS, there)
 
 
 def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:

@@ -54,10 +54,10 @@ class Study:
         from embedding_geometry.study import open_study, publish_results
 
         shard = Shard.parse(self.shard)
-        if self.publish is not None and self.publish.name in ("", ".."):
+        if self.publish is not None and self.publish.is_dir():
             raise ValueError(
                 f"publish is {self.publish}, a folder; name the beginning of the files, such as "
-                "data/results/NAME for NAME_study.csv"
+                f"{self.publish / 'NAME'} for NAME_study.csv"
             )
         with open_study(self.settings, self.out, shard=shard, engine=self.engine) as study:
             print(study.plan(), flush=True)
@@ -199,7 +199,7 @@ class Ppl:
     LPIPS is a squared distance. ppl is the mean of consecutive images, total the sum, scaled_mean
     (n-1)^2 times the mean, root_sum the sum of the roots, directness the root of end_distance
     (first image to last) over root_sum. At unequal numbers of images n compare scaled_mean,
-    root_sum or gini only. GIF and MP4 add the noise of their compression.
+    root_sum, gini, end_distance or directness only. GIF and MP4 add the noise of compression.
 
     Attributes:
         paths: Each a folder with the images of one path, in natural order (2 before 10), or a GIF,
@@ -232,6 +232,8 @@ class Ppl:
                 "more, and with --compare two folders of these"
             )
         check_seed(self.seed)
+        if self.csv is not None and self.csv == self.json:
+            raise ValueError(f"{self.csv} is named for both the CSV and the JSON; name two files")
         partners = evaluation.match_partners(*self.paths) if self.compare else None
         for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
             if file.is_dir():

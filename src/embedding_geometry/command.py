@@ -12,7 +12,13 @@ from tyro.conf import DisallowNone, PositionalMetavarFromFieldName
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+OUT_OF_MEMORY = (  # as torch says it on the processor, on CUDA and on MPS
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "Invalid buffer size",
+)
 
 
 def run_command(

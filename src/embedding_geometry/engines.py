@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -38,6 +39,10 @@ Answer = TypeVar("Answer")
 
 class EngineError(ValueError):
     """An engine that is not there or cannot do the work; says what would help."""
+
+
+class LostWorkerWarning(UserWarning):
+    """A worker that died could not be replaced; the others do its work."""
 
 
 @dataclass(frozen=True)
@@ -252,15 +257,19 @@ class RayEngine:
 
     def ask(self, question: Callable[[Worker], Answer]) -> Answer:
         """Have the first worker that is ready answer the question."""
-        while not self._idle:
-            self._wait()
-        reference = self._idle[0].ask.remote(question)
-        try:
-            return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except self._ray.exceptions.RayError as error:
-            raise EngineError(f"a worker of the cluster died: {_last_line(error)}") from error
+        while True:
+            while not self._idle:
+                self._wait()
+            actor = self._idle[0]
+            try:
+                return self._ray.get(actor.ask.remote(question))
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except self._ray.exceptions.RayError as error:
+                self._idle.remove(actor)
+                if not self.actors:
+                    message = f"the last worker of the cluster died: {_last_line(error)}"
+                    raise EngineError(message) from error
 
     def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
         """Stream the jobs through the workers; see `Engine`."""
@@ -317,15 +326,24 @@ class RayEngine:
         actor, attempt = self._starting.pop(reference)
         try:
             facts = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
         except self._ray.exceptions.RayError as error:
+            self._ray.kill(actor)
+            cause = getattr(error, "cause", None)
+            if cause is not None and not self._facts:  # every other would find the same
+                raise cause from None
             if attempt < ATTEMPTS:
                 self._greet(attempt + 1)
             elif not self.actors:
                 raise EngineError(
                     f"no worker of the cluster lived to load the model: {_last_line(error)}"
                 ) from error
+            else:
+                warnings.warn(
+                    f"a worker could not be started {ATTEMPTS} times in turn, and {self.workers} "
+                    f"go on without it: {_last_line(error)}",
+                    LostWorkerWarning,
+                    stacklevel=2,
+                )
             return
         self._idle.append(actor)
         self._agree(facts)
@@ -412,6 +430,12 @@ def _import_ray() -> Any:
 def _join_cluster(ray: Any, address: str | None) -> bool:
     """Connect to the cluster unless this process is; return whether it was done here."""
     if ray.is_initialized():
+        joined = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", joined):
+            raise EngineError(
+                f"address is {address}, but this process has joined the cluster at {joined}; "
+                "leave the address out, or call ray.shutdown() first"
+            )
         return False
     address = address or os.environ.get("RAY_ADDRESS")
     for name, value in RAY_DEFAULTS.items():

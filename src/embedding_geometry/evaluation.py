@@ -108,7 +108,10 @@ def measure_path(metric: PerceptualMetric, path: str | Path) -> MeasuredPath:
     """
     meter = PathLengthMeter(metric)
     for frames in frame_batches(path):
-        meter.update(frames)
+        try:
+            meter.update(frames)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     return MeasuredPath(
         path=Path(path),
         files=[file.name for file in frame_files(path)],

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "data" / "pocket"
@@ -95,8 +94,8 @@ def _fetch_from_hub(name: str, revision: str | None) -> Path:
         snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
         if half := _parts_in_half_precision_only(snapshot):
             snapshot_download(name, revision=revision, allow_patterns=half)
-    # no network, no such repository, no permission: the hub client has a class for each
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    # no network, no such repository, no permission, a proxy: the hub's client has a class for each
+    except Exception as error:
         reason = str(error).split("\n")[0]
         of_revision = "" if revision is None else f" of revision {revision!r}"
         raise ModelNotFoundError(

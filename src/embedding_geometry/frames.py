@@ -3,7 +3,8 @@
 A path of frames lies on disk in one of three forms: a folder of images, in natural order (2 before
 10); an animation (GIF, WebP, APNG), which Pillow reads; or a film (MP4 and its kin), which PyAV
 reads. PNG and lossless WebP keep every byte. GIF keeps 256 colours a frame and films half the
-resolution of colour, so distances measured on them contain the compression.
+resolution of colour, so distances measured on them contain the compression. Films have no
+checksums: damage that the decoder can make sense of goes unnoticed.
 
 Every written file says how its frames came about, as one JSON object in the place that its format
 has for a description: the PNG text chunk ``Description``, the comment of GIF and MP4, the EXIF tag
@@ -42,6 +43,10 @@ DESCRIPTION = ExifTags.Base.ImageDescription
 
 class HeldFramesWarning(UserWarning):
     """An animation shows some frames longer than others; each counts once."""
+
+
+class MissingFramesWarning(UserWarning):
+    """A film holds fewer frames than it announces."""
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -180,9 +185,31 @@ def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         if not film.streams.video:
             raise ValueError(f"{file} is a film without pictures")
         # by default the decoder paints over what is damaged and says nothing
-        film.streams.video[0].codec_context.options = {"err_detect": "explode"}
-        for frame in film.decode(video=0):
+        stream = film.streams.video[0]
+        stream.codec_context.options = {"err_detect": "explode"}
+        count = 0
+        for frame in film.decode(stream):
             yield frame.to_ndarray(format="rgb24")
+            count += 1
+        announced = _announced_frames(film)
+    if count < announced:
+        warnings.warn(
+            f"{file} announces {announced} frames and {count} of them are there; unless it was "
+            "trimmed without being written anew, it is cut off",
+            MissingFramesWarning,
+            stacklevel=2,
+        )
+
+
+def _announced_frames(film: InputContainer) -> int:
+    """How many frames a film says that it has; 0 where it does not say.
+
+    Matroska and WebM name their length alone, which is that of the pictures if nothing else is in.
+    """
+    stream = film.streams.video[0]
+    if stream.frames or len(film.streams) > 1 or not (film.duration and stream.average_rate):
+        return stream.frames
+    return round(film.duration / av.time_base * stream.average_rate)
 
 
 @contextlib.contextmanager
@@ -201,15 +228,16 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(file) as image:
             yield image
-    except (OSError, SyntaxError, EOFError) as error:
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} is not an image that can be read: {error}") from error
 
 
 def _rgb(image: Image.Image, file: Path) -> UInt8[np.ndarray, "h w 3"]:
-    if image.mode.startswith(TOO_DEEP):
+    stored = str(getattr(image, "tile", ""))  # Pillow opens colours of 16 bits as if they had 8
+    if image.mode.startswith(TOO_DEEP) or ";16" in stored:
         raise ValueError(
-            f"{file} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits, "
-            "so that its range is your choice"
+            f"{file} has more than 8 bits a channel; convert it to 8 bits, so that its range is "
+            "your choice"
         )
     return np.asarray(image.convert("RGB"))
 

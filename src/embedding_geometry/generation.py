@@ -306,9 +306,9 @@ def _fresh_scheduler(
     """Return a scheduler of one batch's own: stepping changes it.
 
     It takes over the noise schedule, and the folder's choices as far as they apply to it; a DPM
-    folder's may be the stochastic variant, which is not.
+    folder's may be the stochastic variant or another order, which do not.
     """
-    config = {**model.scheduler.config, "algorithm_type": "dpmsolver++"}
+    config = {**model.scheduler.config, "algorithm_type": "dpmsolver++", "solver_order": 2}
     with warnings.catch_warnings():
         # diffusers gives numpy a tensor, which numpy 2 converts but complains of
         warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")

@@ -18,6 +18,7 @@ which ``folders`` finds and checks. Weights come from safetensors files only; no
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,6 +168,8 @@ def load_model(
     where = find_device(device)
     use_full_float32()
     precision = _parse_dtype(dtype)
+    if where.type == "mps" and precision == torch.float64:
+        raise ValueError("device 'mps' has no float64; use dtype='float32', or the device 'cpu'")
     folder, commit = find_folder(name, revision)
     family = check_folder(folder)
     steps, guidance_scale = _read_defaults(folder, family)
@@ -215,10 +218,13 @@ def find_device(device: str | None) -> torch.device:
         ValueError: this machine has no such device.
     """
     try:
-        return torch.empty(0, device=device or default_device()).device
-    except (RuntimeError, AssertionError) as error:
+        found = torch.empty(0, device=default_device() if device is None else device).device
+    except Exception as error:  # each kind of device fails in its own way
         message = f"device {device!r} is not available here; try {default_device()!r}"
         raise ValueError(message) from error
+    if found.type == "meta":
+        raise ValueError(f"device 'meta' computes nothing; try {default_device()!r}")
+    return found
 
 
 def use_full_float32() -> None:
@@ -229,6 +235,10 @@ def use_full_float32() -> None:
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    if hasattr(torch.backends, "fp32_precision"):  # torch's newer word for all of them would rule
+        backends = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
+        for backend in backends:
+            backend.fp32_precision = "ieee"
 
 
 def _device_name(device: torch.device) -> str:
@@ -250,11 +260,15 @@ def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
     defaults = read_json(file) if file.is_file() else {}
     steps, scale = defaults.get("steps", 50), defaults.get("guidance_scale", family.guidance_scale)
     try:
-        return int(steps), float(scale)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{file}: steps {steps!r} and guidance_scale {scale!r} should be numbers"
-        ) from error
+        found = int(steps), float(scale)
+        if found[0] >= 1 and math.isfinite(found[1]):
+            return found
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{file}: steps is {steps!r} and guidance_scale {scale!r}; a whole number from 1 and a "
+        "finite number are wanted"
+    )
 
 
 def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
@@ -331,19 +345,25 @@ def _load_scheduler(folder: Path) -> DDIMScheduler:
     # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
     try:
         return DDIMScheduler.from_config(config, clip_sample=False)
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:  # depends on what the description lacks
         raise ValueError(f"{folder / SCHEDULER} cannot be used: {_first_words(error)}") from error
 
 
 def _check_fit(model: TextToImageModel, folder: Path) -> None:
     """Raise where the parts cannot work together, or want an input that they would not get."""
-    unet = model.unet.config
+    unet, vae = model.unet.config, model.vae.config
+    if unet.sample_size is None or vae.scaling_factor is None:
+        raise ValueError(
+            f"sample_size is {unet.sample_size} in {folder / 'unet/config.json'} and "
+            f"scaling_factor is {vae.scaling_factor} in {folder / 'vae/config.json'}; numbers are "
+            "wanted"
+        )
     if unet.cross_attention_dim != model.text_width:
         raise ValueError(
             f"the UNet in {folder} attends to tokens of width {unet.cross_attention_dim}, but its "
             f"text encoder makes tokens of width {model.text_width}"
         )
-    if unet.in_channels != model.vae.config.latent_channels or unet.time_cond_proj_dim is not None:
+    if unet.in_channels != vae.latent_channels or unet.time_cond_proj_dim is not None:
         raise ValueError(
             f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
             "inpainting or distilled to read the guidance scale; only plain models can be sampled"

@@ -36,6 +36,7 @@ DATA = Path(__file__).parents[2] / "data"
 BENCHMARKS = DATA / "results"
 STUDY_COMMAND = "python -m embedding_geometry study --publish"
 REPEAT_COMMAND = "python -m embedding_geometry study ... --publish data/results/pocket_repeat"
+FULL_SIZE_COMMAND = "python tests/benchmarks/full_size.py FOLDER --record data/results"
 RENDERING = (
     "steps",
     "guidance_scale",
@@ -45,6 +46,7 @@ RENDERING = (
     "height",
     "width",
 )
+COMPARED = {"row", "optimal", "random", "worst"}
 SIZE_CLASSES = (-12, -9, -5, -2, -1, 0)  # powers of ten
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -304,8 +306,20 @@ def _study_file(model_name: str, ending: str) -> Path:
 
 
 def recorded_study(model_name: str) -> pd.DataFrame:
-    """The study's table: one row per pair, initial latent and coupling."""
-    return read_table(recorded_file(model_name, "study.csv"), STUDY_COMMAND)
+    """The study's table: one row per pair, initial latent and coupling.
+
+    Raises:
+        StudyNotRecordedError: it lacks a coupling that the pages compare.
+    """
+    path = recorded_file(model_name, "study.csv")
+    study = read_table(path, STUDY_COMMAND)
+    missing = sorted(COMPARED - set(study["coupling"]))
+    if missing:
+        raise StudyNotRecordedError(
+            f"{path} has no paths along the coupling {', '.join(missing)}, which the pages "
+            "compare with the others; run the study with the default couplings"
+        )
+    return study
 
 
 def coverage_text(study: pd.DataFrame, pairs: int) -> str:
@@ -423,7 +437,7 @@ def representative_pairs(pairs: pd.DataFrame) -> list[str]:
 
 
 def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A table that `make benchmark` wrote, and its manifest: machine, versions, threads, time.
+    """A benchmark's table and its manifest: machine, versions, threads, time.
 
     It is about this code, whatever model a page shows, and so is always in `data/results`.
 
@@ -432,7 +446,8 @@ def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         RecordError: it is empty or damaged.
     """
     table, manifest = (BENCHMARKS / f"benchmark_{name}.{kind}" for kind in ("csv", "json"))
-    return read_table(table, "make benchmark"), read_manifest(manifest, "make benchmark")
+    command = FULL_SIZE_COMMAND if name == "full_size" else "make benchmark"
+    return read_table(table, command), read_manifest(manifest, command)
 
 
 def recorded_kills() -> dict[str, Any]:

@@ -21,7 +21,6 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import lpips
@@ -40,7 +39,6 @@ from embedding_geometry.types import Frames
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
-BATCH = 16
 
 BACKBONES = {
     "alex": AlexNet_Weights.IMAGENET1K_V1,
@@ -54,11 +52,12 @@ class MetricNotFoundError(FileNotFoundError):
     """The weights of a perceptual metric are not where they were looked for."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PerceptualMetric:
     """LPIPS with its weights, and what has to be said about it.
 
-    ``revision`` is 12 hex digits of the SHA-256 of all its weights.
+    ``revision`` is 12 hex digits of the SHA-256 of all its weights. ``batch_size`` frames go
+    through the network at once; it is halved, for good, where they do not fit into memory.
     """
 
     network: lpips.LPIPS
@@ -66,6 +65,7 @@ class PerceptualMetric:
     revision: str
     device: str
     versions: dict[str, str]
+    batch_size: int = 16
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,12 @@ class PathLengthMeter:
     """Measures one path as its frames come, in batches of any size: memory does not grow with it.
 
     It is used like a metric of torchmetrics: ``update`` for each batch, then ``compute``. The
-    features of a frame serve both of its distances, and are computed once. Where a batch of them
-    does not fit into memory, it is halved, once and for all frames that follow.
+    features of a frame serve both of its distances, and are computed once.
     """
 
     def __init__(self, metric: PerceptualMetric) -> None:
         """Begin a path, to be measured with this metric."""
         self.metric = metric
-        self._batch_size = BATCH
         self.reset()
 
     def reset(self) -> None:
@@ -159,13 +157,13 @@ class PathLengthMeter:
             raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
         self._size = frames.shape[1:]
         while len(frames):
-            batch = frames[: self._batch_size]
+            batch = frames[: self.metric.batch_size]
             try:
                 self._take(batch)
             except (MemoryError, RuntimeError) as error:
                 if len(batch) == 1 or not lacks_memory(error):
                     raise
-                self._batch_size = len(batch) // 2
+                self.metric.batch_size = len(batch) // 2
             else:
                 frames = frames[len(batch) :]
 
@@ -327,14 +325,14 @@ def _published_network(name: str) -> lpips.LPIPS:
             f"{url} ({error}). Go online, or copy the file there, or point TORCH_HOME at a cache "
             "that has it, or choose the metric 'pocket'"
         ) from error
-    except (EOFError, RuntimeError, UnpicklingError) as error:
+    except Exception as error:  # whatever the reading of an archive runs into
         raise ValueError(
             f"{file} is damaged; remove it to have it downloaded again: {error}"
         ) from error
-    if not isinstance(weights, dict):
+    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
         raise ValueError(
-            f"{file} holds a {type(weights).__name__}, not the weights of {name!r} by their "
-            "names; remove it to have it downloaded again"
+            f"{file} holds a {type(weights).__name__} that is not the weights of {name!r} by "
+            "their names; remove it to have it downloaded again"
         )
     prefix = "features."
     features = {

@@ -27,7 +27,7 @@ def read_table(path: Path, command: str) -> pd.DataFrame:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # pyarrow has both for a damaged file
         raise _damaged(path, command, error) from error
     if table.empty:
         raise RecordError(f"{path} has no rows, so it shows nothing; `{command}` makes it anew")

@@ -167,11 +167,12 @@ class StudyRun:
 
     def plan(self) -> StudyPlan:
         """Count what is left to do in this shard and measure how long it will take."""
-        pending, images = 0, 0
+        pending, images, pairs = 0, 0, 0
         example: list[Task] = []
         for job in self._jobs():
             missing = unfinished(self.folder, job)
             pending += len(missing)
+            pairs += bool(missing)
             latents = {task.seed for task in missing}
             rendered = [task for task in job if task.seed in latents]
             images += images_to_render(rendered, self.settings.frames)
@@ -187,7 +188,7 @@ class StudyRun:
         if not example:
             return plan
         seconds = self.engine.ask(lambda worker: worker.seconds_per_image(example))
-        return replace(plan, seconds=seconds * images / min(plan.workers, len(self._share)))
+        return replace(plan, seconds=seconds * images / min(plan.workers, pairs))
 
     def compute(self, *, progress: bool = True) -> None:
         """Finish this shard's cells, except those that another process has finished."""
@@ -195,7 +196,7 @@ class StudyRun:
         cells = self._per_pair * len(self._share)
         images, started = 0, time.perf_counter()
         with tqdm(total=cells, unit="cell", disable=not progress) as bar:
-            for rendered in self.engine.compute(self.folder, self._jobs()):
+            for rendered in self.engine.compute(self.folder, self._pending(bar)):
                 images += rendered
                 rate = images / (time.perf_counter() - started)
                 bar.set_postfix_str(f"{rate:.1f} images/s", refresh=False)
@@ -231,6 +232,16 @@ class StudyRun:
     def _jobs(self) -> Iterator[list[Task]]:
         """This shard's tasks, made when they are asked for, a pair's at a time."""
         return (self._tasks(pair) for pair in self._share)
+
+    def _pending(self, bar: tqdm) -> Iterator[list[Task]]:
+        """The jobs without what is finished, which the bar counts, but not as speed."""
+        for job in self._jobs():
+            missing = unfinished(self.folder, job)
+            if not bar.disable:
+                bar.n += len(job) - len(missing)
+                bar.initial += len(job) - len(missing)
+            if missing:
+                yield missing
 
     def _manifest(self) -> dict[str, object]:
         conditions = self.conditions
@@ -273,7 +284,7 @@ class StudyWorker:
         few, more = min(2, steps), min(5, steps)
         self._seconds(tasks, few)  # the first pass through the networks is slower
         at_few, at_more = self._seconds(tasks, few), self._seconds(tasks, more)
-        per_step = (at_more - at_few) / (more - few) if more > few else 0.0
+        per_step = max(0.0, at_more - at_few) / (more - few) if more > few else 0.0
         images = images_of_latent(self._bench, tasks[0].seed)
         return (at_more + per_step * (steps - more)) / images
 
