@@ -21,6 +21,8 @@ from embedding_geometry.results import digest
 from embedding_geometry.statistics import Correlation
 from embedding_geometry.twins import KEY
 
+MANIFEST = {"model": {}, "metric": {}, "settings": {}, "ended": "2026-01-01", "cells": 4}
+
 
 @pytest.fixture
 def shown(monkeypatch):
@@ -277,8 +279,6 @@ def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_pat
     notes = []
     monkeypatch.setattr(pages, "display", notes.append)
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    assert pages.studied_model("some/model") == "some/model"  # which then is an error
-    (tmp_path / "pocket_study.csv").touch()
     assert pages.studied_model("some/model") == "pocket"
     [note] = notes
     assert re.search(
@@ -288,13 +288,37 @@ def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_pat
     assert pages.studied_model("some/model") == "some/model"
     assert pages.studied_model("pocket") == "pocket"
     assert notes == [note]
+    assert len(pages.recorded_study("pocket")) == len(pages.pocket_study()[0])
+    whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "pocket_study.csv", index=False)
+    assert len(pages.recorded_study("pocket")) == 8
+
+
+def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):
+    notes = []
+    monkeypatch.setattr(pages, "display", notes.append)
+    same = {"name": "elsewhere/tiny", "revision": tiny_model.provenance.revision}
+    pages.note_other_revision(tiny_model, {"model": same})
+    assert notes == []
+    pages.note_other_revision(tiny_model, {"model": same | {"revision": "0123456789ab"}})
+    [note] = notes
+    assert "study is of elsewhere/tiny at revision 0123456789ab; what is" in note.data
+    assert f"at revision {same['revision']}. The badge" in note.data
+
+
+def test_a_manifest_that_says_nothing_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    (tmp_path / "model_manifest.json").write_text('{"model": {}, "ended": ""}')
+    with pytest.raises(
+        RecordError, match=r"model_manifest\.json does not say metric, settings; `"
+    ):
+        pages.recorded_commit("some/model")
 
 
 def test_a_recorded_studys_images_are_made_again_with_its_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     assert set(pages.RENDERING) == {field.name for field in fields(RenderSettings)}
     recorded = {"steps": 3, "guidance_scale": 2.0, "height": 64, "frames": 11, "dtype": "float16"}
-    (tmp_path / "model_manifest.json").write_text(json.dumps({"settings": recorded}))
+    (tmp_path / "model_manifest.json").write_text(json.dumps(MANIFEST | {"settings": recorded}))
     assert RenderSettings(**pages.recorded_rendering("model")) == RenderSettings(3, 2.0, height=64)
 
 
@@ -308,10 +332,10 @@ def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "model_study.csv", index=False)
     pd.DataFrame({"step": [0]}).to_parquet(tmp_path / "model_steps.parquet")
-    (tmp_path / "model_manifest.json").write_text(json.dumps({"cells": 4}), encoding="utf-8")
+    (tmp_path / "model_manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
     assert len(pages.recorded_study("some/model")) == 8
     assert pages.recorded_steps("some/model")["step"].tolist() == [0]
-    assert pages.recorded_manifest("some/model") == {"cells": 4}
+    assert pages.recorded_manifest("some/model") == MANIFEST
 
 
 def test_a_study_without_the_couplings_that_are_compared_is_named(tmp_path, monkeypatch):
@@ -355,7 +379,7 @@ def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
     name, revision, commit, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    manifest = {"model": {"name": "some/model", "revision": revision}}
+    manifest = MANIFEST | {"model": {"name": "some/model", "revision": revision}}
     (tmp_path / "model_manifest.json").write_text(json.dumps(manifest))
     assert pages.recorded_commit(name) == (revision if commit else None)
 

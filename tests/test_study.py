@@ -721,6 +721,25 @@ def test_publishing_copies_the_tables_under_the_models_name(
     assert [path.read_bytes() for path in copies[:2]] == tables(finished)
 
 
+def test_a_users_tables_of_pairs_are_left_alone(
+    settings: StudySettings, finished: Path, tmp_path: Path
+) -> None:
+    """Also where they stand in the results folder, or in the place of a published copy."""
+    shutil.copytree(finished, tmp_path / "out")
+    header, *lines = PAIRS.splitlines()
+    notes = "\n".join([f"{header},note", *(f"{line},mine" for line in lines)])
+    own, published = tmp_path / "out/pairs.csv", tmp_path / "tiny_pairs.csv"
+    own.write_text(notes, encoding="utf-8")
+    run_study(replace(settings, pairs=own), tmp_path / "out", progress=False)
+    assert own.read_text(encoding="utf-8") == notes
+    shutil.copy(own, published)
+    publish_results(tmp_path / "out", tmp_path / "tiny")
+    assert published.read_text(encoding="utf-8") == notes
+    published.write_text(PAIRS.replace("snow", "rain"), encoding="utf-8")
+    publish_results(tmp_path / "out", tmp_path / "tiny")
+    assert read_prompt_pairs(published) == read_prompt_pairs(own)
+
+
 def test_an_unfinished_study_is_not_published(
     finished: Path, half_done: Path, tmp_path: Path
 ) -> None:

@@ -292,6 +292,13 @@ class Pairs:
         from embedding_geometry.prompts import grade, read_cxc, sample_pairs, write_prompt_pairs
 
         check_seed(self.seed)
+        if self.out.is_dir() or self.out.resolve() in (
+            self.scores.resolve(),
+            self.captions.resolve(),
+        ):
+            raise ValueError(
+                f"out is {self.out}, a folder or one of the files to read; name another"
+            )
         make_folder(self.out.parent)
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))

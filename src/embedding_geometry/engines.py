@@ -67,6 +67,11 @@ class EngineSettings:
                 f"address {self.address} and cores-per-worker {self.cores_per_worker} say how to "
                 "use a cluster; add --engine ray, or leave them out"
             )
+        if self.address == "":
+            raise EngineError(
+                "address is empty; name the head of the cluster, host:port, or leave it out to "
+                "use this machine alone"
+            )
         if self.cores_per_worker is not None and self.cores_per_worker < 1:
             raise EngineError(f"cores-per-worker is {self.cores_per_worker}; use 1 or more")
 
@@ -337,7 +342,7 @@ class RayEngine:
                 raise EngineError(
                     f"no worker of the cluster lived to load the model: {_last_line(error)}"
                 ) from error
-            else:
+            elif self._facts:
                 warnings.warn(
                     f"a worker could not be started {ATTEMPTS} times in turn, and {self.workers} "
                     f"go on without it: {_last_line(error)}",

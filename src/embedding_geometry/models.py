@@ -233,12 +233,12 @@ def use_full_float32() -> None:
     Left alone, convolutions round their factors to TF32, which has the 10 bits of float16: what is
     called float32 in a manifest would then be less on some graphics cards than elsewhere.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
     if hasattr(torch.backends, "fp32_precision"):  # torch's newer word for all of them would rule
-        backends = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
-        for backend in backends:
-            backend.fp32_precision = "ieee"
+        for operation in (cudnn.conv, cudnn.rnn, matmul):
+            operation.fp32_precision = "ieee"
 
 
 def _device_name(device: torch.device) -> str:

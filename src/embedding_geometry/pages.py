@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from embedding_geometry import figures
 from embedding_geometry.figures import Images
 from embedding_geometry.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.records import read_manifest, read_table
+from embedding_geometry.records import RecordError, read_manifest, read_table
 from embedding_geometry.twins import twin_metadata
 
 if TYPE_CHECKING:
@@ -267,13 +267,10 @@ def results_folder() -> Path:
 def studied_model(model_name: str) -> str:
     """The model whose recorded study a page shows: the one asked for, or pocket, said aloud.
 
-    A page that quotes a study calls this first. Where the results folder holds none of the model
-    but one of pocket, the page is about pocket, and a line on it says so.
+    A page that quotes a study calls this first. Where the results folder holds none of the model,
+    the page is about pocket, and a line on it says so.
     """
-    if (
-        _study_file(model_name, "study.csv").is_file()
-        or not _study_file("pocket", "study.csv").is_file()
-    ):
+    if _study_file(model_name, "study.csv").is_file():
         return model_name
     display(
         Markdown(
@@ -302,7 +299,10 @@ def recorded_file(model_name: str, ending: str) -> Path:
 
 
 def _study_file(model_name: str, ending: str) -> Path:
-    return results_folder() / f"{short_name(model_name)}_{ending}"
+    """Where the file is looked for; pocket's study comes with the book and is always there."""
+    name = f"{short_name(model_name)}_{ending}"
+    own = results_folder() / name
+    return own if short_name(model_name) != "pocket" or own.is_file() else BENCHMARKS / name
 
 
 def recorded_study(model_name: str) -> pd.DataFrame:
@@ -356,8 +356,19 @@ def recorded_steps(model_name: str) -> pd.DataFrame:
 
 
 def recorded_manifest(model_name: str) -> dict[str, Any]:
-    """Model, metric, settings, versions and hardware of the recorded study."""
-    return read_manifest(recorded_file(model_name, "manifest.json"), STUDY_COMMAND)
+    """Model, metric, settings, versions and hardware of the recorded study.
+
+    Raises:
+        RecordError: it is damaged.
+    """
+    path = recorded_file(model_name, "manifest.json")
+    manifest = read_manifest(path, STUDY_COMMAND)
+    missing = sorted({"model", "metric", "settings", "ended"} - manifest.keys())
+    if missing:
+        raise RecordError(
+            f"{path} does not say {', '.join(missing)}; `{STUDY_COMMAND}` makes it anew"
+        )
+    return manifest
 
 
 def pocket_study(name: str = "pocket") -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -376,6 +387,19 @@ def recorded_commit(model_name: str) -> str | None:
     model = recorded_manifest(model_name)["model"]
     whole = re.fullmatch("[0-9a-f]{40}", model["revision"])
     return model["revision"] if whole and model["name"] == model_name else None
+
+
+def note_other_revision(model: "TextToImageModel", manifest: dict[str, Any]) -> None:
+    """Say aloud, on the page, where the model is not the one that the study was recorded with."""
+    now, then = model.provenance, manifest["model"]
+    if now.revision != then["revision"]:
+        display(
+            Markdown(
+                f"**Note.** The recorded study is of {then['name']} at revision "
+                f"{then['revision']}; what is computed on this page is of {now.name} at revision "
+                f"{now.revision}. The badge below says whether the two agree."
+            )
+        )
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:

@@ -42,7 +42,12 @@ from embedding_geometry.planning import (
     plan_tasks,
     unfinished,
 )
-from embedding_geometry.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
+from embedding_geometry.prompts import (
+    PromptPair,
+    PromptPairsError,
+    read_prompt_pairs,
+    write_prompt_pairs,
+)
 from embedding_geometry.results import (
     Cell,
     ResultsFolderError,
@@ -68,7 +73,12 @@ __all__ = [
     "run_study",
 ]
 
-PUBLISHED = ("study.csv", "steps.parquet", "pairs.csv", "manifest.json")
+PUBLISHED = {  # files of the results folder, and how the name of a copy ends
+    "study.csv": "study.csv",
+    "steps.parquet": "steps.parquet",
+    "studied_pairs.csv": "pairs.csv",
+    "manifest.json": "manifest.json",
+}
 
 
 def run_study(
@@ -85,7 +95,7 @@ def run_study(
         settings: What to compute.
         folder: The results folder. Finished cells are taken from its `cells/`; when all are there
             it also holds `study.csv` (the table), `steps.parquet` (the distance of every step),
-            `pairs.csv` (the prompts) and `manifest.json` (how they came about).
+            `studied_pairs.csv` (the prompts) and `manifest.json` (how they came about).
         progress: Whether to show a bar with rate and remaining time on standard error.
         shard: The part of the study to compute here, where other processes compute the others.
         engine: Where to compute it.
@@ -221,7 +231,7 @@ class StudyRun:
             manifest = self._manifest() | findings.origin()
             write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
             write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))
-            write_prompt_pairs(self.folder / "pairs.csv", self.pairs)
+            write_prompt_pairs(self.folder / "studied_pairs.csv", self.pairs)
             text = json.dumps(manifest, indent=1)
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
@@ -344,6 +354,9 @@ class StudyWorker:
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
     """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
 
+    A table of the same pairs that stands in the place of a copy stays as it is: it may be the one
+    that the study took, with columns of its own.
+
     Raises:
         FileNotFoundError: The study in the folder is not finished.
         ResultsFolderError: The copies cannot be written.
@@ -354,10 +367,19 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
             raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
     prefix = Path(prefix)
     make_folder(prefix.parent)
-    copies = [prefix.with_name(f"{prefix.name}_{original.name}") for original in originals]
+    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in PUBLISHED.values()]
     for original, copy in zip(originals, copies, strict=True):
+        if copy.name.endswith("_pairs.csv") and _same_pairs(original, copy):
+            continue
         write_whole(copy, original.read_bytes())
     return copies
+
+
+def _same_pairs(original: Path, copy: Path) -> bool:
+    try:
+        return read_prompt_pairs(copy) == read_prompt_pairs(original)
+    except (FileNotFoundError, PromptPairsError):
+        return False
 
 
 def conditions_of_plan(settings: StudySettings, pairs: list[PromptPair]) -> dict[str, object]:

@@ -109,8 +109,8 @@ def stage(name: str, stages: list[dict[str, object]]) -> Iterator[None]:
     """
     started, started_cpu = time.perf_counter(), time.process_time()
     yield
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     stages.append(
         {
             "stage": name,
@@ -152,7 +152,7 @@ def measure(arguments: Arguments) -> tuple[pd.DataFrame, dict[str, object]]:
         latents = sample_latents(model, clouds, initial_latent(model, seed=0), settings)
     with stage("decode", stages):
         pictures = decode_latents(model, latents, batch_size=1)
-    first, permuted = latents.double().cpu()
+    first, permuted = latents.cpu().double()
     networks = {"text_encoder": model.text_encoder, "unet": model.unet, "vae": model.vae}
     facts = {
         "parameters": {

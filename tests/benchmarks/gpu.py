@@ -79,8 +79,9 @@ def prepare(arguments: Arguments, dtype: str) -> Bench:
 
 
 def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    """Wait for the device; the processor has nothing to wait for."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -102,8 +103,9 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
 def operations_per_image(bench: Bench) -> float:
     """Of the UNet under guidance, the autoencoder and the metric, as torch counts them."""
     model, metric = bench.model, bench.metric
-    latent = initial_latent(model, 0).repeat(2, 1, 1, 1)
-    texts = torch.zeros(2, model.n_tokens, model.text_width).to(latent)
+    passes = 1 if bench.rendering.guidance_scale == 1 else 2  # with the text, and without
+    latent = initial_latent(model, 0).repeat(passes, 1, 1, 1)
+    texts = torch.zeros(passes, model.n_tokens, model.text_width).to(latent)
     pixels = torch.zeros(1, 3, *model.image_size, device=model.device)
     counts = []
     for network in (
@@ -142,7 +144,7 @@ def latents_and_pictures(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
     clouds = encode_prompts(bench.model, [PAIR.source, PAIR.target]).astype(np.float32)
     latents = sample_latents(bench.model, clouds, initial_latent(bench.model, 0), bench.rendering)
     pictures = decode_latents(bench.model, latents, batch_size=1)
-    return latents.double().cpu().numpy(), pictures
+    return latents.cpu().double().numpy(), pictures
 
 
 def without_shortcuts(arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:
