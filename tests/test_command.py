@@ -38,6 +38,11 @@ def test_the_options_arrive_and_all_is_well() -> None:
     [
         (ValueError("no such\n   number"), 2, "error: no such number\n"),
         (OSError("no room"), 2, "error: no room\n"),
+        (
+            RuntimeError("Invalid buffer size: 8.21 GiB"),  # as MPS says it
+            2,
+            f"error: not enough memory (Invalid buffer size: 8.21 GiB); {REMEDIES}\n",
+        ),
         (MemoryError("no room"), 2, f"error: not enough memory (no room); {REMEDIES}\n"),
         (
             RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),

@@ -2,7 +2,7 @@
 
 Two things cost the library calls more than the arithmetic does: scipy's solver looks at one column
 after the other, and numpy copies a cloud before it can subtract. Here the inner loops go over
-whole rows without a branch, so that the processor does eight or sixteen numbers at a time.
+whole rows without a branch, so that the processor does several numbers at a time.
 
 Compiled by numba at its first call, which takes a second; imported only where it is used, so that
 the mathematics starts without a compiler.
