@@ -18,6 +18,7 @@ BOOK = ROOT / "_build/singlehtml"
 PDF = ROOT / "_build/pdf/book.pdf"
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 COMPLETE = """async () => {
+  document.title = document.querySelector("h1").firstChild.textContent.trim();
   for (const image of document.images) image.loading = "eager";
   if (window.MathJax) await new Promise((done) => MathJax.Hub.Queue(done));
   await Promise.all([...document.images].map((image) => image.decode()));
