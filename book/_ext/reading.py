@@ -64,8 +64,9 @@ def table_named(name: str) -> Path | None:
     model = configured_model()
     if name == "prompts":
         return prompt_table(model)
-    own = [results_folder() / f"{owner}_{name}" for owner in (short_name(model), "pocket")]
-    places = [*own, BENCHMARKS / name, DATA / "prompts" / name]
+    own = results_folder() / f"{short_name(model)}_{name}"
+    pockets = [folder / f"pocket_{name}" for folder in (results_folder(), BENCHMARKS)]
+    places = [own, *pockets, BENCHMARKS / name, DATA / "prompts" / name]
     return next(filter(Path.is_file, places), None)
 
 
