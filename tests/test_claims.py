@@ -509,3 +509,13 @@ def test_the_ledgers_page_counts_what_the_ledger_counts(entries):
     page = glued("14_ledger")
     assert page["ledger_count"] == count_text(entries)
     assert page["poster_count"] == count_text(entries[:3])
+
+
+def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
+    tmp_path, monkeypatch
+):
+    """As pages 5 and 6 do: it comes with the book. Another model's is in the results folder."""
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    for find in (claims.STUDY.table, claims.STUDY.manifest):
+        assert find("pocket").parent == claims.pages.BENCHMARKS
+        assert find("some/model").parent == tmp_path

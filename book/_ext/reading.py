@@ -25,13 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from embedding_geometry.models import configured_model
-from embedding_geometry.pages import (
-    BENCHMARKS,
-    DATA,
-    prompt_table,
-    results_folder,
-    short_name,
-)
+from embedding_geometry.pages import BENCHMARKS, DATA, prompt_table, study_file
 from embedding_geometry.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -64,9 +58,8 @@ def table_named(name: str) -> Path | None:
     model = configured_model()
     if name == "prompts":
         return prompt_table(model)
-    own = results_folder() / f"{short_name(model)}_{name}"
-    pockets = [folder / f"pocket_{name}" for folder in (results_folder(), BENCHMARKS)]
-    places = [own, *pockets, BENCHMARKS / name, DATA / "prompts" / name]
+    of_studies = [study_file(owner, name) for owner in (model, "pocket")]
+    places = [*of_studies, BENCHMARKS / name, DATA / "prompts" / name]
     return next(filter(Path.is_file, places), None)
 
 

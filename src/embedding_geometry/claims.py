@@ -22,7 +22,7 @@ from scipy.stats import linregress, wilcoxon
 
 from embedding_geometry import dose, pages, tempo
 from embedding_geometry.ledger import Claim, Finding, Findings, Manifest, Section, Source
-from embedding_geometry.pages import number_text, short_name
+from embedding_geometry.pages import number_text
 from embedding_geometry.statistics import (
     Correlation,
     Interval,
@@ -52,8 +52,8 @@ EVENNESS = {"gini": "Gini coefficient of the steps", "maximum_step": "largest st
 
 
 def _of_model(ending: str) -> Callable[[str], Path]:
-    """A file of each model's own studies, in the results folder."""
-    return lambda model_name: pages.results_folder() / f"{short_name(model_name)}_{ending}"
+    """A file of each model's own studies."""
+    return lambda model_name: pages.study_file(model_name, ending)
 
 
 def _of_all(name: str) -> Callable[[str], Path]:

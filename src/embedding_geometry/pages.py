@@ -270,7 +270,7 @@ def studied_model(model_name: str) -> str:
     A page that quotes a study calls this first. Where the results folder holds none of the model,
     the page is about pocket, and a line on it says so.
     """
-    if _study_file(model_name, "study.csv").is_file():
+    if study_file(model_name, "study.csv").is_file():
         return model_name
     display(
         Markdown(
@@ -288,7 +288,7 @@ def recorded_file(model_name: str, ending: str) -> Path:
     Raises:
         StudyNotRecordedError: there is none for this model.
     """
-    path = _study_file(model_name, ending)
+    path = study_file(model_name, ending)
     if not path.is_file():
         raise StudyNotRecordedError(
             f"no recorded study for the model {model_name!r}: {path} does not exist. Run "
@@ -298,8 +298,11 @@ def recorded_file(model_name: str, ending: str) -> Path:
     return path
 
 
-def _study_file(model_name: str, ending: str) -> Path:
-    """Where the file is looked for; pocket's study comes with the book and is always there."""
+def study_file(model_name: str, ending: str) -> Path:
+    """Where a file of a model's study is looked for, such as `pocket_study.csv`.
+
+    In the results folder; pocket's come with the book and are found there where that has none.
+    """
     name = f"{short_name(model_name)}_{ending}"
     own = results_folder() / name
     return own if short_name(model_name) != "pocket" or own.is_file() else BENCHMARKS / name
@@ -338,13 +341,13 @@ def studied_pairs(model_name: str) -> list[PromptPair]:
     Raises:
         StudyNotRecordedError: the study has pairs that are not in the table.
     """
-    published = _study_file(model_name, "pairs.csv")
+    published = study_file(model_name, "pairs.csv")
     table = published if published.is_file() else prompt_table(model_name)
     pairs = read_prompt_pairs(table)
     unknown = set(recorded_study(model_name)["pair_id"]) - {pair.pair_id for pair in pairs}
     if unknown:
         raise StudyNotRecordedError(
-            f"{len(unknown)} prompt pairs of {_study_file(model_name, 'study.csv')} are not in "
+            f"{len(unknown)} prompt pairs of {study_file(model_name, 'study.csv')} are not in "
             f"{table}, such as {min(unknown)}; put the table that the study took at {published}"
         )
     return pairs
