@@ -33,7 +33,7 @@ def tiny_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_folder):
     """Return the tiny model loaded in float32 on the CPU."""
-    from embedding_geometry.models import load_model
+    from embedding_geometry.diffusion.loading import load_model
 
     return load_model(str(tiny_folder), device="cpu")
 
@@ -41,7 +41,7 @@ def tiny_model(tiny_folder):
 @pytest.fixture(scope="session")
 def tiny_metric(tiny_folder):
     """Return LPIPS around the tiny model's random backbone."""
-    from embedding_geometry.perception import load_metric
+    from embedding_geometry.perception.metric import load_metric
 
     return load_metric("pocket", device="cpu", folder=tiny_folder / "perceptual")
 

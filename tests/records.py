@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from embedding_geometry.cells import cpu_name
-from embedding_geometry.models import library_versions
-from embedding_geometry.results import write_whole
+from embedding_geometry.diffusion.loading import library_versions
+from embedding_geometry.study.cells import cpu_name
+from embedding_geometry.study.results import write_whole
 
 LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
 

@@ -12,7 +12,6 @@ from torch import nn
 from embedding_geometry.atlas import Backbone, Cause, Finding, Tiny, UncheckableError, examine
 from embedding_geometry.atlas.__main__ import main
 from embedding_geometry.atlas.check import verdict
-from embedding_geometry.atlas.page import atlas_table, plane, size_text
 from embedding_geometry.atlas.table import (
     FAMILIES,
     RECORDED,
@@ -24,10 +23,11 @@ from embedding_geometry.atlas.table import (
     rows,
 )
 from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
-from embedding_geometry.attention import OrderSensitivity
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.models import load_model
-from embedding_geometry.records import RecordError
+from embedding_geometry.diffusion.attention import OrderSensitivity
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.ground.records import RecordError
+from embedding_geometry.pages.atlas import atlas_table, plane, size_text
 
 ATLAS = pd.read_csv(RECORDED)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-from embedding_geometry.attention import (
+from embedding_geometry.diffusion.attention import (
     cross_attention,
     cross_attention_layers,
     layer_response,
@@ -15,9 +15,9 @@ from embedding_geometry.attention import (
     shuffling_changes,
     unet_response,
 )
-from embedding_geometry.clouds import encode_prompts, token_ids
-from embedding_geometry.generation import initial_latent
-from embedding_geometry.models import load_model
+from embedding_geometry.diffusion.clouds import encode_prompts, token_ids
+from embedding_geometry.diffusion.generation import initial_latent
+from embedding_geometry.diffusion.loading import load_model
 
 EXACT = 1e-13  # what float64 leaves of "the same"
 CLEAR = 5e-3  # what another text changes at least

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import clouds, gradient_of_convex, padded, random_clouds, without_type_checks
 
-from embedding_geometry.barycenters import (
+from embedding_geometry.transport.barycenters import (
     NotConvergedError,
     frechet_objective,
     mean_of_rows,
@@ -17,8 +17,12 @@ from embedding_geometry.barycenters import (
     triangle_grid,
     wasserstein_barycenter,
 )
-from embedding_geometry.couplings import coupling_cost, optimal_coupling, wasserstein_distance
-from embedding_geometry.paths import displacement_interpolation
+from embedding_geometry.transport.couplings import (
+    coupling_cost,
+    optimal_coupling,
+    wasserstein_distance,
+)
+from embedding_geometry.transport.paths import displacement_interpolation
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
 

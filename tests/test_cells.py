@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding_geometry import cells, ways
-from embedding_geometry.cells import compute_cells, conditions_of_cells, coupling_rng
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import RenderSettings, initial_latent, render
-from embedding_geometry.perception import load_metric, perceptual_distances
-from embedding_geometry.planning import plan_tasks
-from embedding_geometry.prompts import PromptPair
-from embedding_geometry.results import Cell, StudySettings
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, render
+from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.study import cells
+from embedding_geometry.study.cells import compute_cells, conditions_of_cells, coupling_rng
+from embedding_geometry.study.planning import plan_tasks
+from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.results import Cell, StudySettings
+from embedding_geometry.transport import ways
 
 PAIRS = [
     PromptPair("b", "a small cat on the beach at night", "at night, on the beach: a cat", 5.0),

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from docutils.nodes import make_id
 
-from embedding_geometry import claims
-from embedding_geometry.claims import SECTIONS
-from embedding_geometry.ledger import count_text, ledger
-from embedding_geometry.pages import p_and_n_text, p_number
+from embedding_geometry.pages import claims
+from embedding_geometry.pages.claims import SECTIONS
+from embedding_geometry.pages.display import p_and_n_text, p_number
+from embedding_geometry.pages.ledger import count_text, ledger
 
 GRIDS = pd.DataFrame(
     {"shape": ["triangle", "square"], "barycenter": [1.0, 3.0], "mean_of_rows": [2.0, 3.0]}

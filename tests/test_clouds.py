@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from embedding_geometry.clouds import (
+from embedding_geometry.diffusion.clouds import (
     PromptTooLongError,
     encode_prompts,
     end_row,
     token_ids,
     token_labels,
 )
-from embedding_geometry.models import load_model
+from embedding_geometry.diffusion.loading import load_model
 
 CAT = "a small cat on the beach at night"
 CAR = "a red car in the snow"

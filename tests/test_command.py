@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from embedding_geometry.command import run_command
+from embedding_geometry.ground.command import run_command
 
 REMEDIES = "smaller images, smaller batches, a smaller precision or another device may do"
 

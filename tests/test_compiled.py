@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from embedding_geometry.compiled import cheapest_permutation, cheapest_squares, paired_square
+from embedding_geometry.transport.all_pairs import (
+    cheapest_permutation,
+    cheapest_squares,
+    paired_square,
+)
 
 
 def total(costs: np.ndarray, sigma: np.ndarray) -> float:

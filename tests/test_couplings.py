@@ -18,7 +18,7 @@ from strategies import (
     without_type_checks,
 )
 
-from embedding_geometry.couplings import (
+from embedding_geometry.transport.couplings import (
     cayley_distance,
     cost_matrix,
     couple,

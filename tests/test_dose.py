@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from embedding_geometry.dose import (
+from embedding_geometry.statistics.dose import (
     EXPECTED_SLOPES,
     MixedModelError,
     dose_table,

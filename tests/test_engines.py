@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import stub_workers
 
-from embedding_geometry.engines import (
+from embedding_geometry.study.engines import (
     ATTEMPTS,
     RAY_DEFAULTS,
     EngineError,
@@ -29,9 +29,9 @@ from embedding_geometry.engines import (
     count_workers,
     open_engine,
 )
-from embedding_geometry.planning import Task, plan_tasks
-from embedding_geometry.prompts import PromptPair
-from embedding_geometry.results import ResultsFolderError, StudySettings
+from embedding_geometry.study.planning import Task, plan_tasks
+from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.results import ResultsFolderError, StudySettings
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 SETTINGS = StudySettings(Path("pairs.csv"), seeds=(0,), extra_couplings_first_seed=())
@@ -290,7 +290,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def local_tables(settings: StudySettings, tmp_path_factory, one_thread: None) -> list[bytes]:
-    from embedding_geometry.study import run_study
+    from embedding_geometry.study.run import run_study
 
     folder = tmp_path_factory.mktemp("local")
     run_study(settings, folder, progress=False)
@@ -308,7 +308,7 @@ def cell_times(folder: Path) -> dict[str, int]:
 def test_a_study_on_two_nodes_has_the_table_of_one_process_though_a_worker_is_killed(
     cluster: EngineSettings, settings: StudySettings, local_tables: list[bytes], tmp_path: Path
 ) -> None:
-    from embedding_geometry.study import open_study
+    from embedding_geometry.study.run import open_study
 
     at_the_kill = {}
 
@@ -345,8 +345,8 @@ def test_what_one_engine_began_another_finishes(
     tmp_path: Path,
     one_thread: None,
 ) -> None:
-    from embedding_geometry.planning import Shard
-    from embedding_geometry.study import run_study
+    from embedding_geometry.study.planning import Shard
+    from embedding_geometry.study.run import run_study
 
     run_study(settings, tmp_path, progress=False, shard=Shard(1, 2))
     before = cell_times(tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedding_geometry.evaluation import (
+from embedding_geometry.perception.evaluation import (
     FREE_OF_FRAMES,
     LESS_IS_BETTER,
     LeftOutMeasureWarning,
@@ -24,9 +24,9 @@ from embedding_geometry.evaluation import (
     write_csv,
     write_json,
 )
-from embedding_geometry.frames import read_frames, write_animation, write_frames
-from embedding_geometry.perception import perceptual_distances, perceptual_path_length
-from embedding_geometry.statistics import paired_comparison
+from embedding_geometry.perception.frames import read_frames, write_animation, write_frames
+from embedding_geometry.perception.metric import perceptual_distances, perceptual_path_length
+from embedding_geometry.statistics.paired import paired_comparison
 
 
 def noise(count, seed=0):
@@ -202,7 +202,9 @@ def test_unequal_numbers_of_paths_or_too_few_cannot_be_compared(count):
         compare_paths(treatment, paths[:count], np.random.default_rng(0))
 
 
-@pytest.mark.filterwarnings("ignore::embedding_geometry.evaluation.LeftOutMeasureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::embedding_geometry.perception.evaluation.LeftOutMeasureWarning"
+)
 def test_a_control_that_stands_still_cannot_be_improved_upon():
     still = [planted([0.0, 0.0]) for _ in range(3)]
     with pytest.raises(ValueError, match="3 pairs of paths can be compared in no measure"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embedding_geometry.pages import BENCHMARKS, DATA
+from embedding_geometry.pages.display import BENCHMARKS, DATA
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 

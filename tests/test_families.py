@@ -12,19 +12,18 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_family
 
-from embedding_geometry import cells, generation, study
 from embedding_geometry.__main__ import main
-from embedding_geometry.attention import order_sensitivity, unet_response
-from embedding_geometry.clouds import (
+from embedding_geometry.diffusion import generation
+from embedding_geometry.diffusion.attention import order_sensitivity, unet_response
+from embedding_geometry.diffusion.clouds import (
     encode_pooled,
     encode_prompts,
     interpolate_pooled,
     token_ids,
     token_labels,
 )
-from embedding_geometry.folders import ModelNotFoundError
-from embedding_geometry.frames import read_frames
-from embedding_geometry.generation import (
+from embedding_geometry.diffusion.folders import ModelNotFoundError
+from embedding_geometry.diffusion.generation import (
     SCHEDULERS,
     RenderSettings,
     decode_latents,
@@ -33,10 +32,12 @@ from embedding_geometry.generation import (
     render,
     sample_latents,
 )
-from embedding_geometry.models import load_model
-from embedding_geometry.paths import displacement_interpolation
-from embedding_geometry.perception import load_metric, perceptual_distances
-from embedding_geometry.results import StudySettings
+from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.perception.frames import read_frames
+from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.study import cells, run
+from embedding_geometry.study.results import StudySettings
+from embedding_geometry.transport.paths import displacement_interpolation
 
 CAT, BIRDS = "a small cat on the beach at night", "two birds over the sea"
 PAIRS = f"pair_id,source,target,similarity\n1,{CAT},{BIRDS},2\n"
@@ -316,7 +317,7 @@ def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkey
         height=48,
         device="cpu",
     )
-    table = study.run_study(settings, tmp_path / "out", progress=False)
+    table = run.run_study(settings, tmp_path / "out", progress=False)
     assert list(table["coupling"]) == ["row", "optimal"]
     assert (table["ppl"] > 0).all()
     assert table["ppl"].nunique() == 2
@@ -510,5 +511,5 @@ def test_a_thousand_steps_are_refused_before_a_study_writes_anything(folders, tm
     pairs.write_text(PAIRS)
     settings = StudySettings(pairs, model=str(folders["sd1"]), steps=1000, device="cpu")
     with pytest.raises(ValueError, match="steps is 1000.*use fewer steps"):
-        study.run_study(settings, tmp_path / "results", progress=False)
+        run.run_study(settings, tmp_path / "results", progress=False)
     assert not (tmp_path / "results").exists()

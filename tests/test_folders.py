@@ -8,9 +8,9 @@ import pytest
 from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
-from embedding_geometry import folders
-from embedding_geometry.folders import ModelNotFoundError
-from embedding_geometry.models import load_model
+from embedding_geometry.diffusion import folders
+from embedding_geometry.diffusion.folders import ModelNotFoundError
+from embedding_geometry.diffusion.loading import load_model
 
 
 @pytest.fixture

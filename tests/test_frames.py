@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedding_geometry.frames import (
+from embedding_geometry.perception.frames import (
     HeldFramesWarning,
     MissingFramesWarning,
     frame_batches,

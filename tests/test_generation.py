@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import (
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import (
     RenderSettings,
     decode_latents,
     default_settings,
@@ -16,7 +16,7 @@ from embedding_geometry.generation import (
     render,
     sample_latents,
 )
-from embedding_geometry.models import load_model
+from embedding_geometry.diffusion.loading import load_model
 
 CAT = "a small cat on the beach at night"
 CAR = "two birds over the sea"
@@ -172,7 +172,8 @@ def test_the_initial_noise_has_the_schedulers_scale(tiny_model, clouds, latent, 
     settings = RenderSettings(steps=2, guidance_scale=1.0)
     reference = sample_latents(tiny_model, clouds, 3 * latent, settings)
     monkeypatch.setattr(
-        "embedding_geometry.generation._fresh_scheduler", scheduler_of_scale(tiny_model, 3.0)
+        "embedding_geometry.diffusion.generation._fresh_scheduler",
+        scheduler_of_scale(tiny_model, 3.0),
     )
     torch.testing.assert_close(sample_latents(tiny_model, clouds, latent, settings), reference)
 

@@ -14,9 +14,9 @@ from strategies import (
     without_type_checks,
 )
 
-from embedding_geometry import interpolants
-from embedding_geometry.couplings import cost_matrix, coupling_cost, optimal_coupling
-from embedding_geometry.interpolants import (
+from embedding_geometry.transport import curves
+from embedding_geometry.transport.couplings import cost_matrix, coupling_cost, optimal_coupling
+from embedding_geometry.transport.curves import (
     INTERPOLANTS,
     centred_coupling,
     cosine_coupling,
@@ -232,7 +232,7 @@ def test_the_unit_of_the_embedding_does_not_matter(ends):
 
 @pytest.mark.parametrize("share", [1e-310, 1e-12])
 def test_too_little_entropy_is_said_and_gives_no_nan(ends, share, monkeypatch):
-    monkeypatch.setattr(interpolants, "ITERATIONS", 50)
+    monkeypatch.setattr(curves, "ITERATIONS", 50)
     with pytest.raises(
         ValueError, match=r"share of 1e-\d+ of the mean cost .* take a greater one"
     ):
@@ -320,7 +320,7 @@ def test_whitening_finds_the_permutation_under_a_loud_direction(rng):
 
 
 def test_without_shrinkage_a_linear_map_of_the_space_does_not_matter(rng, monkeypatch):
-    monkeypatch.setattr(interpolants, "SHRINKAGE", 0.0)
+    monkeypatch.setattr(curves, "SHRINKAGE", 0.0)
     x, y, linear = random_clouds(rng, 20, 4), random_clouds(rng, 20, 4), random_clouds(rng, 4, 4)
     found = whitened_coupling(x, y)
     np.testing.assert_array_equal(whitened_coupling(x @ linear + 3, y @ linear + 3), found)
@@ -328,7 +328,7 @@ def test_without_shrinkage_a_linear_map_of_the_space_does_not_matter(rng, monkey
 
 
 def test_with_all_shrinkage_whitening_changes_nothing(rng, monkeypatch):
-    monkeypatch.setattr(interpolants, "SHRINKAGE", 1.0)
+    monkeypatch.setattr(curves, "SHRINKAGE", 1.0)
     x, y = random_clouds(rng, 20, 4), random_clouds(rng, 20, 4)
     np.testing.assert_array_equal(whitened_coupling(x, y), optimal_coupling(x, y))
 

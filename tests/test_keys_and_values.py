@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from embedding_geometry import generation
-from embedding_geometry.attention import cross_attention_layers
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import RenderSettings, initial_latent, sample_latents
-from embedding_geometry.keys_and_values import projected_once
+from embedding_geometry.diffusion import generation
+from embedding_geometry.diffusion.attention import cross_attention_layers
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, sample_latents
+from embedding_geometry.diffusion.keys_and_values import projected_once
 
 TEXTS = ["a small cat on the beach at night", "a red car in the snow next to a big dog"]
 

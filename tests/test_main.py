@@ -17,15 +17,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from embedding_geometry import cells, generation, perception
 from embedding_geometry.__main__ import main
-from embedding_geometry.frames import read_frames, read_settings, write_animation
-from embedding_geometry.perception import (
+from embedding_geometry.diffusion import generation
+from embedding_geometry.perception import metric
+from embedding_geometry.perception.frames import read_frames, read_settings, write_animation
+from embedding_geometry.perception.metric import (
     load_metric,
     perceptual_distances,
     perceptual_path_length,
 )
-from embedding_geometry.prompts import read_prompt_pairs
+from embedding_geometry.study import cells
+from embedding_geometry.study.prompts import read_prompt_pairs
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 PAIRS = """\
@@ -39,7 +41,7 @@ pair_id,source,target,similarity
 def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metric of the pocket, around the tiny model's backbone."""
     load = partial(load_metric, folder=tiny_folder / "perceptual")
-    monkeypatch.setattr(perception, "load_metric", load)
+    monkeypatch.setattr(metric, "load_metric", load)
     monkeypatch.setattr(cells, "load_metric", load)
 
 
@@ -125,7 +127,7 @@ def test_help_names_and_explains_every_option(
 # --- study --------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("default::embedding_geometry.results.DamagedCellWarning")
+@pytest.mark.filterwarnings("default::embedding_geometry.study.results.DamagedCellWarning")
 def test_study_writes_and_publishes_its_tables_and_resumes(
     study_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,7 +202,7 @@ def test_ctrl_c_ends_with_one_line_and_leaves_a_clean_folder(
     study_arguments: list[str], tiny_folder: Path, tmp_path: Path
 ) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["embedding_geometry.study"])
+    context.set_forkserver_preload(["embedding_geometry.study.run"])
     arguments = [*study_arguments, "--seeds", *map(str, range(200))]
     errors = tmp_path / "errors.txt"
     process = context.Process(
@@ -326,7 +328,9 @@ def test_ppl_measures_folders_in_natural_order(
     assert f"net pocket, {tiny_metric.revision}, lpips" in footer
 
 
-@pytest.mark.filterwarnings("default::embedding_geometry.evaluation.MissingPartnersWarning")
+@pytest.mark.filterwarnings(
+    "default::embedding_geometry.perception.evaluation.MissingPartnersWarning"
+)
 def test_ppl_compares_two_folders_and_writes_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

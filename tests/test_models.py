@@ -10,8 +10,8 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_model
 
-from embedding_geometry import folders
-from embedding_geometry.models import configured_model, load_model
+from embedding_geometry.diffusion import folders
+from embedding_geometry.diffusion.loading import configured_model, load_model
 
 
 @pytest.fixture

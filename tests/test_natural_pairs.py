@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 
-from embedding_geometry.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 
 TABLE = Path(__file__).parents[1] / "data" / "prompts" / "pairs.csv"
 GRADES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)

@@ -18,16 +18,16 @@ import torch
 import torchvision
 from tiny_model import randomize, write_tiny_family
 
-from embedding_geometry import pages
-from embedding_geometry.results import StudySettings
-from embedding_geometry.study import publish_results, run_study
+from embedding_geometry.pages import display
+from embedding_geometry.study.results import StudySettings
+from embedding_geometry.study.run import publish_results, run_study
 
 ROOT = Path(__file__).parents[1]
 # The pages that show the configured model; the others are about pocket whatever it is, and would
 # compute here once more what `make test` compares in their own notebooks.
 EVERY = sorted((ROOT / "notebooks").glob("*.md"))
 PAGES = [page for page in EVERY if "configured_model()" in page.read_text(encoding="utf-8")]
-PROMPTS = pages.DATA / "prompts/pairs.csv"
+PROMPTS = display.DATA / "prompts/pairs.csv"
 OF_ONE_GRADE = 2
 
 

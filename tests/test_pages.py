@@ -13,13 +13,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from embedding_geometry import pages
-from embedding_geometry.generation import RenderSettings
-from embedding_geometry.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
-from embedding_geometry.records import RecordError
-from embedding_geometry.results import digest
-from embedding_geometry.statistics import Correlation
-from embedding_geometry.twins import KEY
+from embedding_geometry.diffusion.generation import RenderSettings
+from embedding_geometry.ground.records import RecordError
+from embedding_geometry.pages import display as pages
+from embedding_geometry.pages.twins import KEY
+from embedding_geometry.statistics.paired import Correlation
+from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
+from embedding_geometry.study.results import digest
 
 MANIFEST = {"model": {}, "metric": {}, "settings": {}, "ended": "2026-01-01", "cells": 4}
 

@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 from embedding_geometry.pocket.pairs import pocket_pairs, write_pocket_pairs
-from embedding_geometry.prompts import read_prompt_pairs
+from embedding_geometry.study.prompts import read_prompt_pairs
 
 RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
 

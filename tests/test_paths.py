@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import clouds, coupled_clouds, padded, random_clouds, without_type_checks
 
-from embedding_geometry.couplings import (
+from embedding_geometry.transport.couplings import (
     optimal_coupling,
     random_coupling,
     row_coupling,
     wasserstein_distance,
     worst_coupling,
 )
-from embedding_geometry.paths import displacement_interpolation, wasserstein_length
+from embedding_geometry.transport.paths import displacement_interpolation, wasserstein_length
 
 TIMES = np.linspace(0, 1, 11)
 

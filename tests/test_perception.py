@@ -11,8 +11,8 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from embedding_geometry import perception
-from embedding_geometry.perception import (
+from embedding_geometry.perception import metric as metrics
+from embedding_geometry.perception.metric import (
     MetricNotFoundError,
     PathLength,
     PathLengthMeter,
@@ -165,7 +165,7 @@ def test_a_meter_does_not_depend_on_the_batches(tiny_metric, sizes):
 def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, monkeypatch, most):
     frames = random_frames(37)
     expected = perceptual_distances(tiny_metric, frames)
-    features, taken = perception._features, []
+    features, taken = metrics._features, []
 
     def features_of_few(metric, batch):
         taken.append(len(batch))
@@ -173,7 +173,7 @@ def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, m
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return features(metric, batch)
 
-    monkeypatch.setattr(perception, "_features", features_of_few)
+    monkeypatch.setattr(metrics, "_features", features_of_few)
     metric = replace(tiny_metric)
     found = perceptual_distances(metric, frames)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -187,7 +187,7 @@ def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, m
 
 
 def test_a_meter_whose_memory_holds_no_frame_says_so(tiny_metric, monkeypatch):
-    monkeypatch.setattr(perception, "_features", lambda *_: torch.empty(2**60))
+    monkeypatch.setattr(metrics, "_features", lambda *_: torch.empty(2**60))
     with pytest.raises(RuntimeError, match=r"(?i)alloc|memory"):
         perceptual_distances(replace(tiny_metric), random_frames(3))
 

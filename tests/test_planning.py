@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding_geometry.planning import (
+from embedding_geometry.study.planning import (
     CELL_ON_DISK,
     WHOLE,
     Shard,
@@ -17,8 +17,8 @@ from embedding_geometry.planning import (
     plan_tasks,
     unfinished,
 )
-from embedding_geometry.prompts import PromptPair
-from embedding_geometry.results import (
+from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.results import (
     Cell,
     DamagedCellWarning,
     StudySettings,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from embedding_geometry import figures
-from embedding_geometry.barycenters import square_grid, triangle_grid
-from embedding_geometry.pointer import Pointer, sheet
+from embedding_geometry.pages.figures import studies
+from embedding_geometry.pages.pointer import Pointer, sheet
+from embedding_geometry.transport.barycenters import square_grid, triangle_grid
 
 CHROMIUM = shutil.which("chromium")
 GRIDS = {"triangle": triangle_grid(3), "square": square_grid(2)}
@@ -24,7 +24,7 @@ every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.fixture(autouse=True)
 def clean_canvas():
     with plt.rc_context():
-        figures.set_style()
+        studies.set_style()
         yield
         plt.close("all")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedding_geometry.prompts import (
+from embedding_geometry.study.prompts import (
     MissingCaptionsWarning,
     PromptPair,
     PromptPairsError,

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from embedding_geometry.records import RecordError, read_manifest, read_table
+from embedding_geometry.ground.records import RecordError, read_manifest, read_table
 
 TABLE = pd.DataFrame({"pair_id": ["a", "b"], "ppl": [0.25, 0.5]})
 

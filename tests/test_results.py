@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from embedding_geometry import results
-from embedding_geometry.results import (
+from embedding_geometry.study import results
+from embedding_geometry.study.results import (
     Cell,
     DamagedCellWarning,
     ResultsFolderError,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import without_type_checks
 
-from embedding_geometry.retiming import KnownFrames, equal_step_times, retime
+from embedding_geometry.perception.retiming import KnownFrames, equal_step_times, retime
 
 UNIFORM = np.linspace(0, 1, 11)
 

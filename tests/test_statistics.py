@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import without_type_checks
 
-from embedding_geometry.statistics import (
+from embedding_geometry.statistics.paired import (
     holm,
     mean_with_interval,
     median_interval,

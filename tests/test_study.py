@@ -15,24 +15,28 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from embedding_geometry import cells, study
-from embedding_geometry.cells import coupling_rng
-from embedding_geometry.clouds import PromptTooLongError, encode_prompts
-from embedding_geometry.couplings import coupling_cost, optimal_coupling, random_coupling
-from embedding_geometry.generation import RenderSettings, initial_latent, render
-from embedding_geometry.models import load_model
-from embedding_geometry.paths import displacement_interpolation, wasserstein_length
-from embedding_geometry.perception import load_metric, perceptual_distances
-from embedding_geometry.planning import WHOLE, Shard, plan_tasks
-from embedding_geometry.prompts import read_prompt_pairs
-from embedding_geometry.results import DamagedCellWarning, ResultsFolderError, StudySettingsError
-from embedding_geometry.study import (
+from embedding_geometry.diffusion.clouds import PromptTooLongError, encode_prompts
+from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, render
+from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.study import cells, run
+from embedding_geometry.study.cells import coupling_rng
+from embedding_geometry.study.planning import WHOLE, Shard, plan_tasks
+from embedding_geometry.study.prompts import read_prompt_pairs
+from embedding_geometry.study.results import (
+    DamagedCellWarning,
+    ResultsFolderError,
+    StudySettingsError,
+)
+from embedding_geometry.study.run import (
     StudySettings,
     StudyWorker,
     open_study,
     publish_results,
     run_study,
 )
+from embedding_geometry.transport.couplings import coupling_cost, optimal_coupling, random_coupling
+from embedding_geometry.transport.paths import displacement_interpolation, wasserstein_length
 
 PAIRS = """\
 pair_id,source,target,similarity,stratum
@@ -89,13 +93,13 @@ def half_done(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished, folder)
     for path in sorted((folder / "cells").iterdir())[::2]:
         path.unlink()
-    for name in ("study.csv", "steps.parquet", "manifest.json"):
+    for name in ("run.csv", "steps.parquet", "manifest.json"):
         (folder / name).unlink()
     return folder
 
 
 def tables(folder: Path) -> list[bytes]:
-    return [(folder / name).read_bytes() for name in ("study.csv", "steps.parquet")]
+    return [(folder / name).read_bytes() for name in ("run.csv", "steps.parquet")]
 
 
 def cell_times(folder: Path) -> dict[str, int]:
@@ -103,7 +107,7 @@ def cell_times(folder: Path) -> dict[str, int]:
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "study.csv")
+    return pd.read_csv(folder / "run.csv")
 
 
 # --- the tables ---------------------------------------------------------------------------------
@@ -290,9 +294,9 @@ def test_a_disk_that_fills_up_is_one_error_and_the_study_goes_on_later(
         written.append(target)
         rename(source, target)
 
-    rename = study.os.replace
+    rename = run.os.replace
     with monkeypatch.context() as patch:
-        patch.setattr(study.os, "replace", fill_up)
+        patch.setattr(run.os, "replace", fill_up)
         with pytest.raises(ResultsFolderError, match="No space left on device. What was finished"):
             run_study(settings, folder, progress=False)
     before = cell_times(folder)
@@ -357,7 +361,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
 def test_the_plan_of_a_finished_study_costs_no_image(
     settings: StudySettings, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "compute_cells", None)
+    monkeypatch.setattr(run, "compute_cells", None)
     with open_study(settings, finished) as opened:
         plan = opened.plan()
     assert (plan.pending, plan.images, plan.seconds) == (0, 0, None)
@@ -386,8 +390,8 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
     first, *others = tasks_of(settings, worker)
     tasks = [first, *(task for task in others if task.seed == first.seed)]
     assert len(tasks) == 4
-    monkeypatch.setattr(study, "compute_cells", take_time)
-    monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(run, "compute_cells", take_time)
+    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
     images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
     assert worker.seconds_per_image(tasks) == pytest.approx((2 + 0.25 * steps) / images)
     assert worker.seconds_per_image(tasks[:1]) == pytest.approx((0.5 + 0.25 * steps) / images)
@@ -397,14 +401,14 @@ def test_the_plan_times_all_that_is_missing_of_one_latent(
     settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The metric of every coupling is timed, not that of the first alone."""
-    timed: list[study.Task] = []
+    timed: list[run.Task] = []
     measure = StudyWorker.seconds_per_image
     monkeypatch.setattr(
         StudyWorker, "seconds_per_image", lambda self, t: timed.extend(t) or measure(self, t)
     )
     with open_study(settings, half_done) as opened:
         opened.plan()
-        pending = [t for p in opened.pairs for t in study.unfinished(half_done, opened._tasks(p))]
+        pending = [t for p in opened.pairs for t in run.unfinished(half_done, opened._tasks(p))]
     [latent, *_] = [(task.pair.pair_id, task.seed) for task in pending]
     assert timed == [task for task in pending if (task.pair.pair_id, task.seed) == latent]
 
@@ -433,8 +437,8 @@ def test_a_run_that_gets_faster_is_not_estimated_to_end_before_it_began(
         return iter([(task, None) for task in tasks])
 
     worker = StudyWorker(replace(settings, steps=50))
-    monkeypatch.setattr(study, "compute_cells", take_time)
-    monkeypatch.setattr(study.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(run, "compute_cells", take_time)
+    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
     assert worker.seconds_per_image(tasks_of(settings, worker)[:1]) == 4.0 / 14
 
 
@@ -442,13 +446,13 @@ def test_finished_cells_are_not_taken_for_speed(
     settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bars = []
-    monkeypatch.setattr(study, "tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
+    monkeypatch.setattr(run, "tqdm", lambda **options: bars.append(tqdm(**options)) or bars[0])
     there = len(cell_times(half_done))
     run_study(settings, half_done)
     assert (bars[0].n, bars[0].initial) == (CELLS, there)
 
 
-def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[study.Task]:
+def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[run.Task]:
     [pair, *_] = read_prompt_pairs(settings.pairs)
     return plan_tasks(settings, [pair], worker.facts().conditions)
 
@@ -483,10 +487,10 @@ def test_cells_that_another_process_finishes_in_the_meantime_are_not_computed(
         while others:
             shutil.copy2(others.pop(), folder / "cells")
 
-    save, cells = study.save_cell, (finished / "cells").iterdir()
+    save, cells = run.save_cell, (finished / "cells").iterdir()
     others = [path for path in cells if '"pair_id": "b"' not in path.read_text()]
     assert len(others) == CELLS - 7
-    monkeypatch.setattr(study, "save_cell", save_while_others_work)
+    monkeypatch.setattr(run, "save_cell", save_while_others_work)
     run_study(settings, tmp_path, progress=False)
     same = cell_times(tmp_path).items() & cell_times(finished).items()
     assert len(same) == CELLS - 7
@@ -502,7 +506,7 @@ def test_another_study_begun_in_the_folder_in_the_meantime_keeps_its_tables(
         (tmp_path / "settings.json").write_text(text.replace('"frames": 5', '"frames": 6'))
         with pytest.raises(StudySettingsError, match="frames is 6 there and 5 now"):
             opened.collect()
-    assert not (tmp_path / "study.csv").exists()
+    assert not (tmp_path / "run.csv").exists()
     assert len(cell_times(tmp_path)) == CELLS
 
 
@@ -631,7 +635,7 @@ def run_in_child(settings: StudySettings, folder: Path, backbone: Path, shard: S
 def start_study(settings: StudySettings, tiny_folder: Path):
     """Start the study as a process; they are forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["embedding_geometry.study"])
+    context.set_forkserver_preload(["embedding_geometry.study.run"])
 
     def start(folder: Path, shard: Shard = WHOLE) -> multiprocessing.Process:
         process = context.Process(
@@ -743,7 +747,7 @@ def test_a_users_tables_of_pairs_are_left_alone(
 def test_an_unfinished_study_is_not_published(
     finished: Path, half_done: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(finished / "study.csv", half_done)
+    shutil.copy(finished / "run.csv", half_done)
     with pytest.raises(FileNotFoundError, match="steps.parquet is missing; run the study there"):
         publish_results(half_done, tmp_path / "tiny")
     assert not list(tmp_path.glob("tiny*"))

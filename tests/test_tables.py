@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from embedding_geometry.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NUMBERS = {"ten": 10, "two": 2, "one": 1}  # by name, by number and as given: three orders

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedding_geometry import tempo
-from embedding_geometry.cells import cloud_path, encode_ends, render_paths
-from embedding_geometry.perception import perceptual_distances, perceptual_path_length
-from embedding_geometry.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.tempo import Tempo, compared, main, recorded, sample
+from embedding_geometry.perception.metric import perceptual_distances, perceptual_path_length
+from embedding_geometry.study import tempo
+from embedding_geometry.study.cells import cloud_path, encode_ends, render_paths
+from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study.tempo import Tempo, compared, main, recorded, sample
 
 ROOT = Path(__file__).parents[1]
 PAIRS = """\

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedding_geometry import twins
+from embedding_geometry.pages import twins
 
 COLOURS = {"row": [(250, 0, 0), (0, 250, 0), (0, 0, 250)],
            "optimal": [(250, 250, 0), (0, 250, 250), (250, 0, 250)]}  # fmt: skip

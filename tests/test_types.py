@@ -2,7 +2,7 @@
 
 import pytest
 
-from embedding_geometry.types import check_seed
+from embedding_geometry.ground.types import check_seed
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedding_geometry import coupling_cost, optimal_coupling
-from embedding_geometry.ways import WAYS, Ends, between_couplings, find_way
+from embedding_geometry.transport.ways import WAYS, Ends, between_couplings, find_way
 
 TIMES = np.linspace(0, 1, 5)
 

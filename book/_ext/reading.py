@@ -24,9 +24,9 @@ from sphinx.util import docname_join, logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
-from embedding_geometry.models import configured_model
-from embedding_geometry.pages import BENCHMARKS, DATA, prompt_table, study_file
-from embedding_geometry.twins import KEY, sprite_of, twin_sliders
+from embedding_geometry.diffusion.loading import configured_model
+from embedding_geometry.pages.display import BENCHMARKS, DATA, prompt_table, study_file
+from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
 COSTS = "page_costs.json"  # written by tools/run_notebooks.py --costs

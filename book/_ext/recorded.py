@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from embedding_geometry.pages import DATA, results_folder
+from embedding_geometry.pages.display import DATA, results_folder
 
 PAGE = re.compile(r'href="\.\./notebooks/(\w+)\.ipynb')
 TABLE = re.compile(r'href="\.\./data/(?:results|prompts)/([\w.-]+)"')

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
-from embedding_geometry.command import run_command
-from embedding_geometry.engines import EngineSettings
-from embedding_geometry.results import Net, StudySettings, make_folder, write_whole
-from embedding_geometry.types import Frames, SchedulerName, check_seed
+from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.types import Frames, SchedulerName, check_seed
+from embedding_geometry.study.engines import EngineSettings
+from embedding_geometry.study.results import Net, StudySettings, make_folder, write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from embedding_geometry.evaluation import MeasuredPath, Partners
+    from embedding_geometry.perception.evaluation import MeasuredPath, Partners
 
 DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
 Output = Literal["strips", "gif", "webp", "mp4", "frames"]
@@ -50,8 +50,8 @@ class Study:
 
     def run(self) -> None:
         """Say what there is to do, run or resume it, then say where the results are."""
-        from embedding_geometry.planning import Shard
-        from embedding_geometry.study import open_study, publish_results
+        from embedding_geometry.study.planning import Shard
+        from embedding_geometry.study.run import open_study, publish_results
 
         shard = Shard.parse(self.shard)
         if self.publish is not None and self.publish.is_dir():
@@ -131,13 +131,13 @@ class Render:
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
-        from embedding_geometry.frames import description, write_animation, write_frames
+        from embedding_geometry.perception.frames import description, write_animation, write_frames
 
         if not self.write:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
         frames, settings = self._render()
         if "strips" in self.write:
-            from embedding_geometry.figures import film_strips, set_style
+            from embedding_geometry.pages.figures.studies import film_strips, set_style
 
             set_style()
             text = {"Description": description({"couplings": list(frames)} | settings)}
@@ -156,11 +156,11 @@ class Render:
         """Return the frames of each coupling, and what else they depend on as JSON values."""
         import numpy as np
 
-        from embedding_geometry.cells import encode_ends, rendering_settings
-        from embedding_geometry.clouds import encode_pooled, interpolate_pooled
-        from embedding_geometry.generation import initial_latent, render
-        from embedding_geometry.models import configured_model, load_model
-        from embedding_geometry.ways import find_way
+        from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
+        from embedding_geometry.diffusion.generation import initial_latent, render
+        from embedding_geometry.diffusion.loading import configured_model, load_model
+        from embedding_geometry.study.cells import encode_ends, rendering_settings
+        from embedding_geometry.transport.ways import find_way
 
         if self.frames < 2 or not self.couplings:
             raise ValueError(
@@ -223,8 +223,8 @@ class Ppl:
 
     def run(self) -> None:
         """Measure every path, print one line for each, and compare and write what is wanted."""
-        from embedding_geometry import evaluation
-        from embedding_geometry.perception import load_metric
+        from embedding_geometry.perception import evaluation
+        from embedding_geometry.perception.metric import load_metric
 
         if not self.paths or (self.compare and len(self.paths) != 2):
             raise ValueError(
@@ -255,7 +255,7 @@ class Ppl:
         """Compare the first folder with the second, print the table, and return the record."""
         import numpy as np
 
-        from embedding_geometry.evaluation import compare_paths, comparison_record
+        from embedding_geometry.perception.evaluation import compare_paths, comparison_record
 
         count = len(partners.names)
         rng = np.random.default_rng(self.seed)
@@ -289,7 +289,12 @@ class Pairs:
 
         import numpy as np
 
-        from embedding_geometry.prompts import grade, read_cxc, sample_pairs, write_prompt_pairs
+        from embedding_geometry.study.prompts import (
+            grade,
+            read_cxc,
+            sample_pairs,
+            write_prompt_pairs,
+        )
 
         check_seed(self.seed)
         if self.out.is_dir() or self.out.resolve() in (
@@ -326,10 +331,10 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.cells import environment
-        from embedding_geometry.folders import POCKET_FOLDER
-        from embedding_geometry.models import configured_model, load_model
-        from embedding_geometry.perception import load_metric
+        from embedding_geometry.diffusion.folders import POCKET_FOLDER
+        from embedding_geometry.diffusion.loading import configured_model, load_model
+        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.study.cells import environment
 
         name = configured_model(self.model)
         model = load_model(name, self.device, revision=self.revision)

@@ -28,11 +28,11 @@ from full_size import write_full_size, write_tiny
 from opponents import PAIR, Opponent, Result, study_cells
 from torch.utils.flop_counter import FlopCounterMode
 
-from embedding_geometry import generation
-from embedding_geometry.cells import Bench, images_of_latent, prepare_bench
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import decode_latents, initial_latent, sample_latents
-from embedding_geometry.results import StudySettings
+from embedding_geometry.diffusion import generation
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import decode_latents, initial_latent, sample_latents
+from embedding_geometry.study.cells import Bench, images_of_latent, prepare_bench
+from embedding_geometry.study.results import StudySettings
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from embedding_geometry.cells import Bench, cloud_path, compute_cells, encode_ends
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import initial_latent
-from embedding_geometry.perception import perceptual_distances
-from embedding_geometry.planning import Task
-from embedding_geometry.prompts import PromptPair
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import initial_latent
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.study.cells import Bench, cloud_path, compute_cells, encode_ends
+from embedding_geometry.study.planning import Task
+from embedding_geometry.study.prompts import PromptPair
 
 PAIR = PromptPair("bench", "a cat on the beach at night", "at night, on the beach: a cat", 5.0)
 
@@ -114,7 +114,7 @@ def study_cells(bench: Bench, seed: int = 0) -> Result:
         return perceptual_distances(metric, images)
 
     tasks = [Task(PAIR, seed, coupling, {}) for coupling in bench.couplings_of(seed)]
-    with mock.patch("embedding_geometry.cells.perceptual_distances", keep_frames):
+    with mock.patch("embedding_geometry.study.cells.perceptual_distances", keep_frames):
         started = time.perf_counter()
         cells = [cell for _, cell in compute_cells(bench, tasks)]
         seconds = time.perf_counter() - started

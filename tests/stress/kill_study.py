@@ -31,7 +31,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_model, as under pytest
 
-from embedding_geometry.results import ABANDONED_AFTER_SECONDS, StudySettings
+from embedding_geometry.study.results import ABANDONED_AFTER_SECONDS, StudySettings
 
 SHARE = 0.25  # of the time of all cells: a kill comes at the latest so long after the first one
 KILLS_OF_A_STUDY = 17
@@ -84,7 +84,7 @@ def run_alone(settings: StudySettings, folder: Path) -> None:
     """Run the study in this process, on one thread."""
     import torch
 
-    from embedding_geometry.study import run_study
+    from embedding_geometry.study.run import run_study
 
     torch.set_num_threads(1)
     run_study(settings, folder, progress=False)
@@ -191,7 +191,7 @@ def stress(kills: int = 50, seed: int = 0, pairs: int = 12, record: Path | None 
     """
     rng = np.random.default_rng(seed)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["embedding_geometry.study", "tiny_model"])
+    context.set_forkserver_preload(["embedding_geometry.study.run", "tiny_model"])
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         maker = context.Process(target=make_model, args=(here / "model",))

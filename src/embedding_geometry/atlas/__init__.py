@@ -1,6 +1,5 @@
 """Which models see a prompt as a point cloud: a check, and the backbones it was made on."""
 
-from embedding_geometry.atlas.check import Backbone, Cause, Finding, UncheckableError, examine
-from embedding_geometry.atlas.tiny import AbsentError, Tiny
+import lazy_loader
 
-__all__ = ["AbsentError", "Backbone", "Cause", "Finding", "Tiny", "UncheckableError", "examine"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

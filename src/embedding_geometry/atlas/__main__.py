@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from embedding_geometry.atlas.table import RECORDED, Row, record, rows
-from embedding_geometry.command import run_command
-from embedding_geometry.types import check_seed
+from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.types import check_seed
 
 
 @dataclass(frozen=True)

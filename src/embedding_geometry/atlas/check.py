@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from embedding_geometry.attention import OrderSensitivity, order_sensitivity
+from embedding_geometry.diffusion.attention import OrderSensitivity, order_sensitivity
 
 Verdict = Literal["measure", "multiset", "sequence"]
 Call = Callable[[nn.Module, dict[str, Any]], Any]

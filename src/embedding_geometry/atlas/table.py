@@ -17,8 +17,8 @@ from embedding_geometry.atlas.joint import JOINT_ATTENTION
 from embedding_geometry.atlas.rotary import TEXT_ROTATION
 from embedding_geometry.atlas.tiny import AbsentError, Tiny
 from embedding_geometry.atlas.unets import UNETS
-from embedding_geometry.records import read_table
-from embedding_geometry.results import write_whole
+from embedding_geometry.ground.records import read_table
+from embedding_geometry.study.results import write_whole
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "UNet": UNETS,

@@ -8,15 +8,15 @@ from typing import Annotated, Literal, get_args
 
 from tyro.conf import subcommand
 
-from embedding_geometry.command import run_command
-from embedding_geometry.models import find_device
+from embedding_geometry.diffusion.loading import find_device
+from embedding_geometry.ground.command import run_command
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
 from embedding_geometry.pocket.train import run_stage
-from embedding_geometry.results import make_folder
+from embedding_geometry.study.results import make_folder
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
 ALL: tuple[Stage, ...] = get_args(Stage)

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from embedding_geometry.clouds import encode_prompts
-from embedding_geometry.generation import default_settings, initial_latent, render
-from embedding_geometry.models import TextToImageModel, load_model
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
+from embedding_geometry.diffusion.loading import TextToImageModel, load_model
 from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Place, Plan, fit
 from embedding_geometry.pocket.pictures import picture, pixels

@@ -13,7 +13,7 @@ import numpy as np
 
 from embedding_geometry.pocket.captions import caption, rigid_caption
 from embedding_geometry.pocket.world import Scene, changed, sample_scene
-from embedding_geometry.prompts import PromptPair
+from embedding_geometry.study.prompts import PromptPair
 
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18
 

@@ -1,0 +1,240 @@
+r"""What the UNet can know of the order of the tokens: nothing.
+
+In a cross-attention block the image asks (queries Q) and the text answers (keys K and values V,
+one *row* per token):
+
+$$A(Q, K, V) = \operatorname{softmax}(Q K^\top / \sqrt{d})\, V, \qquad
+  A_q = \frac{\sum_i e^{\langle q, k_i \rangle / \sqrt d} v_i}
+             {\sum_i e^{\langle q, k_i \rangle / \sqrt d}}.$$
+
+Both sums run over the tokens, so the order of the rows does not matter, and neither does their
+number when each is repeated equally often: A is a function of the *measure*
+$\frac1n \sum_i \delta_{(k_i, v_i)}$. The text reaches the UNet through such blocks only, each with
+K and V linear in the token cloud, so the same holds for the UNet and for the final image.
+
+A swap of two neighbours and the cyclic shift generate every permutation. A function that is the
+same after both, whatever the cloud, is therefore the same after all n! of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import Attention
+from jaxtyping import Float
+from torch import Tensor
+
+from embedding_geometry.diffusion.clouds import conditions_beside
+from embedding_geometry.diffusion.loading import TextToImageModel
+
+Response = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class OrderSensitivity:
+    """Largest change of a response over its largest value, for changes of the token cloud.
+
+    Attributes:
+        swap: the first two tokens exchanged.
+        cycle: every token one place further.
+        random: the largest over random permutations.
+        doubling: every token twice, the same measure of twice the points.
+        other_text: the cloud of another text, without which a constant response would pass.
+    """
+
+    swap: float
+    cycle: float
+    random: float
+    doubling: float
+    other_text: float
+
+
+def cross_attention(
+    query: Float[np.ndarray, "q d"],
+    key: Float[np.ndarray, "n d"],
+    value: Float[np.ndarray, "n v"],
+) -> Float[np.ndarray, "q v"]:
+    """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
+
+    Raises:
+        ValueError: queries and keys of different widths, another number of values than of keys,
+            NaN or infinity in one of them.
+    """
+    query, key, value = (np.asarray(array, dtype=np.float64) for array in (query, key, value))
+    if query.shape[1] != key.shape[1] or len(key) != len(value):
+        raise ValueError(
+            f"queries {query.shape}, keys {key.shape} and values {value.shape} do not fit: "
+            "(q, d), (n, d) and (n, v) are wanted"
+        )
+    for name, array in {"query": query, "key": key, "value": value}.items():
+        _check_finite(array, name)
+    logits = query @ key.T / np.sqrt(query.shape[1])
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
+    return weights @ value / weights.sum(axis=1, keepdims=True)
+
+
+def order_sensitivity(
+    response: Response,
+    cloud: Float[np.ndarray, "n d"],
+    other: Float[np.ndarray, "m d"],
+    rng: np.random.Generator,
+    *,
+    permutations: int = 4,
+) -> OrderSensitivity:
+    """Measure how much a response to a token cloud depends on the order of the tokens.
+
+    Args:
+        response: an attention block, the UNet or the whole image, as a function of the cloud. To
+            see what the attention kernel alone changes, give the UNet another one beforehand:
+            ``model.unet.set_attn_processor(AttnProcessor())`` of diffusers is the plain softmax.
+        cloud: the text's token cloud, at least two tokens.
+        other: the token cloud of another text.
+        rng: draws the random permutations.
+        permutations: how many of them.
+
+    Returns:
+        The changes. One for which the response is NaN, as where it takes no other number of
+        tokens, is NaN.
+
+    Raises:
+        ValueError: fewer than two tokens or one permutation, NaN or infinity in a cloud or in the
+            response to `cloud`, a response to it that is zero everywhere, or one whose shape
+            depends on the number of tokens.
+    """
+    n = len(cloud)
+    if n < 2:
+        raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}; at least one is wanted")
+    _check_finite(cloud, "the cloud")
+    _check_finite(other, "the cloud of the other text")
+    reference = response(cloud)
+    scale = _largest(reference, axis=None)
+
+    def change(changed: np.ndarray) -> float:
+        found = response(changed)
+        if found.ndim and found.shape != reference.shape:
+            raise ValueError(
+                f"the response to {n} tokens is {reference.shape} and to {len(changed)} "
+                f"{found.shape}: it must not have an axis of the tokens"
+            )
+        return float(np.abs(found - reference).max() / scale)
+
+    swapped = cloud[[1, 0, *range(2, n)]]
+    return OrderSensitivity(
+        swap=change(swapped),
+        cycle=change(np.roll(cloud, 1, axis=0)),
+        random=float(np.max([change(rng.permutation(cloud)) for _ in range(permutations)])),
+        doubling=change(np.repeat(cloud, 2, axis=0)),
+        other_text=change(other),
+    )
+
+
+def shuffling_changes(
+    response: Response, clouds: Float[np.ndarray, "p n d"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Measure what shuffling the tokens of each prompt changes, and what another prompt does.
+
+    Args:
+        response: the images of several clouds (p, n, d), as an array with p entries.
+        clouds: the token clouds of p >= 2 prompts.
+        rng: draws one permutation for each prompt.
+
+    Returns:
+        For each prompt the largest change over the largest value of its response: with its tokens
+        shuffled, and with the cloud of the prompt before it in its place.
+
+    Raises:
+        ValueError: fewer than two prompts, NaN or infinity in a cloud or in a response to one, or
+            a response that is zero everywhere.
+    """
+    if len(clouds) < 2:
+        raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
+    _check_finite(clouds, "the clouds")
+    order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
+    shuffled = rng.permuted(order, axis=1)
+    original = response(clouds)
+    permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
+    inside = tuple(range(1, original.ndim))
+    scale = _largest(original, axis=inside)
+    by_order = np.abs(permuted - original).max(axis=inside) / scale
+    by_text = np.abs(np.roll(original, 1, axis=0) - original).max(axis=inside) / scale
+    return by_order, by_text
+
+
+def _check_finite(array: np.ndarray, what: str) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} of shape {array.shape} holds NaN or infinity")
+
+
+def _largest(response: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
+    """The largest absolute value, by which changes are divided."""
+    _check_finite(response, "the response")
+    scale = np.asarray(np.abs(response).max(axis=axis))
+    if not scale.all():
+        raise ValueError("the response is zero everywhere, so no relative change can be measured")
+    return scale
+
+
+def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:
+    """Return the UNet's cross-attention layers by name, in the order of the network."""
+    return {
+        name: layer
+        for name, layer in model.unet.named_modules()
+        if isinstance(layer, Attention) and layer.is_cross_attention
+    }
+
+
+def layer_response(
+    model: TextToImageModel, layer_name: str, rng: np.random.Generator, *, queries: int = 64
+) -> Response:
+    """Return one cross-attention layer's output as a function of the token cloud.
+
+    Its input from the image is standard normal, as what arrives there has just been normalised.
+
+    Raises:
+        ValueError: no such layer.
+    """
+    layers = cross_attention_layers(model)
+    if layer_name not in layers:
+        raise ValueError(f"no cross-attention layer {layer_name!r}; there are {', '.join(layers)}")
+    layer = layers[layer_name]
+    image = _as_tensor(model, rng.standard_normal((queries, layer.query_dim)))
+    return _response(model, lambda cloud: layer(image, encoder_hidden_states=cloud))
+
+
+def unet_response(
+    model: TextToImageModel,
+    latent: Float[Tensor, "1 c h w"],
+    timestep: int,
+    pooled: Float[np.ndarray, "1 p"] | None = None,
+) -> Response:
+    """Return the UNet's prediction for a latent at a time as a function of the token cloud.
+
+    SDXL's pooled vector, as ``encode_pooled`` makes it of one text, has no tokens and so no order:
+    it is held fixed beside the cloud.
+
+    Raises:
+        ValueError: a pooled vector is missing, not wanted, or of another width.
+    """
+    vector = None if pooled is None else _as_tensor(model, pooled)[0]
+    height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
+    beside = conditions_beside(model, vector, height, width)
+    return _response(
+        model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
+    )
+
+
+def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> Response:
+    """Wrap a network of a (1, n, d) tensor into a function of an (n, d) array."""
+
+    @torch.no_grad()
+    def response(cloud: np.ndarray) -> np.ndarray:
+        return network(_as_tensor(model, cloud))[0].cpu().double().numpy()
+
+    return response
+
+
+def _as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array)[None].to(model.dtype).to(model.device)

@@ -1,0 +1,403 @@
+"""The text-to-image model: a latent diffusion model whose one input that varies is the text.
+
+Stable Diffusion (Rombach et al., CVPR 2022) is five parts in a diffusers folder, one folder each:
+
+    tokenizer     text -> n = 77 token ids
+    text_encoder  token ids -> the token cloud, n rows of width d
+    unet          (latent, time, cloud) -> the noise in the latent, or its velocity
+    vae           latent -> pixels
+    scheduler     how far each denoising step goes: DDIM (Song et al., ICLR 2021), deterministic
+
+Stable Diffusion 1 and 2 differ in the width of the cloud (768 and 1024), in the text encoder and
+in what the UNet predicts; all of it stands in the folder's configs. SDXL (Podell et al., ICLR
+2024) has a second tokenizer and text encoder: its cloud is both encoders' side by side (768 +
+1280), and one pooled vector of the second travels beside it.
+
+The same code loads the pocket model that ships with this project, a local folder, and a hub id,
+which ``folders`` finds and checks. Weights come from safetensors files only; none is replaced.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from embedding_geometry.diffusion.folders import (
+    INDEX,
+    SCHEDULER,
+    SDXL,
+    Family,
+    check_folder,
+    content_hash,
+    find_folder,
+    read_json,
+    weight_files,
+)
+
+NETWORKS = {
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+}
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What has to be said about a model so that a result can be reproduced.
+
+    ``revision`` is the hub's commit, 40 hex digits, by which the same files can be had again;
+    where there is none, the first 12 hex digits of the SHA-256 of the folder's files.
+    """
+
+    name: str
+    revision: str
+    device: str
+    dtype: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TextToImageModel:
+    """The parts of Stable Diffusion, where they came from, and the sampler's defaults.
+
+    The second tokenizer and text encoder are SDXL's, None for the others. Where an SDXL was
+    trained with zeros for the empty prompt, ``force_zeros_for_empty_prompt`` says so.
+    """
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    scheduler: DDIMScheduler
+    provenance: Provenance
+    default_steps: int
+    default_guidance_scale: float
+    tokenizer_2: CLIPTokenizer | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    force_zeros_for_empty_prompt: bool = False
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of rows of a token cloud, 77 for every CLIP."""
+        return self.text_encoder.config.max_position_embeddings
+
+    @property
+    def text_width(self) -> int:
+        """Width d of a token cloud; SDXL's is that of both encoders together."""
+        encoders = filter(None, (self.text_encoder, self.text_encoder_2))
+        return sum(encoder.config.hidden_size for encoder in encoders)
+
+    @property
+    def pooled_width(self) -> int | None:
+        """Width of the pooled vector that SDXL reads beside the cloud; None for the others."""
+        second = self.text_encoder_2
+        return None if second is None else second.config.projection_dim
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one latent at the size the UNet was trained for."""
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return (self.unet.config.in_channels, height, width)
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Side of the square of pixels that one place of a latent becomes, 8 in practice."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the images the UNet was trained for."""
+        _, height, width = self.latent_shape
+        return (self.vae_scale_factor * height, self.vae_scale_factor * width)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what precision the model computes."""
+        return self.unet.dtype
+
+
+def configured_model(named: str | None = None) -> str:
+    """Return the named model, by default that of ``EMBEDDING_GEOMETRY_MODEL``, else the pocket."""
+    if named is not None:
+        return named
+    return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or "pocket"
+
+
+def load_model(
+    name: str = "pocket",
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+) -> TextToImageModel:
+    """Load a text-to-image model of the Stable Diffusion 1, 2 or XL architecture.
+
+    Like ``load_metric`` it switches TF32 off for the whole process, see ``use_full_float32``.
+
+    Args:
+        name: ``"pocket"``, a local folder in the diffusers format, or a hub id ``owner/name``.
+        device: a torch device; by default the first of CUDA, MPS and CPU that is there.
+        dtype: float16, bfloat16, float32 or float64, as torch's or by name; by default float32 on
+            every device, because in half precision rounding hides the invariance under
+            permutations that is measured here. SDXL's autoencoder overflows in float16 and is
+            kept in float32 where its config says so (``force_upcast``), as diffusers does.
+        revision: branch, tag or commit of a hub id; by default its main branch.
+
+    Raises:
+        ModelNotFoundError: no such model, no network to fetch it, or a part of it is missing.
+        ValueError: a damaged file, a folder of another architecture, an unknown device or dtype,
+            a revision of what is not a hub id.
+    """
+    where = find_device(device)
+    use_full_float32()
+    precision = _parse_dtype(dtype)
+    if where.type == "mps" and precision == torch.float64:
+        raise ValueError("device 'mps' has no float64; use dtype='float32', or the device 'cpu'")
+    folder, commit = find_folder(name, revision)
+    family = check_folder(folder)
+    steps, guidance_scale = _read_defaults(folder, family)
+    with _quiet_loading():
+        parts: dict[str, Any] = {
+            part: _load_tokenizer(folder / part) for part in family.tokenizers
+        }
+        parts |= {
+            part: _load_part(folder, part, where, _part_dtype(folder, part, family, precision))
+            for part in family.networks
+        }
+        model = TextToImageModel(
+            **parts,
+            scheduler=_load_scheduler(folder),
+            provenance=Provenance(
+                name=name,
+                revision=commit or content_hash(folder, family),
+                device=_device_name(where),
+                dtype=str(precision).removeprefix("torch."),
+                versions=library_versions("torch", "diffusers", "transformers"),
+            ),
+            default_steps=steps,
+            default_guidance_scale=guidance_scale,
+            force_zeros_for_empty_prompt=_zeros_for_empty_prompt(folder, family),
+        )
+    _check_fit(model, folder)
+    return model
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the installed version of each named distribution."""
+    return {name: version(name) for name in names}
+
+
+def default_device() -> str:
+    """Return the first of CUDA, MPS and CPU that this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def find_device(device: str | None) -> torch.device:
+    """Return the named device, by default the first of CUDA, MPS and CPU.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
+    try:
+        found = torch.empty(0, device=default_device() if device is None else device).device
+    except Exception as error:  # each kind of device fails in its own way
+        message = f"device {device!r} is not available here; try {default_device()!r}"
+        raise ValueError(message) from error
+    if found.type == "meta":
+        raise ValueError(f"device 'meta' computes nothing; try {default_device()!r}")
+    return found
+
+
+def use_full_float32() -> None:
+    """Have CUDA multiply float32 as float32.
+
+    Left alone, convolutions round their factors to TF32, which has the 10 bits of float16: what is
+    called float32 in a manifest would then be less on some graphics cards than elsewhere.
+    """
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    if hasattr(torch.backends, "fp32_precision"):  # torch's newer word for all of them would rule
+        for operation in (cudnn.conv, cudnn.rnn, matmul):
+            operation.fp32_precision = "ieee"
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def _parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
+    if found not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not one of float16, bfloat16, float32, float64")
+    return found
+
+
+def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
+    """Return steps and guidance scale: the folder's own, else those of its family."""
+    file = folder / "generation.json"
+    defaults = read_json(file) if file.is_file() else {}
+    steps, scale = defaults.get("steps", 50), defaults.get("guidance_scale", family.guidance_scale)
+    try:
+        found = int(steps), float(scale)
+        if found[0] >= 1 and math.isfinite(found[1]):
+            return found
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{file}: steps is {steps!r} and guidance_scale {scale!r}; a whole number from 1 and a "
+        "finite number are wanted"
+    )
+
+
+def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
+    return family is SDXL and read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
+
+
+def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of a part: the model's, but float32 where float16 would overflow."""
+    if part == "vae" and family is SDXL and dtype == torch.float16:
+        upcast = read_json(folder / "vae/config.json").get("force_upcast", True)
+        return torch.float32 if upcast else dtype
+    return dtype
+
+
+def _load_tokenizer(folder: Path) -> CLIPTokenizer:
+    try:
+        return CLIPTokenizer.from_pretrained(folder)
+    except Exception as error:  # the tokenizers library raises bare exceptions
+        raise ValueError(f"the tokenizer in {folder} is damaged: {_first_words(error)}") from error
+
+
+def _first_words(error: Exception) -> str:
+    """The beginning of a message; libraries list every tensor that does not fit."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return one network in evaluation mode, without gradients."""
+    network_class = NETWORKS[part]
+    half = ".fp16." in weight_files(folder, part)[0].name
+    try:
+        network, report = network_class.from_pretrained(
+            folder / part,
+            dtype=dtype,
+            use_safetensors=True,
+            variant="fp16" if half else None,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported, and refused below
+        )
+    except Exception as error:  # a block or a shape that the class does not know, and more
+        raise ValueError(
+            f"the weights in {folder / part} do not fit its config.json, or that describes no "
+            f"{network_class.__name__}: {_first_words(error)}"
+        ) from error
+    if report["mismatched_keys"]:
+        name, found, wanted = sorted(report["mismatched_keys"])[0]
+        raise ValueError(
+            f"the weights in {folder / part} do not fit its config.json: {name} is "
+            f"{tuple(found)}, not {tuple(wanted)}"
+        )
+    if report["missing_keys"]:
+        names = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ValueError(
+            f"the weights in {folder / part} lack {names}: not a {network_class.__name__} as named"
+        )
+    # convolutions then need not rearrange what they read; nobody has tried it on MPS
+    layout = torch.preserve_format if device.type == "mps" else torch.channels_last
+    return network.to(device, memory_format=layout).eval().requires_grad_(False)
+
+
+def _load_scheduler(folder: Path) -> DDIMScheduler:
+    """Return DDIM on the noise schedule of whatever sampler the folder names.
+
+    Raises:
+        ValueError: a model of another kind of noise (EDM, flow matching), which has no betas.
+    """
+    config = DDIMScheduler.load_config(folder / "scheduler")
+    if "beta_schedule" not in config:
+        raise ValueError(
+            f"{folder / SCHEDULER} describes a {config.get('_class_name')} without a "
+            "beta_schedule; only models trained on the noise of DDPM can be sampled"
+        )
+    # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
+    try:
+        return DDIMScheduler.from_config(config, clip_sample=False)
+    except Exception as error:  # depends on what the description lacks
+        raise ValueError(f"{folder / SCHEDULER} cannot be used: {_first_words(error)}") from error
+
+
+def _check_fit(model: TextToImageModel, folder: Path) -> None:
+    """Raise where the parts cannot work together, or want an input that they would not get."""
+    unet, vae = model.unet.config, model.vae.config
+    if unet.sample_size is None or vae.scaling_factor is None:
+        raise ValueError(
+            f"sample_size is {unet.sample_size} in {folder / 'unet/config.json'} and "
+            f"scaling_factor is {vae.scaling_factor} in {folder / 'vae/config.json'}; numbers are "
+            "wanted"
+        )
+    if unet.cross_attention_dim != model.text_width:
+        raise ValueError(
+            f"the UNet in {folder} attends to tokens of width {unet.cross_attention_dim}, but its "
+            f"text encoder makes tokens of width {model.text_width}"
+        )
+    if unet.in_channels != vae.latent_channels or unet.time_cond_proj_dim is not None:
+        raise ValueError(
+            f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
+            "inpainting or distilled to read the guidance scale; only plain models can be sampled"
+        )
+    if model.pooled_width is not None:
+        if unet.addition_embed_type != "text_time":
+            raise ValueError(
+                f"the UNet in {folder} does not read the pooled vector of the second text encoder "
+                f"(addition_embed_type is {unet.addition_embed_type!r}, not 'text_time')"
+            )
+        beside = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
+        if beside != model.pooled_width:
+            raise ValueError(
+                f"the UNet in {folder} reads a pooled vector of width {beside}, but its second "
+                f"text encoder makes one of width {model.pooled_width}"
+            )
+
+
+@contextlib.contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Silence the libraries' progress bars and advice while the parts load.
+
+    Published text encoders hold a buffer that current versions no longer have, and each library
+    would print a paragraph about it; missing weights are reported by this module as errors.
+    """
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in libraries]
+    try:
+        for log in libraries:
+            log.set_verbosity_error()
+            log.disable_progress_bar()
+        yield
+    finally:
+        for log, verbosity, progress in before:
+            log.set_verbosity(verbosity)
+            if progress:
+                log.enable_progress_bar()

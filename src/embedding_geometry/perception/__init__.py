@@ -1,0 +1,5 @@
+"""From frames to perceptual distances, and from distances to the perceptual path length."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

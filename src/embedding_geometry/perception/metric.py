@@ -1,0 +1,381 @@
+r"""From frames to perceptual distances, and from distances to the perceptual path length (PPL).
+
+LPIPS (Zhang et al., CVPR 2018) compares two images by the features of a convolutional network:
+at each layer the features are scaled to unit length at every pixel, the squared differences are
+weighted per channel, summed over channels and averaged over pixels,
+
+$$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
+  \lVert w_l \odot (\hat f^l_{ij}(x) - \hat f^l_{ij}(y)) \rVert^2 .$$
+
+It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
+inequality. Where a smooth path is cut into n - 1 steps each distance shrinks like $1/(n-1)^2$, so
+a mean of them says nothing without n. ``PathLength`` therefore carries, beside the mean that the
+poster calls PPL, two quantities that do not depend on n. The PPL of StyleGAN (Karras et al., CVPR
+2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
+
+The networks come from the `lpips` package, version 0.1 of the metric. ``pocket`` is its SqueezeNet
+with the weights that ship with this project, every channel weighted alike (Zhang's baseline).
+"""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import lpips
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
+
+from embedding_geometry.diffusion.folders import POCKET_FOLDER
+from embedding_geometry.diffusion.loading import find_device, library_versions, use_full_float32
+from embedding_geometry.ground.command import lacks_memory
+from embedding_geometry.ground.types import Frames
+
+POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
+SMALLEST_SIDE = 32  # smaller images vanish in the poolings
+
+BACKBONES = {
+    "alex": AlexNet_Weights.IMAGENET1K_V1,
+    "vgg": VGG16_Weights.IMAGENET1K_V1,
+    "squeeze": SqueezeNet1_1_Weights.IMAGENET1K_V1,
+}
+NetName = Literal["pocket", "alex", "vgg", "squeeze"]
+
+
+class MetricNotFoundError(FileNotFoundError):
+    """The weights of a perceptual metric are not where they were looked for."""
+
+
+@dataclass
+class PerceptualMetric:
+    """LPIPS with its weights, and what has to be said about it.
+
+    ``revision`` is 12 hex digits of the SHA-256 of all its weights. ``batch_size`` frames go
+    through the network at once; it is halved, for good, where they do not fit into memory.
+    """
+
+    network: lpips.LPIPS
+    net: str
+    revision: str
+    device: str
+    versions: dict[str, str]
+    batch_size: int = 16
+
+
+@dataclass(frozen=True)
+class PathLength:
+    r"""How long a path of n frames is to the eye, and how evenly it is walked.
+
+    Attributes:
+        frames: n.
+        mean: the poster's PPL, the mean distance of consecutive frames; compare at equal n only.
+        total: the sum of the distances.
+        scaled_mean: $(n-1)^2$ times the mean, StyleGAN's convention on the grid of frames.
+        root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
+        gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
+        maximum_step: the largest distance.
+        variance: mean squared deviation of the n - 1 distances from their mean.
+    """
+
+    frames: int
+    mean: float
+    total: float
+    scaled_mean: float
+    root_sum: float
+    gini: float
+    maximum_step: float
+    variance: float
+
+
+def load_metric(
+    net: NetName = "pocket", device: str | None = None, folder: str | Path = POCKET_METRIC_FOLDER
+) -> PerceptualMetric:
+    """Load a perceptual metric.
+
+    Args:
+        net: ``"pocket"``, or a network of LPIPS v0.1, whose ImageNet weights torchvision keeps
+            in its cache (``TORCH_HOME``) and downloads where they are missing.
+        device: a torch device; by default the first of CUDA, MPS and CPU that is there.
+        folder: where ``backbone.safetensors`` of the pocket's metric is; other nets ignore it.
+
+    Raises:
+        MetricNotFoundError: the weights are neither there nor to be downloaded.
+        ValueError: an unknown net or device, or damaged weights.
+    """
+    where = find_device(device)
+    use_full_float32()
+    if net == "pocket":
+        network = _pocket_network(Path(folder) / "backbone.safetensors")
+    elif net in BACKBONES:
+        network = _published_network(net)
+    else:
+        raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
+    return PerceptualMetric(
+        network=network.to(where).eval().requires_grad_(False),
+        net=net,
+        revision=_weights_hash(network),
+        device=str(where),
+        versions=library_versions("lpips", "torchvision"),
+    )
+
+
+class PathLengthMeter:
+    """Measures one path as its frames come, in batches of any size: memory does not grow with it.
+
+    It is used like a metric of torchmetrics: ``update`` for each batch, then ``compute``. The
+    features of a frame serve both of its distances, and are computed once.
+    """
+
+    def __init__(self, metric: PerceptualMetric) -> None:
+        """Begin a path, to be measured with this metric."""
+        self.metric = metric
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin another path."""
+        self._size: tuple[int, ...] | None = None
+        self._first: list[Tensor] = []  # features, layer by layer
+        self._last: list[Tensor] = []
+        self._distances: list[Tensor] = []
+
+    @torch.no_grad()
+    def update(self, frames: Frames) -> None:
+        """Take the next frames of the path.
+
+        Raises:
+            ValueError: not bytes of shape (t, h, w, 3), frames too small, another size than those
+                before.
+        """
+        _check_frames(frames)
+        if frames.shape[1:] != (self._size or frames.shape[1:]):
+            raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
+        self._size = frames.shape[1:]
+        while len(frames):
+            batch = frames[: self.metric.batch_size]
+            try:
+                self._take(batch)
+            except (MemoryError, RuntimeError) as error:
+                if len(batch) == 1 or not lacks_memory(error):
+                    raise
+                self.metric.batch_size = len(batch) // 2
+            else:
+                frames = frames[len(batch) :]
+
+    def _take(self, frames: Frames) -> None:
+        features = _features(self.metric, frames)
+        first = self._first or [layer[:1].clone() for layer in features]
+        if self._last:
+            features = [torch.cat(pair) for pair in zip(self._last, features, strict=True)]
+        distances = _consecutive_distances(self.metric.network, features)
+        last = [layer[-1:].clone() for layer in features]
+        # only now, so that frames that did not fit into memory can be taken again
+        self._first, self._last = first, last
+        self._distances.append(distances)
+
+    @property
+    def distances(self) -> Float[np.ndarray, " steps"]:
+        """LPIPS of each frame to the next; a ValueError where there are fewer than two frames."""
+        count = sum(map(len, self._distances)) + bool(self._distances)
+        if count < 2:
+            raise ValueError(f"a path has at least two frames, not {count}")
+        return torch.cat(self._distances).cpu().double().numpy()
+
+    @property
+    def end_distance(self) -> float:
+        """LPIPS of the first frame and the last; a ValueError where there are no frames."""
+        if not self._first:
+            raise ValueError("a path has at least two frames, not 0")
+        ends = [torch.cat(pair) for pair in zip(self._first, self._last, strict=True)]
+        return float(_consecutive_distances(self.metric.network, ends))
+
+    def compute(self) -> PathLength:
+        """Return the length of the path so far.
+
+        Raises:
+            ValueError: fewer than two frames.
+        """
+        return perceptual_path_length(self.distances)
+
+
+def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.ndarray, " t-1"]:
+    """Return the LPIPS distance of each frame to the next.
+
+    Raises:
+        ValueError: not bytes of shape (t, h, w, 3), fewer than two frames, frames too small.
+    """
+    meter = PathLengthMeter(metric)
+    meter.update(frames)
+    return meter.distances
+
+
+def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength:
+    """Summarise the consecutive distances of a path; a path that stands still has length 0.
+
+    Raises:
+        ValueError: no distance, or one that is negative or not finite.
+    """
+    steps = np.asarray(distances, dtype=np.float64)
+    if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
+        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
+    return PathLength(
+        frames=steps.size + 1,
+        mean=float(steps.mean()),
+        total=float(steps.sum()),
+        scaled_mean=float(steps.size**2 * steps.mean()),
+        root_sum=float(np.sqrt(steps).sum()),
+        gini=_gini(steps),
+        maximum_step=float(steps.max()),
+        variance=float(steps.var()),
+    )
+
+
+def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
+    r"""Return how straight a path goes from its first frame to its last.
+
+    It is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of the ends over the
+    length of the way. With the roots, which are distances, it lies between 0 (back where it
+    started) and 1 (straight, or standing still); with d itself, which is squared, an even straight
+    path would have n - 1. Two frames always make 1.
+
+    Args:
+        distances: LPIPS (n - 1,) of consecutive frames.
+        end_distance: LPIPS of the first frame and the last.
+
+    Raises:
+        ValueError: no distance, or one that is negative or not finite.
+    """
+    way = perceptual_path_length(distances).root_sum
+    straight = perceptual_path_length(np.array([end_distance])).root_sum
+    return 1.0 if way == 0 else straight / way
+
+
+def _check_frames(frames: np.ndarray) -> None:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
+            "(frames, height, width, 3) is wanted"
+        )
+    if min(frames.shape[1:3]) < SMALLEST_SIDE:
+        height, width = frames.shape[1:3]
+        raise ValueError(
+            f"frames of {width}x{height} pixels are too small for the metric's poolings; "
+            f"{SMALLEST_SIDE}x{SMALLEST_SIDE} is the least"
+        )
+
+
+def _features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]:
+    """Return each layer's features (t, c, h, w) of a batch, of unit length at every pixel."""
+    # the one place where bytes become the [-1, 1] that LPIPS was made for
+    images = torch.from_numpy(frames).to(metric.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    layers = metric.network.net(metric.network.scaling_layer(images))
+    return [lpips.normalize_tensor(layer) for layer in layers]
+
+
+def _consecutive_distances(network: lpips.LPIPS, features: list[Tensor]) -> Tensor:
+    """Return the distances of consecutive frames, given their features layer by layer."""
+    squares = [(layer[1:] - layer[:-1]) ** 2 for layer in features]
+    if network.lpips:  # channels weighted as fitted to human judgement
+        weighted = [head(square) for head, square in zip(network.lins, squares, strict=True)]
+    else:
+        weighted = [square.sum(dim=1, keepdim=True) for square in squares]
+    return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in weighted]).sum(dim=0)
+
+
+def _gini(steps: Float[np.ndarray, " steps"]) -> float:
+    """Return the mean absolute difference of two steps over twice their mean."""
+    if steps.max() == 0:
+        return 0.0
+    gaps = np.abs(steps[:, None] - steps[None, :])
+    return float(gaps.mean() / (2 * steps.mean()))
+
+
+def _pocket_network(file: Path) -> lpips.LPIPS:
+    """Return LPIPS around the backbone in ``file``, torchvision's SqueezeNet 1.1 ``features``."""
+    if not file.is_file():
+        raise MetricNotFoundError(
+            f"the backbone of the pocket's metric is not at {file}; it ships with the repository "
+            "in data/pocket/perceptual, or choose the metric alex, vgg or squeeze"
+        )
+    try:
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or half-written: {error}") from error
+    network = _empty_network("squeeze", heads=False)
+    _load_backbone(network, weights, str(file))
+    return network
+
+
+def _published_network(name: str) -> lpips.LPIPS:
+    """Return LPIPS v0.1 as published, its backbone from torchvision's cache or the network."""
+    url = BACKBONES[name].url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    try:
+        weights = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        raise MetricNotFoundError(
+            f"the ImageNet weights of {name!r} are not at {file} and could not be downloaded from "
+            f"{url} ({error}). Go online, or copy the file there, or point TORCH_HOME at a cache "
+            "that has it, or choose the metric 'pocket'"
+        ) from error
+    except Exception as error:  # whatever the reading of an archive runs into
+        raise ValueError(
+            f"{file} is damaged; remove it to have it downloaded again: {error}"
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
+        raise ValueError(
+            f"{file} holds a {type(weights).__name__} that is not the weights of {name!r} by "
+            "their names; remove it to have it downloaded again"
+        )
+    prefix = "features."
+    features = {
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+    }
+    network = _empty_network(name, heads=True)
+    _load_backbone(network, features, str(file))
+    return network
+
+
+def _empty_network(name: str, *, heads: bool) -> lpips.LPIPS:
+    """Return LPIPS with a random backbone, and with its fitted channel weights if asked for.
+
+    ``use_dropout`` keeps its default, although nothing drops out in evaluation: without it the
+    package finds none of the fitted weights under their names and leaves random ones in place.
+    """
+    with warnings.catch_warnings():
+        # the package still calls torchvision with the argument names of before version 0.13
+        warnings.filterwarnings("ignore", message="The parameter 'pretrained' is deprecated")
+        warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
+        return lpips.LPIPS(net=name, pnet_rand=True, lpips=heads, verbose=False)
+
+
+def _load_backbone(network: lpips.LPIPS, weights: dict[str, Tensor], origin: str) -> None:
+    """Replace the backbone's weights, named as in torchvision's ``features``, all of them."""
+    # lpips cuts the stack into slices, whose children keep their index in the stack
+    slices = network.net.children()
+    stack = torch.nn.ModuleDict(
+        dict(child for piece in slices for child in piece.named_children())
+    )
+    try:
+        stack.load_state_dict(weights)
+    except RuntimeError as error:
+        message = f"{origin} does not hold the features of the metric's network: {error}"
+        raise ValueError(message) from error
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ValueError(f"{origin} is damaged: {', '.join(broken)} hold NaN or infinity")
+
+
+def _weights_hash(network: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,10 @@
+from .paired import Correlation as Correlation
+from .paired import Interval as Interval
+from .paired import PairedComparison as PairedComparison
+from .paired import Verdict as Verdict
+from .paired import holm as holm
+from .paired import mean_with_interval as mean_with_interval
+from .paired import median_interval as median_interval
+from .paired import paired_comparison as paired_comparison
+from .paired import spearman as spearman
+from .paired import verdict as verdict

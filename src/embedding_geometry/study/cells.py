@@ -1,0 +1,235 @@
+"""A cell of the study: from two prompts to the perceptual distances along one way between them.
+
+Couplings are compared like with like: the same initial latent, frames rendered in shared batches,
+and the two ends of the path, which are the same images for every coupling, rendered once.
+"""
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from embedding_geometry.diffusion.clouds import (
+    encode_pooled,
+    encode_prompts,
+    end_row,
+    interpolate_pooled,
+    token_ids,
+)
+from embedding_geometry.diffusion.generation import (
+    RenderSettings,
+    check_steps,
+    default_settings,
+    initial_latent,
+    render,
+)
+from embedding_geometry.diffusion.loading import (
+    TextToImageModel,
+    configured_model,
+    library_versions,
+    load_model,
+)
+from embedding_geometry.ground.types import CloudPath, Frames, SchedulerName
+from embedding_geometry.perception.metric import (
+    PerceptualMetric,
+    load_metric,
+    perceptual_distances,
+)
+from embedding_geometry.study.planning import Task
+from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.results import Cell, StudySettings
+from embedding_geometry.transport.couplings import wasserstein_distance
+from embedding_geometry.transport.paths import wasserstein_length
+from embedding_geometry.transport.ways import Ends, find_way
+
+LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every cell needs, made ready once."""
+
+    model: TextToImageModel
+    metric: PerceptualMetric
+    rendering: RenderSettings
+    frames: int
+    couplings_of: Callable[[int], tuple[str, ...]]  # those of a seed
+    environment: dict[str, object]
+
+
+def prepare_bench(settings: StudySettings) -> Bench:
+    """Load model and metric, and settle what the settings leave to the model."""
+    name = configured_model(settings.model)
+    model = load_model(name, settings.device, settings.dtype, settings.revision)
+    metric = load_metric(settings.net, str(model.device))
+    rendering = rendering_settings(
+        model,
+        settings.steps,
+        settings.guidance_scale,
+        settings.negative_prompt,
+        settings.batch_size,
+        settings.scheduler,
+        (settings.height, settings.width),
+    )
+    return Bench(
+        model, metric, rendering, settings.frames, settings.couplings_of, environment(model)
+    )
+
+
+def rendering_settings(
+    model: TextToImageModel,
+    steps: int | None,
+    guidance_scale: float | None,
+    negative_prompt: str,
+    batch_size: int,
+    scheduler: SchedulerName,
+    size: tuple[int | None, int | None],
+) -> RenderSettings:
+    """The given settings, with the model's own where steps, guidance scale or a side are None."""
+    defaults = default_settings(model)
+    height, width = (
+        own if given is None else given for own, given in zip(model.image_size, size, strict=True)
+    )
+    return RenderSettings(
+        steps=defaults.steps if steps is None else steps,
+        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        negative_prompt=negative_prompt,
+        batch_size=batch_size,
+        scheduler=scheduler,
+        height=height,
+        width=width,
+    )
+
+
+def check_prompts(
+    model: TextToImageModel, settings: RenderSettings, pairs: Sequence[PromptPair]
+) -> None:
+    """Raise for a prompt or steps that do not fit now, not hours later when their turn comes."""
+    check_steps(model, settings)
+    texts = [text for pair in pairs for text in (pair.source, pair.target)]
+    for text in (settings.negative_prompt, *texts):
+        token_ids(model, text, truncate=False)
+
+
+def conditions_of_cells(bench: Bench) -> dict[str, object]:
+    """What determines a cell besides texts, seed and coupling; batches matter by rounding."""
+    return {
+        "model": bench.model.provenance.revision,
+        "device": bench.model.device.type,
+        "dtype": bench.model.provenance.dtype,
+        "net": bench.metric.net,
+        "net_revision": bench.metric.revision,
+        "frames": bench.frames,
+        **asdict(bench.rendering),
+    }
+
+
+def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, Cell]]:
+    """Compute the tasks in their order; those of one pair, and of one seed, stand together.
+
+    All couplings of a pair and a seed are rendered, also where only some of them are asked for:
+    a frame is then in the same batch whatever was finished before, and the same to the bit.
+    """
+    started = datetime.now(UTC)
+    for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
+        ends = encode_ends(bench.model, pair.source, pair.target)
+        w2 = wasserstein_distance(ends.x, ends.y, normalized=False)
+        for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
+            paths = {
+                coupling: cloud_path(pair, coupling, ends, bench.frames)
+                for coupling in bench.couplings_of(seed)
+            }
+            frames = render_paths(bench, pair, seed, ends, paths)
+            for task in tasks_of_latent:
+                distances = perceptual_distances(bench.metric, frames[task.coupling])
+                cell = Cell(
+                    identity=task.identity,
+                    distances=distances.tolist(),
+                    wasserstein_length=wasserstein_length(paths[task.coupling]),
+                    w2=w2,
+                    started=started.isoformat(),
+                    ended=datetime.now(UTC).isoformat(),
+                    environment=bench.environment,
+                )
+                yield task, cell
+                started = datetime.now(UTC)
+
+
+def images_of_latent(bench: Bench, seed: int) -> int:
+    """How many images are rendered for a pair from this seed's latent, whatever is asked for."""
+    return 2 + len(bench.couplings_of(seed)) * (bench.frames - 2)
+
+
+def render_paths(
+    bench: Bench,
+    pair: PromptPair,
+    seed: int,
+    ends: Ends,
+    paths: Mapping[str, CloudPath],
+) -> dict[str, Frames]:
+    """The frames of each path between two ends, in shared batches and the ends rendered once.
+
+    A path that stops short of the target ends with an image of its own.
+    """
+    own = {name: path[1 : len(path) - ends.arrives(path)] for name, path in paths.items()}
+    inner = np.linspace(0.0, 1.0, bench.frames)[1:]
+    times = np.concatenate([[0.0, 1.0], *(inner[: len(path)] for path in own.values())])
+    pooled = interpolate_pooled(encode_pooled(bench.model, [pair.source, pair.target]), times)
+    clouds = np.concatenate([np.stack([ends.x, ends.y]), *own.values()])
+    latent = initial_latent(bench.model, seed, bench.rendering)
+    images = render(bench.model, clouds, latent, bench.rendering, pooled)
+    stops = 2 + np.cumsum([len(path) for path in own.values()])
+    parts = np.split(images, [2, *stops[:-1]])[1:]
+    # the shared image of the target follows where the path arrives there
+    ways = (np.concatenate([images[:1], part, images[1:2]])[: bench.frames] for part in parts)
+    return dict(zip(paths, ways, strict=True))
+
+
+def encode_ends(model: TextToImageModel, source: str, target: str) -> Ends:
+    """Token clouds of the two prompts; the same array twice where the prompts are the same."""
+    texts = list(dict.fromkeys([source, target]))
+    clouds = dict(zip(texts, encode_prompts(model, texts), strict=True))
+    rows = {text: end_row(model, text) for text in texts}
+    return Ends(clouds[source], clouds[target], rows[source], rows[target])
+
+
+def cloud_path(pair: PromptPair, name: str, ends: Ends, frames: int) -> CloudPath:
+    """The path that the frames of one way between the prompts are rendered from."""
+    return find_way(name)(ends, np.linspace(0.0, 1.0, frames), coupling_rng(pair.pair_id))
+
+
+def coupling_rng(pair_id: str) -> np.random.Generator:
+    """Source of a pair's random coupling: the same on every latent, machine and day.
+
+    Its seed is the first 8 bytes, big-endian, of the SHA-256 of `random coupling of <pair_id>`.
+    """
+    digest_bytes = hashlib.sha256(f"random coupling of {pair_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest_bytes[:8], "big"))
+
+
+def environment(model: TextToImageModel) -> dict[str, object]:
+    """The machine and the library versions that compute now."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": model.provenance.device,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": library_versions(*LIBRARIES),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as the operating system gives it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

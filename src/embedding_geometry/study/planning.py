@@ -1,0 +1,174 @@
+"""What there is to do before it is done: the cells of a study, the share of a process, the cost.
+
+The unit of work is a prompt pair: its cells share the token clouds and, on each initial latent,
+the two ends of the path. So a pair belongs to one shard, and goes to one worker, as a whole.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.results import StudySettings, StudySettingsError, load_cell
+
+CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell of the study, computed or not.
+
+    Attributes:
+        pair: The two prompts.
+        seed: Seed of the initial latent.
+        coupling: How the tokens of the two prompts are paired, or another way between them.
+        identity: Everything that determines the cell's numbers, as JSON values.
+    """
+
+    pair: PromptPair
+    seed: int
+    coupling: str
+    identity: dict[str, object]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells the task apart within its study."""
+        return (self.pair.pair_id, self.seed, self.coupling)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count` of a study: every `count`-th pair, beginning with pair `index`.
+
+    The parts of a study are disjoint, together they are all of it, and which pair is in which
+    part depends on the table of pairs alone.
+
+    Attributes:
+        index: Which part, from 1 to `count`.
+        count: How many parts there are.
+
+    Raises:
+        StudySettingsError: There is no such part.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 1 <= self.index <= self.count:
+            raise StudySettingsError(
+                f"there is no shard {self}; the shards of {self.count} are numbered from 1, "
+                "such as 1/4, 2/4, 3/4, 4/4"
+            )
+
+    def __str__(self) -> str:
+        """Return it as `parse` reads it."""
+        return f"{self.index}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read `i/n`.
+
+        Raises:
+            StudySettingsError: The text is not of this form, or there is no such part.
+        """
+        if not re.fullmatch(r"[0-9]+/[0-9]+", text):
+            raise StudySettingsError(
+                f"shard {text!r} is not of the form i/n, such as 1/4 for the first of four"
+            )
+        index, count = text.split("/")
+        return cls(int(index), int(count))
+
+    def share(self, pairs: Sequence[PromptPair]) -> Sequence[PromptPair]:
+        """Return the pairs of this part, in their order."""
+        return pairs[self.index - 1 :: self.count]
+
+
+WHOLE = Shard()
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a process of a study will do and what it will take.
+
+    Attributes:
+        cells: Cells in its share of the study.
+        finished: How many of them are there already.
+        images: Images to render.
+        passes: Images to send through the backbone of the perceptual metric, each once.
+        workers: How many workers share the load.
+        seconds: Estimated time; None where it was not measured.
+    """
+
+    cells: int
+    finished: int
+    images: int
+    passes: int
+    workers: int = 1
+    seconds: float | None = None
+
+    @property
+    def pending(self) -> int:
+        """Cells to compute."""
+        return self.cells - self.finished
+
+    @property
+    def disk(self) -> int:
+        """Bytes that the new cells will take up on the disk."""
+        return self.pending * CELL_ON_DISK
+
+    def __str__(self) -> str:
+        """Return a line for each figure."""
+        lines = {
+            "cells": f"{self.cells}, {self.finished} finished, {self.pending} pending",
+            "images": f"{self.images}",
+            "LPIPS passes": f"{self.passes}",
+            "disk": f"{self.disk / 1e6:.1f} MB",
+        }
+        if self.seconds is not None:
+            workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+            lines["time"] = f"about {duration_text(self.seconds)} on {workers}"
+        return "\n".join(f"{name:<14}{text}" for name, text in lines.items())
+
+
+def plan_tasks(
+    settings: StudySettings, pairs: Iterable[PromptPair], conditions: Mapping[str, object]
+) -> list[Task]:
+    """All cells of these pairs: pair by pair, seed by seed, coupling by coupling."""
+    tasks = []
+    for pair in pairs:
+        texts = {"pair_id": pair.pair_id, "source": pair.source, "target": pair.target}
+        for seed in settings.seeds:
+            for coupling in settings.couplings_of(seed):
+                identity = {**conditions, **texts, "seed": seed, "coupling": coupling}
+                tasks.append(Task(pair, seed, coupling, identity))
+    return tasks
+
+
+def unfinished(folder: Path, tasks: Iterable[Task]) -> list[Task]:
+    """The tasks whose cells are missing or damaged, whoever was to compute them."""
+    return [task for task in tasks if load_cell(folder, task.identity) is None]
+
+
+def images_to_render(tasks: Iterable[Task], frames: int) -> int:
+    """Images of these tasks' paths, the two ends once for each pair and initial latent.
+
+    A way that does not end at the target takes one more, which this leaves out.
+    """
+    keys = [task.key for task in tasks]
+    latents = {(pair_id, seed) for pair_id, seed, _ in keys}
+    return 2 * len(latents) + (frames - 2) * len(keys)
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration for reading, in the two units that matter: `2 d 3 h`, `45 s`."""
+    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    rest = round(seconds)
+    parts: list[str] = []
+    for unit, size in units.items():
+        count, rest = divmod(rest, size)
+        if parts or count or unit == "s":
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
