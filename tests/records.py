@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from embedding_geometry.diffusion.loading import library_versions
-from embedding_geometry.study.cells import cpu_name
-from embedding_geometry.study.results import write_whole
+from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.machine import cpu_name, library_versions
 
 LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.study.engines import Facts
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import ResultsFolderError
 
 
 def make(fault: Callable[[Path, str], None]) -> Callable[[int | None], "StubWorker"]:

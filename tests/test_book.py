@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from embedding_geometry.pages.figures.studies import PALETTE
+from embedding_geometry.pages.figures.style import PALETTE
 
 BOOK = Path(__file__).parents[1] / "_build/html"
 # Pages of text; the search and the index page are made by Sphinx.

@@ -12,8 +12,8 @@ from docutils.nodes import make_id
 
 from embedding_geometry.pages import claims
 from embedding_geometry.pages.claims import SECTIONS
-from embedding_geometry.pages.display import p_and_n_text, p_number
 from embedding_geometry.pages.ledger import count_text, ledger
+from embedding_geometry.pages.texts import p_and_n_text, p_number
 
 GRIDS = pd.DataFrame(
     {"shape": ["triangle", "square"], "barycenter": [1.0, 3.0], "mean_of_rows": [2.0, 3.0]}
@@ -517,5 +517,5 @@ def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
     """As pages 5 and 6 do: it comes with the book. Another model's is in the results folder."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     for find in (claims.STUDY.table, claims.STUDY.manifest):
-        assert find("pocket").parent == claims.pages.BENCHMARKS
+        assert find("pocket").parent == claims.RESULTS
         assert find("some/model").parent == tmp_path

@@ -18,20 +18,19 @@ from strategies import (
     without_type_checks,
 )
 
+from embedding_geometry.transport.all_pairs import pairwise_wasserstein
 from embedding_geometry.transport.couplings import (
-    cayley_distance,
     cost_matrix,
     couple,
     coupling_cost,
-    go_toward,
     optimal_coupling,
     optimum_is_unique,
-    pairwise_wasserstein,
     random_coupling,
     row_coupling,
     wasserstein_distance,
     worst_coupling,
 )
+from embedding_geometry.transport.other_couplings import cayley_distance, go_toward
 
 
 @pytest.fixture

@@ -18,20 +18,19 @@ from pathlib import Path
 import pytest
 import stub_workers
 
-from embedding_geometry.study.engines import (
+from embedding_geometry.ground.disk import ResultsFolderError
+from embedding_geometry.study.cluster import (
     ATTEMPTS,
     RAY_DEFAULTS,
-    EngineError,
-    EngineSettings,
-    LocalEngine,
     LostWorkerWarning,
     RayEngine,
     count_workers,
-    open_engine,
 )
+from embedding_geometry.study.engines import EngineError, EngineSettings, LocalEngine
 from embedding_geometry.study.planning import Task, plan_tasks
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import ResultsFolderError, StudySettings
+from embedding_geometry.study.run import open_engine
+from embedding_geometry.study.settings import StudySettings
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 SETTINGS = StudySettings(Path("pairs.csv"), seeds=(0,), extra_couplings_first_seed=())

@@ -25,7 +25,8 @@ from embedding_geometry.perception.evaluation import (
     write_json,
 )
 from embedding_geometry.perception.frames import read_frames, write_animation, write_frames
-from embedding_geometry.perception.metric import perceptual_distances, perceptual_path_length
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.statistics.paired import paired_comparison
 
 

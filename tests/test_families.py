@@ -36,7 +36,7 @@ from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.perception.frames import read_frames
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells, run
-from embedding_geometry.study.results import StudySettings
+from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.paths import displacement_interpolation
 
 CAT, BIRDS = "a small cat on the beach at night", "two birds over the sea"

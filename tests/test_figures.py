@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from embedding_geometry.pages.figures import studies
+from embedding_geometry.pages import figures
 
-PAD = studies.PADDING
+PAD = figures.PADDING
 
 
 @pytest.fixture(autouse=True)
 def clean_canvas():
     with plt.rc_context():
-        studies.set_style()
+        figures.set_style()
         yield
         plt.close("all")
 
@@ -30,7 +30,7 @@ def luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-@pytest.mark.parametrize("colour", studies.PALETTE.values())
+@pytest.mark.parametrize("colour", figures.PALETTE.values())
 def test_couplings_stand_out_from_the_background(colour):
     """A contrast of 3, which WCAG 2 asks of graphics."""
     assert (1 + 0.05) / (luminance(colour) + 0.05) >= 3
@@ -39,14 +39,14 @@ def test_couplings_stand_out_from_the_background(colour):
 def test_couplings_have_colours_that_also_the_colour_blind_tell_apart():
     """Under simulated deuteranopia (Viénot et al. 1999) no two colours come near each other."""
     simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
-    seen = np.array([simulation @ np.array(to_rgb(c)) for c in studies.PALETTE.values()])
+    seen = np.array([simulation @ np.array(to_rgb(c)) for c in figures.PALETTE.values()])
     gaps = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(len(seen), 1)]
     assert gaps.min() > 0.15
 
 
 def test_strip_shows_the_frames_in_order(rng):
     frames = rng.integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
-    strips = studies.film_strips({"row": frames, "optimal": frames[::-1]})
+    strips = figures.film_strips({"row": frames, "optimal": frames[::-1]})
     [first, second] = [ax.images[0].get_array() for ax in strips.axes]
     for k in range(5):
         left = k * 8  # six pixels and a gap of two
@@ -59,7 +59,7 @@ def test_strip_shows_the_frames_in_order(rng):
 def test_frames_of_a_strip_keep_their_shape(shape, rng):
     frames = rng.integers(0, 256, (5, *shape, 3), dtype=np.uint8)
     distances = {"row": np.full(4, 0.1)}
-    ax = studies.film_strips({"row": frames}, distances).axes[0]
+    ax = figures.film_strips({"row": frames}, distances).axes[0]
     box = ax.get_window_extent()
     height, width = ax.images[0].get_array().shape[:2]
     assert box.width / box.height == pytest.approx(width / height)
@@ -68,21 +68,21 @@ def test_frames_of_a_strip_keep_their_shape(shape, rng):
 def test_step_distances_lie_between_their_frames(rng):
     frames = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     distances = {"row": np.array([0.1, 0.2, 0.3])}
-    [strip, below] = studies.film_strips({"row": frames}, distances).axes
+    [strip, below] = figures.film_strips({"row": frames}, distances).axes
     [line] = below.lines
     np.testing.assert_array_equal(line.get_xdata(), [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(line.get_ydata(), distances["row"])
     assert below.get_xlim() == strip.get_xlim()
-    assert to_hex(line.get_color()).upper() == studies.PALETTE["row"]
+    assert to_hex(line.get_color()).upper() == figures.PALETTE["row"]
 
 
 def test_steps_without_any_change_can_be_drawn():
-    ax = studies.step_distances({"row": np.zeros(4)})
+    ax = figures.step_distances({"row": np.zeros(4)})
     assert ax.get_ylim()[0] == 0
 
 
 def test_numbers_of_the_steps_stand_at_their_height():
-    ax = studies.step_distances({"row": np.array([0.0, 0.31])})
+    ax = figures.step_distances({"row": np.array([0.0, 0.31])})
     written = [float(text.get_text()) for text in ax.texts]
     assert len(written) >= 2
     assert written == pytest.approx([text.get_position()[1] for text in ax.texts])
@@ -90,20 +90,20 @@ def test_numbers_of_the_steps_stand_at_their_height():
 
 def test_gallery_can_name_its_columns_alone(rng):
     images = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
-    sheet = studies.gallery(images, ["left", "right"], columns=2)
+    sheet = figures.gallery(images, ["left", "right"], columns=2)
     assert [ax.get_title() for ax in sheet.axes] == ["left", "right", "", ""]
     assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1]
 
 
 def test_gallery_leaves_unused_places_empty(rng):
     images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    sheet = studies.gallery(images, list("abcde"), columns=3)
+    sheet = figures.gallery(images, list("abcde"), columns=3)
     assert [ax.get_title() for ax in sheet.axes] == [*"abcde", ""]
     assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1, 1, 0]
 
 
 def test_pipeline_diagram_prints_the_sizes_it_is_given():
-    diagram = studies.pipeline_diagram((77, 256), (12, 8, 8), (64, 48), 20)
+    diagram = figures.pipeline_diagram((77, 256), (12, 8, 8), (64, 48), 20)
     text = " ".join(t.get_text() for t in diagram.axes[0].texts)
     for size in ("77 rows × 256", "12×8×8", "64 × 48 pixels", "20 steps"):
         assert size in text
@@ -112,14 +112,14 @@ def test_pipeline_diagram_prints_the_sizes_it_is_given():
 def test_heatmap_shows_all_words_and_the_first_padding(rng):
     labels = ["<bos>", "cat", "<eos>", *[PAD] * 9]
     cloud = rng.normal(size=(12, 4))
-    ax = studies.token_heatmap(cloud, labels, padding=2)
+    ax = figures.token_heatmap(cloud, labels, padding=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == labels[:5]
     np.testing.assert_array_equal(ax.images[0].get_array(), cloud[:5])
 
 
 def test_principal_plane_of_flat_points_keeps_their_distances(rng):
     flat = rng.normal(size=(20, 2)) @ np.linalg.qr(rng.normal(size=(7, 2)))[0].T
-    plane = studies.principal_plane(flat)
+    plane = figures.principal_plane(flat)
     apart = np.linalg.norm(flat[:, None] - flat, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(plane[:, None] - plane, axis=-1), apart, atol=1e-12)
     assert plane[:, 0].var() >= plane[:, 1].var()
@@ -128,7 +128,7 @@ def test_principal_plane_of_flat_points_keeps_their_distances(rng):
 def test_scaling_of_planar_distances_recovers_them(rng):
     points = rng.normal(size=(12, 2))
     distances = np.linalg.norm(points[:, None] - points, axis=-1)
-    found = studies.classical_scaling(distances)
+    found = figures.classical_scaling(distances)
     np.testing.assert_allclose(
         np.linalg.norm(found[:, None] - found, axis=-1), distances, atol=1e-9
     )
@@ -136,8 +136,8 @@ def test_scaling_of_planar_distances_recovers_them(rng):
 
 def test_coupling_map_joins_each_point_to_its_partner(rng):
     x, y, sigma = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.permutation(5)
-    ax = studies.coupling_map(x, y, sigma, "optimal")
-    plane = studies.principal_plane(np.concatenate([x, y]))
+    ax = figures.coupling_map(x, y, sigma, "optimal")
+    plane = figures.principal_plane(np.concatenate([x, y]))
     drawn = np.array([line.get_xydata() for line in ax.lines])
     np.testing.assert_allclose(drawn[:, 0], plane[:5])
     np.testing.assert_allclose(drawn[:, 1], plane[5:][sigma])
@@ -146,7 +146,7 @@ def test_coupling_map_joins_each_point_to_its_partner(rng):
 def test_coupling_matrix_counts_padding_together():
     labels_x = ["<bos>", "cat", "<eos>", PAD, PAD]
     labels_y = ["<bos>", "<eos>", PAD, PAD, PAD]
-    ax = studies.coupling_matrix(np.array([0, 4, 1, 2, 3]), labels_x, labels_y)
+    ax = figures.coupling_matrix(np.array([0, 4, 1, 2, 3]), labels_x, labels_y)
     squares = sorted((round(p.get_y() + 0.45), round(p.get_x() + 0.45)) for p in ax.patches)
     assert squares == [(0, 0), (1, 2), (2, 1), (3, 2)]
     assert [text.get_text() for text in ax.texts] == ["2"]
@@ -155,7 +155,7 @@ def test_coupling_matrix_counts_padding_together():
 
 
 def test_wasserstein_map_marks_groups_at_their_middle(rng):
-    ax = studies.wasserstein_map(rng.random((5, 5)), ["a", "a", "a", "b", "b"])
+    ax = figures.wasserstein_map(rng.random((5, 5)), ["a", "a", "a", "b", "b"])
     assert ax.get_yticks().tolist() == [1.0, 3.5]
     assert {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1} == {2.5}
 
@@ -163,33 +163,33 @@ def test_wasserstein_map_marks_groups_at_their_middle(rng):
 def test_embedding_joins_the_members_of_a_group(rng):
     points = rng.normal(size=(4, 2))
     distances = np.linalg.norm(points[:, None] - points, axis=-1)
-    ax = studies.wasserstein_embedding(distances, ["a", "b", "a", "b"])
-    found = studies.classical_scaling(distances)
+    ax = figures.wasserstein_embedding(distances, ["a", "b", "a", "b"])
+    found = figures.classical_scaling(distances)
     np.testing.assert_allclose(ax.lines[0].get_xydata(), found[[0, 2]])
     np.testing.assert_allclose(ax.lines[1].get_xydata(), found[[1, 3]])
 
 
 def test_curves_use_the_palette_and_are_named():
-    ax = studies.curves(
+    ax = figures.curves(
         [0, 1], {"row": np.array([1.0, 2.0]), "worst": np.array([3.0, 4.0])}, "x", "y"
     )
     assert [line.get_label() for line in ax.lines] == ["row", "worst"]
     colours = [to_hex(line.get_color()).upper() for line in ax.lines]
-    assert colours == [studies.PALETTE["row"], studies.PALETTE["worst"]]
+    assert colours == [figures.PALETTE["row"], figures.PALETTE["worst"]]
     assert ax.get_ylim()[0] == 0
 
 
 def test_curves_draw_the_bands_they_are_given():
     bands = {"row": np.array([[0.5, 1.5], [2.0, 2.5]])}
-    ax = studies.curves([0, 1], {"row": np.array([1.0, 2.0])}, "x", "y", bands=bands)
+    ax = figures.curves([0, 1], {"row": np.array([1.0, 2.0])}, "x", "y", bands=bands)
     [band] = ax.collections
     corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
     assert {(0.0, 0.5), (1.0, 1.5), (1.0, 2.5), (0.0, 2.0)} <= corners
 
 
 def test_couplings_differ_by_more_than_colour():
-    assert len(set(studies.MARKERS.values())) == len(studies.PALETTE)
-    assert list(studies.MARKERS) == list(studies.GLYPHS) == list(studies.PALETTE)
+    assert len(set(figures.MARKERS.values())) == len(figures.PALETTE)
+    assert list(figures.MARKERS) == list(figures.GLYPHS) == list(figures.PALETTE)
 
 
 def study_pairs(rng):
@@ -202,10 +202,10 @@ def study_pairs(rng):
 
 def test_distributions_have_a_panel_for_each_grade_most_similar_first(rng):
     pairs = study_pairs(rng)
-    panels = studies.ppl_distributions(pairs, ["row", "optimal", "random"]).axes
+    panels = figures.ppl_distributions(pairs, ["row", "optimal", "random"]).axes
     titles = [f"grade {grade}, n = 10" for grade in (5, 3, 0)]
     assert [ax.get_title() for ax in panels[:3]] == titles
-    joined = [line.get_ydata() for line in panels[0].lines if line.get_color() == studies.FAINT]
+    joined = [line.get_ydata() for line in panels[0].lines if line.get_color() == figures.FAINT]
     np.testing.assert_array_equal(
         joined, pairs.loc[pairs["grade"] == 5, ["row", "optimal", "random"]]
     )
@@ -214,14 +214,14 @@ def test_distributions_have_a_panel_for_each_grade_most_similar_first(rng):
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.3), (0.1, 2.0), (1e-4, 0.5)])
 def test_distributions_have_enough_numbers_on_every_scale(low, high):
     pairs = pd.DataFrame({"grade": 5, "row": np.geomspace(low, high, 9)})
-    [ax] = studies.ppl_distributions(pairs, ["row"]).axes
+    [ax] = figures.ppl_distributions(pairs, ["row"]).axes
     bottom, top = ax.get_ylim()
     shown = [tick for tick in ax.get_yticks() if bottom <= tick <= top]
     assert 2 <= len(shown) <= 6
 
 
 def test_boxes_keep_the_order_from_top_to_bottom(rng):
-    ax = studies.boxes({"top": rng.normal(size=9), "bottom": rng.normal(size=9)}, "x")
+    ax = figures.boxes({"top": rng.normal(size=9), "bottom": rng.normal(size=9)}, "x")
     labels = {
         label.get_text(): tick
         for label, tick in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)
@@ -230,7 +230,7 @@ def test_boxes_keep_the_order_from_top_to_bottom(rng):
 
 
 def test_boxes_of_positive_values_start_at_zero():
-    ax = studies.boxes({"a": np.array([1.0, 2.0, 3.0])}, "x")
+    ax = figures.boxes({"a": np.array([1.0, 2.0, 3.0])}, "x")
     assert ax.get_xlim()[0] == 0
 
 
@@ -238,13 +238,13 @@ def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
     effects = pd.DataFrame(
         {"estimate": [1.0, -2.0], "low": [0.5, -3.0], "high": [2.0, -1.0]}, index=["a", "b"]
     )
-    ax = studies.forest(effects, "effect")
+    ax = figures.forest(effects, "effect")
     [intervals] = ax.collections
     np.testing.assert_array_equal(
         intervals.get_segments(), [[[0.5, 1], [2.0, 1]], [[-3.0, 0], [-1.0, 0]]]
     )
     np.testing.assert_array_equal(ax.lines[-1].get_xydata(), [[1.0, 1], [-2.0, 0]])
-    counted = studies.forest(effects.assign(n=[7, 8]), "effect")
+    counted = figures.forest(effects.assign(n=[7, 8]), "effect")
     assert [t.get_text() for t in counted.get_yticklabels()] == ["a, n = 7", "b, n = 8"]
 
 
@@ -252,7 +252,7 @@ def test_forests_stand_below_each_other_on_one_scale():
     table = pd.DataFrame(
         {"estimate": [1.0, 2], "low": [0.0, 1], "high": [2.0, 3]}, index=["a", "b"]
     )
-    upper, lower = studies.forests({"first": table, "second": 10 * table}).axes
+    upper, lower = figures.forests({"first": table, "second": 10 * table}).axes
     assert [upper.get_xlabel(), lower.get_xlabel()] == ["first", "second"]
     assert upper.get_position().y0 > lower.get_position().y0
     assert upper.get_xlim() == lower.get_xlim()
@@ -264,10 +264,10 @@ def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
     y[2] = x[2]
     times = np.linspace(0, 1, 7)[:, None, None]
     paths = {"row": (1 - times) * x + times * y, "short": (1 - times) * x + times * stop}
-    figure = studies.way_panels(x, y, paths)
+    figure = figures.way_panels(x, y, paths)
     drawn = [ax for ax in figure.axes if ax.get_title()]
     assert [ax.get_title() for ax in drawn] == ["row", "short"]
-    assert drawn[0].title.get_color() == studies.PALETTE["row"]
+    assert drawn[0].title.get_color() == figures.PALETTE["row"]
     for ax, path in zip(drawn, paths.values(), strict=True):
         curves, (ends, dots, rings, crosses) = ax.lines[:5], ax.lines[5:]
         np.testing.assert_array_equal([line.get_xydata() for line in curves], path.swapaxes(0, 1))
@@ -280,7 +280,7 @@ def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
 def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_edge(rng):
     pairs = study_pairs(rng)
     pairs.loc[0, "improvement"] = -9.0
-    ax = studies.improvement_by_similarity(pairs)
+    ax = figures.improvement_by_similarity(pairs)
     shown = ax.collections[0].get_offsets()[:, 1]
     assert shown.min() == -100
     assert len(shown) == len(pairs)
@@ -292,7 +292,7 @@ def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_ed
 def test_lengths_along_the_scale_show_pairs_and_medians_of_the_grades(rng):
     lengths = pd.DataFrame(1 + rng.random((6, 3)), columns=["optimal", "half", "worst"])
     grades = pd.Series([5, 5, 5, 0, 0, 0])
-    ax = studies.lengths_along_scale(lengths, grades)
+    ax = figures.lengths_along_scale(lengths, grades)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == list(lengths)
     assert ax.get_yscale() == "log"
     *pairs, of_0, of_5 = ax.lines
@@ -309,7 +309,7 @@ def test_dose_and_response_have_a_panel_for_each_grade_and_a_line_for_each_pair(
         (0, "b", "optimal", 1.0, 1.0), (0, "b", "worst", 1.2, 1.1),
         (0, "c", "optimal", 1.0, 0.9), (0, "c", "worst", 1.1, 1.0),
     ]  # fmt: skip
-    figure = studies.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
+    figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
     of_5, of_0 = figure.axes
     assert [ax.get_title() for ax in (of_5, of_0)] == ["grade 5, n = 1", "grade 0, n = 2"]
     pair, dashed = of_5.lines
@@ -331,7 +331,7 @@ def test_cost_curves_start_at_zero_and_show_points_and_line():
         }
     )
     lines = pd.DataFrame({"slope": [1.0, 4.0], "intercept": [1.0, -3.0]}, ["frames", "tokens"])
-    first, second = studies.cost_curves(points, lines).axes
+    first, second = figures.cost_curves(points, lines).axes
     assert (first.get_xlabel(), second.get_xlabel()) == ("frames", "tokens")
     assert (first.get_title(), second.get_title()) == ("study", "distances")
     line, dots = first.lines
@@ -342,7 +342,7 @@ def test_cost_curves_start_at_zero_and_show_points_and_line():
 
 
 def flow_table(tokens):
-    kinds = list(studies.KIND_COLOURS)
+    kinds = list(figures.KIND_COLOURS)
     ways = [(a, b) for a in kinds for b in kinds]
     table = pd.DataFrame(ways, columns=["kind", "target_kind"])
     table["tokens"] = [tokens.get(way, 0.0) for way in ways]
@@ -352,7 +352,7 @@ def flow_table(tokens):
 def test_flows_are_as_high_as_their_tokens_and_the_padding_is_a_number():
     ways = {("BOS", "BOS"): 1, ("word", "word"): 5, ("word", "padding"): 2, ("EOS", "EOS"): 1}
     table = flow_table(ways | {("padding", "word"): 3, ("padding", "padding"): 60})
-    [ax] = studies.token_flows({"all": table}).axes
+    [ax] = figures.token_flows({"all": table}).axes
     bands = [patch for patch in ax.patches if patch.get_alpha() is not None]
     heights = [
         np.ptp(patch.get_path().vertices[[0, -1], 1])
@@ -370,13 +370,13 @@ def test_flows_are_as_high_as_their_tokens_and_the_padding_is_a_number():
 
 def test_panels_of_flows_have_one_scale():
     small, large = flow_table({("word", "word"): 2}), flow_table({("word", "word"): 20})
-    first, second = studies.token_flows({"a": small, "b": large}).axes
+    first, second = figures.token_flows({"a": small, "b": large}).axes
     assert first.get_ylim() == second.get_ylim()
 
 
 def test_shares_by_place_have_their_bands():
     table = pd.DataFrame({"share": [10.0, 20], "low": [5.0, 15], "high": [15.0, 25]})
-    ax = studies.shares_by_place({"free": table, "rigid": table + 50}, "moved, %")
+    ax = figures.shares_by_place({"free": table, "rigid": table + 50}, "moved, %")
     assert [line.get_ydata().tolist() for line in ax.lines] == [[10, 20], [60, 70]]
     assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
     assert len(ax.collections) == 2
@@ -386,7 +386,7 @@ def test_retimed_frames_are_joined_with_their_times(rng):
     frames = rng.integers(0, 256, (2, 5, 8, 8, 3), dtype=np.uint8)
     times = np.array([0, 0.4, 0.5, 0.6, 1])
     distances = np.array([0.0, 4, 4, 0]), np.array([2.0, 2, 2, 2])
-    figure = studies.retimed_strips(tuple(frames), times, distances, "row")
+    figure = figures.retimed_strips(tuple(frames), times, distances, "row")
     between = next(ax for ax in figure.axes if not ax.images and len(ax.lines) == 5)
     ends = [line.get_xdata().tolist() for line in between.lines]
     assert ends == [pytest.approx([4 * t, k]) for k, t in enumerate(times)]
@@ -399,7 +399,7 @@ def test_retimed_frames_are_joined_with_their_times(rng):
 
 def test_before_and_after_stand_side_by_side(rng):
     sides = rng.uniform(1, 2, 20), rng.uniform(0, 1, 20)
-    ax = studies.before_and_after({"row": sides, "random": sides[::-1]}, "Gini coefficient")
+    ax = figures.before_and_after({"row": sides, "random": sides[::-1]}, "Gini coefficient")
     labels = [tick.get_text() for tick in ax.get_xticklabels()]
     assert labels == ["row\nbefore", "row\nafter", "random\nbefore", "random\nafter"]
     medians = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 1.8]
@@ -408,5 +408,5 @@ def test_before_and_after_stand_side_by_side(rng):
 
 
 def test_a_notice_stands_in_the_place_of_a_picture():
-    [text] = studies.notice("there is none").texts
+    [text] = figures.notice("there is none").texts
     assert text.get_text() == "there is none"

@@ -16,19 +16,19 @@ from strategies import (
 
 from embedding_geometry.transport import curves
 from embedding_geometry.transport.couplings import cost_matrix, coupling_cost, optimal_coupling
-from embedding_geometry.transport.curves import (
-    INTERPOLANTS,
+from embedding_geometry.transport.curves import directions, entropic_plan, great_circle
+from embedding_geometry.transport.other_couplings import (
     centred_coupling,
     cosine_coupling,
-    directions,
+    whitened_coupling,
+    words_coupling,
+)
+from embedding_geometry.transport.ways import (
+    INTERPOLANTS,
     entropic,
-    entropic_plan,
-    great_circle,
     matrix_slerp,
     pooled,
     token_slerp,
-    whitened_coupling,
-    words_coupling,
 )
 
 TIMES = np.linspace(0, 1, 11)

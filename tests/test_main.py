@@ -21,11 +21,8 @@ from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
 from embedding_geometry.perception.frames import read_frames, read_settings, write_animation
-from embedding_geometry.perception.metric import (
-    load_metric,
-    perceptual_distances,
-    perceptual_path_length,
-)
+from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import cells
 from embedding_geometry.study.prompts import read_prompt_pairs
 

@@ -18,16 +18,16 @@ import torch
 import torchvision
 from tiny_model import randomize, write_tiny_family
 
-from embedding_geometry.pages import display
-from embedding_geometry.study.results import StudySettings
+from embedding_geometry.ground.places import PROMPTS
 from embedding_geometry.study.run import publish_results, run_study
+from embedding_geometry.study.settings import StudySettings
 
 ROOT = Path(__file__).parents[1]
 # The pages that show the configured model; the others are about pocket whatever it is, and would
 # compute here once more what `make test` compares in their own notebooks.
 EVERY = sorted((ROOT / "notebooks").glob("*.md"))
 PAGES = [page for page in EVERY if "configured_model()" in page.read_text(encoding="utf-8")]
-PROMPTS = display.DATA / "prompts/pairs.csv"
+TABLE = PROMPTS / "pairs.csv"
 OF_ONE_GRADE = 2
 
 
@@ -56,7 +56,7 @@ COMMIT, LATER = (
 
 def write_model(folder: Path, family: str, seed: int = 0) -> Path:
     """Write a family's folder that can say every prompt of the table, in two steps."""
-    table = pd.read_csv(PROMPTS)
+    table = pd.read_csv(TABLE)
     write_tiny_family(folder, family, [*table["source"], *table["target"]], seed=seed)
     (folder / "generation.json").write_text(json.dumps({"steps": 2, "guidance_scale": 7.5}))
     return folder
@@ -73,7 +73,7 @@ def write_hub(cache: Path, family: str) -> None:
 
 def some_pairs(path: Path) -> Path:
     """Write the first pairs of each grade of the book's table."""
-    pd.read_csv(PROMPTS).groupby("similarity").head(OF_ONE_GRADE).to_csv(path, index=False)
+    pd.read_csv(TABLE).groupby("similarity").head(OF_ONE_GRADE).to_csv(path, index=False)
     return path
 
 

@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from embedding_geometry.diffusion.generation import RenderSettings
+from embedding_geometry.ground.disk import digest
+from embedding_geometry.ground.places import RESULTS
 from embedding_geometry.ground.records import RecordError
 from embedding_geometry.pages import display as pages
 from embedding_geometry.pages.twins import KEY
 from embedding_geometry.statistics.paired import Correlation
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
-from embedding_geometry.study.results import digest
 
 MANIFEST = {"model": {}, "metric": {}, "settings": {}, "ended": "2026-01-01", "cells": 4}
 
@@ -263,7 +264,7 @@ def test_a_study_without_rows_is_one_error_with_the_remedy(text, tmp_path, monke
     (tmp_path / "model_study.csv").write_text(text)
     with pytest.raises(RecordError, match=r"model_study\.csv has no rows.*study --publish"):
         pages.recorded_study("some/model")
-    monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
     (tmp_path / "pocket_dose_study.csv").write_text(text)
     with pytest.raises(RecordError, match=r"dose_study\.csv has no rows.*`make study`"):
         pages.pocket_study("pocket_dose")
@@ -362,7 +363,7 @@ def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatc
 def test_the_recorded_pairs_are_those_that_the_study_took(name):
     texts = [
         [pair.pair_id, pair.source, pair.target]
-        for pair in read_prompt_pairs(pages.BENCHMARKS / f"{name}_pairs.csv")
+        for pair in read_prompt_pairs(RESULTS / f"{name}_pairs.csv")
     ]
     assert digest(texts) == pages.pocket_study(name)[1]["settings"]["pairs"]
 
@@ -390,7 +391,7 @@ def test_a_results_folder_that_is_not_there_is_named_whole(monkeypatch):
     with pytest.raises(FileNotFoundError, match=rf"'runs/nowhere', but {whole} is no folder; giv"):
         pages.recorded_study("pocket")
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", "")
-    assert pages.results_folder() == pages.DATA / "results"
+    assert pages.results_folder() == RESULTS
 
 
 def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
@@ -403,7 +404,7 @@ def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
 
 
 def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "BENCHMARKS", tmp_path)
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no record at .*benchmark_costs\.csv; `make ben"):
         pages.recorded_benchmark("costs")
     pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)

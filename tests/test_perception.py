@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 from embedding_geometry.perception import metric as metrics
 from embedding_geometry.perception.metric import (
     MetricNotFoundError,
-    PathLength,
     PathLengthMeter,
-    directness,
     load_metric,
     perceptual_distances,
+)
+from embedding_geometry.perception.path_length import (
+    PathLength,
+    directness,
     perceptual_path_length,
 )
 

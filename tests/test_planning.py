@@ -21,12 +21,11 @@ from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import (
     Cell,
     DamagedCellWarning,
-    StudySettings,
-    StudySettingsError,
     cell_path,
     open_results,
     save_cell,
 )
+from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 SETTINGS = StudySettings(Path("pairs.csv"), frames=5, seeds=(0, 1))
 PAIRS = [PromptPair(name, f"a {name}", "a dog", 2.0) for name in "abcdefg"]

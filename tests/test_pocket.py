@@ -10,9 +10,9 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
-from embedding_geometry.diffusion.folders import POCKET_FOLDER
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main

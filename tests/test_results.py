@@ -10,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from embedding_geometry.ground.disk import ResultsFolderError, write_whole
 from embedding_geometry.study import results
 from embedding_geometry.study.results import (
     Cell,
     DamagedCellWarning,
-    ResultsFolderError,
-    StudySettings,
-    StudySettingsError,
     cell_path,
     load_cell,
     open_results,
     save_cell,
-    write_whole,
 )
+from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 SETTINGS = {"frames": 4, "couplings": ["row", "optimal"], "negative_prompt": "häßlich"}
 CELL = Cell(

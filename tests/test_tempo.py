@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedding_geometry.perception.metric import perceptual_distances, perceptual_path_length
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import tempo
 from embedding_geometry.study.cells import cloud_path, encode_ends, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs

@@ -21,7 +21,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from embedding_geometry.study.cells import cpu_name
+from embedding_geometry.ground.machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 FORMAT = {"extension": ".md", "format_name": "myst"}

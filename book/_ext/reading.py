@@ -25,8 +25,9 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from embedding_geometry.diffusion.loading import configured_model
-from embedding_geometry.pages.display import BENCHMARKS, DATA, prompt_table, study_file
+from embedding_geometry.ground.places import PROMPTS, RESULTS
 from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
+from embedding_geometry.study.recorded import prompt_table, study_file
 
 WORDS_PER_MINUTE = 200
 COSTS = "page_costs.json"  # written by tools/run_notebooks.py --costs
@@ -59,7 +60,7 @@ def table_named(name: str) -> Path | None:
     if name == "prompts":
         return prompt_table(model)
     of_studies = [study_file(owner, name) for owner in (model, "pocket")]
-    places = [*of_studies, BENCHMARKS / name, DATA / "prompts" / name]
+    places = [*of_studies, RESULTS / name, PROMPTS / name]
     return next(filter(Path.is_file, places), None)
 
 
@@ -82,7 +83,7 @@ def _stems(stem: str) -> Iterator[str]:
 
 def costs() -> dict[str, Any]:
     """What pages take to run, and the machine on which that was recorded."""
-    path = BENCHMARKS / COSTS
+    path = RESULTS / COSTS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pages": {}}
 
 

@@ -14,7 +14,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from embedding_geometry.pages.display import DATA, results_folder
+from embedding_geometry.ground.places import PROMPTS, RESULTS
+from embedding_geometry.study.recorded import results_folder
 
 PAGE = re.compile(r'href="\.\./notebooks/(\w+)\.ipynb')
 TABLE = re.compile(r'href="\.\./data/(?:results|prompts)/([\w.-]+)"')
@@ -41,7 +42,7 @@ class LinkIntoBook(SphinxPostTransform):
 
     def publish(self, match: re.Match[str]) -> str:
         """Copy a table and return its new address."""
-        folders = (results_folder(), DATA / "results", DATA / "prompts")
+        folders = (results_folder(), RESULTS, PROMPTS)
         table = next(folder / match[1] for folder in folders if (folder / match[1]).is_file())
         target = Path(self.app.outdir) / "_data" / table.name
         target.parent.mkdir(exist_ok=True)

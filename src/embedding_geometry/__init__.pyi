@@ -20,10 +20,10 @@ from .perception.frames import read_frames as read_frames
 from .perception.frames import write_animation as write_animation
 from .perception.frames import write_frames as write_frames
 from .perception.metric import PathLengthMeter as PathLengthMeter
-from .perception.metric import directness as directness
 from .perception.metric import load_metric as load_metric
 from .perception.metric import perceptual_distances as perceptual_distances
-from .perception.metric import perceptual_path_length as perceptual_path_length
+from .perception.path_length import directness as directness
+from .perception.path_length import perceptual_path_length as perceptual_path_length
 from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
 from .statistics.paired import holm as holm
@@ -34,8 +34,9 @@ from .study.prompts import PromptPair as PromptPair
 from .study.prompts import read_cxc as read_cxc
 from .study.prompts import read_prompt_pairs as read_prompt_pairs
 from .study.prompts import sample_pairs as sample_pairs
-from .study.results import StudySettings as StudySettings
 from .study.run import run_study as run_study
+from .study.settings import StudySettings as StudySettings
+from .transport.all_pairs import pairwise_wasserstein as pairwise_wasserstein
 from .transport.barycenters import frechet_objective as frechet_objective
 from .transport.barycenters import mean_of_rows as mean_of_rows
 from .transport.barycenters import square_grid as square_grid
@@ -45,7 +46,6 @@ from .transport.couplings import cost_matrix as cost_matrix
 from .transport.couplings import couple as couple
 from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
-from .transport.couplings import pairwise_wasserstein as pairwise_wasserstein
 from .transport.couplings import random_coupling as random_coupling
 from .transport.couplings import row_coupling as row_coupling
 from .transport.couplings import wasserstein_distance as wasserstein_distance

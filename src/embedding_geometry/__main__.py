@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.types import Frames, SchedulerName, check_seed
 from embedding_geometry.study.engines import EngineSettings
-from embedding_geometry.study.results import Net, StudySettings, make_folder, write_whole
+from embedding_geometry.study.settings import Net, StudySettings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -137,7 +138,8 @@ class Render:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
         frames, settings = self._render()
         if "strips" in self.write:
-            from embedding_geometry.pages.figures.studies import film_strips, set_style
+            from embedding_geometry.pages.figures.strips import film_strips
+            from embedding_geometry.pages.figures.style import set_style
 
             set_style()
             text = {"Description": description({"couplings": list(frames)} | settings)}
@@ -157,9 +159,13 @@ class Render:
         import numpy as np
 
         from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
-        from embedding_geometry.diffusion.generation import initial_latent, render
+        from embedding_geometry.diffusion.generation import (
+            initial_latent,
+            render,
+            rendering_settings,
+        )
         from embedding_geometry.diffusion.loading import configured_model, load_model
-        from embedding_geometry.study.cells import encode_ends, rendering_settings
+        from embedding_geometry.study.cells import encode_ends
         from embedding_geometry.transport.ways import find_way
 
         if self.frames < 2 or not self.couplings:

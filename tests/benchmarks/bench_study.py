@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from opponents import Opponent, Result, study_cells
 
-from embedding_geometry.diffusion.folders import POCKET_FOLDER
+from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study.cells import Bench, prepare_bench
-from embedding_geometry.study.results import StudySettings
+from embedding_geometry.study.settings import StudySettings
 
 # the images of a latent, 2 + 3 · 15, fit into one batch
 SETTINGS = StudySettings(POCKET_FOLDER, model="pocket", device="cpu", frames=17, batch_size=48)

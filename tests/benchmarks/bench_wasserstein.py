@@ -22,8 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from embedding_geometry.transport import couplings
-from embedding_geometry.transport.all_pairs import cheapest_permutation
-from embedding_geometry.transport.couplings import pairwise_wasserstein
+from embedding_geometry.transport.all_pairs import cheapest_permutation, pairwise_wasserstein
 
 CLOUDS, TOKENS, WIDTH = 1000, 77, 768
 SAMPLED_PAIRS, SAMPLED_BLOCKS, BLOCK, ROUNDS = 1000, 16, 32, 3

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from records import write_table
 
-from embedding_geometry.diffusion.folders import POCKET_FOLDER
+from embedding_geometry.ground.places import POCKET_FOLDER
 
 Record = Callable[..., None]
 

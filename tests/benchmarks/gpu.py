@@ -32,7 +32,7 @@ from embedding_geometry.diffusion import generation
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import decode_latents, initial_latent, sample_latents
 from embedding_geometry.study.cells import Bench, images_of_latent, prepare_bench
-from embedding_geometry.study.results import StudySettings
+from embedding_geometry.study.settings import StudySettings
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_model, as under pytest
 
-from embedding_geometry.study.results import ABANDONED_AFTER_SECONDS, StudySettings
+from embedding_geometry.ground.disk import ABANDONED_AFTER_SECONDS
+from embedding_geometry.study.settings import StudySettings
 
 SHARE = 0.25  # of the time of all cells: a kill comes at the latest so long after the first one
 KILLS_OF_A_STUDY = 17

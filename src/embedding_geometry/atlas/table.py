@@ -17,8 +17,9 @@ from embedding_geometry.atlas.joint import JOINT_ATTENTION
 from embedding_geometry.atlas.rotary import TEXT_ROTATION
 from embedding_geometry.atlas.tiny import AbsentError, Tiny
 from embedding_geometry.atlas.unets import UNETS
+from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.places import RESULTS
 from embedding_geometry.ground.records import read_table
-from embedding_geometry.study.results import write_whole
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "UNet": UNETS,
@@ -26,7 +27,7 @@ FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "joint attention": JOINT_ATTENTION,
     "text with positions": TEXT_ROTATION,
 }
-RECORDED = Path(__file__).resolve().parents[3] / "data" / "results" / "atlas.csv"
+RECORDED = RESULTS / "atlas.csv"
 NUMBERS = ("permuting", "doubling", "other_text")
 Row = dict[str, object]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from safetensors import SafetensorError, safe_open
 
-POCKET_FOLDER = Path(__file__).resolve().parents[3] / "data" / "pocket"
+from embedding_geometry.ground.places import POCKET_FOLDER
 
 WEIGHTS = {
     "text_encoder": "text_encoder/model.safetensors",

@@ -23,7 +23,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import conditions_beside, encode_pooled, encode_prompts
+from embedding_geometry.diffusion.clouds import (
+    conditions_beside,
+    encode_pooled,
+    encode_prompts,
+)
 from embedding_geometry.diffusion.keys_and_values import projected_once
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import SchedulerName, check_seed
@@ -349,3 +353,28 @@ def _unet(model: TextToImageModel, latent: Tensor, texts: _Texts) -> Predictor:
     height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
     beside = conditions_beside(model, texts.pooled, height, width)
     return lambda x, time: model.unet(x, time, texts.clouds, added_cond_kwargs=beside).sample
+
+
+def rendering_settings(
+    model: TextToImageModel,
+    steps: int | None,
+    guidance_scale: float | None,
+    negative_prompt: str,
+    batch_size: int,
+    scheduler: SchedulerName,
+    size: tuple[int | None, int | None],
+) -> RenderSettings:
+    """The given settings, with the model's own where steps, guidance scale or a side are None."""
+    defaults = default_settings(model)
+    height, width = (
+        own if given is None else given for own, given in zip(model.image_size, size, strict=True)
+    )
+    return RenderSettings(
+        steps=defaults.steps if steps is None else steps,
+        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
+        negative_prompt=negative_prompt,
+        batch_size=batch_size,
+        scheduler=scheduler,
+        height=height,
+        width=width,
+    )

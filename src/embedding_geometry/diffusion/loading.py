@@ -22,7 +22,6 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,8 @@ from embedding_geometry.diffusion.folders import (
     read_json,
     weight_files,
 )
+from embedding_geometry.ground.devices import find_device, use_full_float32
+from embedding_geometry.ground.machine import library_versions
 
 NETWORKS = {
     "text_encoder": CLIPTextModel,
@@ -197,48 +198,6 @@ def load_model(
         )
     _check_fit(model, folder)
     return model
-
-
-def library_versions(*names: str) -> dict[str, str]:
-    """Return the installed version of each named distribution."""
-    return {name: version(name) for name in names}
-
-
-def default_device() -> str:
-    """Return the first of CUDA, MPS and CPU that this machine has."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def find_device(device: str | None) -> torch.device:
-    """Return the named device, by default the first of CUDA, MPS and CPU.
-
-    Raises:
-        ValueError: this machine has no such device.
-    """
-    try:
-        found = torch.empty(0, device=default_device() if device is None else device).device
-    except Exception as error:  # each kind of device fails in its own way
-        message = f"device {device!r} is not available here; try {default_device()!r}"
-        raise ValueError(message) from error
-    if found.type == "meta":
-        raise ValueError(f"device 'meta' computes nothing; try {default_device()!r}")
-    return found
-
-
-def use_full_float32() -> None:
-    """Have CUDA multiply float32 as float32.
-
-    Left alone, convolutions round their factors to TF32, which has the 10 bits of float16: what is
-    called float32 in a manifest would then be less on some graphics cards than elsewhere.
-    """
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    if hasattr(torch.backends, "fp32_precision"):  # torch's newer word for all of them would rule
-        for operation in (cudnn.conv, cudnn.rnn, matmul):
-            operation.fp32_precision = "ieee"
 
 
 def _device_name(device: torch.device) -> str:

@@ -9,16 +9,11 @@ from typing import Any, TextIO
 import tyro
 from tyro.conf import DisallowNone, PositionalMetavarFromFieldName
 
+from embedding_geometry.ground.devices import lacks_memory
+
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 READER_GONE = 141  # 128 + SIGPIPE
-OUT_OF_MEMORY = (  # as torch says it on the processor, on CUDA and on MPS
-    "DefaultCPUAllocator",
-    "can't allocate memory",
-    "out of memory",
-    "ALLOC_FAILED",
-    "Invalid buffer size",
-)
 
 
 def run_command(
@@ -76,11 +71,6 @@ def run_command(
         print(f"interrupted; {left}", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out; on most devices it has no class of its own."""
-    return isinstance(error, MemoryError) or any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def show_warning(

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
-from embedding_geometry.pages.figures.studies import WIDTH
+from embedding_geometry.pages.figures.style import WIDTH
 from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
 
 HEADS = {

@@ -20,21 +20,26 @@ import numpy as np
 import pandas as pd
 from scipy.stats import linregress, wilcoxon
 
-from embedding_geometry.pages import display
-from embedding_geometry.pages.display import number_text
+from embedding_geometry.ground.places import RESULTS
 from embedding_geometry.pages.ledger import Claim, Finding, Findings, Manifest, Section, Source
+from embedding_geometry.pages.texts import at_most, interval_text, number_text
 from embedding_geometry.statistics import dose
+from embedding_geometry.statistics.by_pair import by_pair, compare, correlate, free_and_rigid
 from embedding_geometry.statistics.paired import (
     Correlation,
     Interval,
     PairedComparison,
     Verdict,
     holm,
-    paired_comparison,
-    spearman,
     verdict,
 )
 from embedding_geometry.study import tempo
+from embedding_geometry.study.recorded import (
+    REPEAT_COMMAND,
+    pocket_study,
+    prompt_table,
+    study_file,
+)
 
 LEVEL = 0.05
 UNCHANGED, CHANGED = 1e-3, 1e-2  # of the first claim, by the protocol
@@ -55,12 +60,12 @@ EVENNESS = {"gini": "Gini coefficient of the steps", "maximum_step": "largest st
 
 def _of_model(ending: str) -> Callable[[str], Path]:
     """A file of each model's own studies."""
-    return lambda model_name: display.study_file(model_name, ending)
+    return lambda model_name: study_file(model_name, ending)
 
 
 def _of_all(name: str) -> Callable[[str], Path]:
     """A file about this code rather than about a model; it comes with the book."""
-    return lambda model_name: display.DATA / "results" / name
+    return lambda model_name: RESULTS / name
 
 
 def _benchmark(name: str) -> Source:
@@ -77,8 +82,8 @@ def _of_pocket(name: str, stem: str, command: str = "make study") -> Source:
     return Source(name, table, manifest, command)
 
 
-ORDER = Source("order", display.prompt_table, None, COMPUTED)
-GRIDS = Source("grids", display.prompt_table, None, COMPUTED)
+ORDER = Source("order", prompt_table, None, COMPUTED)
+GRIDS = Source("grids", prompt_table, None, COMPUTED)
 STUDY = Source("study", _of_model("study.csv"), _of_model("manifest.json"), "make study")
 ATLAS = Source(
     "atlas",
@@ -87,7 +92,7 @@ ATLAS = Source(
     "python -m embedding_geometry.atlas --out data/results",
 )
 POCKET = _of_pocket("pocket", "pocket")
-REPEAT = _of_pocket("repeat", "pocket_repeat", display.REPEAT_COMMAND)
+REPEAT = _of_pocket("repeat", "pocket_repeat", REPEAT_COMMAND)
 DOSE = _of_pocket("dose", "pocket_dose")
 WAYS = _of_pocket("ways", "pocket_ways")
 RETIMING = Source(
@@ -105,7 +110,7 @@ def order_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
     """What shuffling the tokens changes: columns `by_order` and `by_text`, one row per prompt."""
     largest, smallest = table["by_order"].max(), table["by_text"].min()
     finding = Finding(
-        value=f"relative change {display.at_most(largest)}",
+        value=f"relative change {at_most(largest)}",
         interval="",
         test=f"below {UNCHANGED:g}; another text changes at least {smallest:.1f}",
         n=len(table),
@@ -139,33 +144,12 @@ def poster_effects(study: pd.DataFrame) -> Findings:
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
-    first, _ = display.pocket_study()
+    first, _ = pocket_study()
     verdicts = [
         [finding.verdict for finding in poster_effects(study).values()]
         for study in (first, repeated)
     ]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
-
-
-def free_and_rigid(study: pd.DataFrame, measure: str = "ppl") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A measure by pair, the pairs of the rigid control kept apart."""
-    pairs = display.by_pair(study, measure)
-    rigid = pairs["stratum"] == "rigid"
-    return pairs[~rigid], pairs[rigid]
-
-
-def compare(
-    pairs: pd.DataFrame, treatment: str = "optimal", control: str = "row"
-) -> PairedComparison:
-    """Paired comparison of two couplings; the resampling always starts from the same seed."""
-    rng = np.random.default_rng(0)
-    return paired_comparison(pairs[treatment].to_numpy(), pairs[control].to_numpy(), rng)
-
-
-def correlate(pairs: pd.DataFrame, values: "pd.Series[float]") -> Correlation:
-    """Rank correlation of the improvement with something else about the pairs."""
-    rng = np.random.default_rng(0)
-    return spearman(pairs["improvement"].to_numpy(), values.to_numpy(dtype=float), rng)
 
 
 def secondary_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -198,7 +182,7 @@ def _secondary(
 
 def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The length of the paths of clouds: the optimal one is the shortest there can be."""
-    lengths = display.by_pair(study, "wasserstein_length")
+    lengths = by_pair(study, "wasserstein_length")
     others = [c for c in COUPLINGS if c != "optimal"]
     room = 1 + 1e-6  # for rounding
     shortest = lengths["optimal"] <= room * lengths[others].min(axis=1)
@@ -213,7 +197,7 @@ def _paired(found: PairedComparison, corrected: float | None = None) -> Finding:
     p_value = found.p_value if corrected is None else corrected
     return Finding(
         value=number_text(found.relative_improvement, 1, percent=True),
-        interval=display.interval_text(found.relative_interval, 1, percent=True),
+        interval=interval_text(found.relative_interval, 1, percent=True),
         test=_test("Wilcoxon, one-sided", corrected),
         n=found.n,
         unit="pairs",
@@ -225,7 +209,7 @@ def _paired(found: PairedComparison, corrected: float | None = None) -> Finding:
 def _correlated(found: Correlation, corrected: float | None = None) -> Finding:
     return Finding(
         value=f"rank correlation {number_text(found.rho, 2)}",
-        interval=display.interval_text(found.interval, 2),
+        interval=interval_text(found.interval, 2),
         test=_test("Spearman", corrected),
         n=found.n,
         unit="pairs",
@@ -361,7 +345,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
         "dose": _slope(dose.pair_slopes(cells)),
         "dose-beyond-name": Finding(
             value=f"slope {number_text(beyond.slope, 2)}",
-            interval=display.interval_text(beyond.interval, 2),
+            interval=interval_text(beyond.interval, 2),
             test="mixed-effects model",
             n=beyond.pairs,
             unit="pairs",
@@ -372,7 +356,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
-    picked = display.pocket_study("pocket_dose")[0]["pair_id"]
+    picked = pocket_study("pocket_dose")[0]["pair_id"]
     same = (study["stratum"] == "free") & (study["similarity"] == 5)
     others = study[same & ~study["pair_id"].isin(picked)]
     slopes = dose.pair_slopes(dose.dose_table(others))
@@ -386,7 +370,7 @@ def _slope(slopes: "pd.Series[float]") -> Finding:
     found = dose.median_slope(slopes, np.random.default_rng(0))
     return Finding(
         value=f"median slope {number_text(found.estimate, 2)}",
-        interval=display.interval_text(found.interval, 2),
+        interval=interval_text(found.interval, 2),
         test="median of slopes within pairs",
         n=found.n,
         unit="pairs",
@@ -423,7 +407,7 @@ def _two_sided(found: PairedComparison, corrected: float) -> Finding:
     decided = corrected < LEVEL and not low <= 0 <= high
     return Finding(
         value=number_text(found.relative_improvement, 1, percent=True),
-        interval=display.interval_text(found.relative_interval, 1, percent=True),
+        interval=interval_text(found.relative_interval, 1, percent=True),
         test="Wilcoxon, two-sided, Holm",
         n=found.n,
         unit="pairs",

@@ -15,10 +15,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from embedding_geometry.ground.places import DATA
 from embedding_geometry.ground.records import read_manifest, read_table
-from embedding_geometry.pages import display
 from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.texts import p_text
 from embedding_geometry.statistics.paired import Verdict
+from embedding_geometry.study.recorded import short_name
 
 Manifest = Mapping[str, Any]
 Status = Verdict | Literal["not recorded"]
@@ -263,10 +265,10 @@ def _found_cells(entry: Entry) -> tuple[Cell, ...]:
         command = escape(entry.section.source.command)
         return Cell(f"made by <code>{command}</code>"), Cell(""), Cell("")
     interval = f" [{found.interval}]" if found.interval else ""
-    p_text = "" if found.p_value is None else f"; {display.p_text(found.p_value)}"
+    p_value = "" if found.p_value is None else f"; {p_text(found.p_value)}"
     return (
         Cell(escape(found.value + interval), key=_effect_key(found.value)),
-        Cell(escape(found.test + p_text), key=f"{found.test} {found.p_value or 0:.20f}"),
+        Cell(escape(found.test + p_value), key=f"{found.test} {found.p_value or 0:.20f}"),
         Cell(f"{found.n}\u00a0{found.unit}"),
     )
 
@@ -300,8 +302,8 @@ def page_address(page: str, anchor: str = "") -> str:
 
 def data_address(path: Path) -> str:
     """The address of a recorded table, seen from a page; the book makes it its own."""
-    ours = path.is_relative_to(display.DATA)
-    folder = path.parent.relative_to(display.DATA) if ours else "results"
+    ours = path.is_relative_to(DATA)
+    folder = path.parent.relative_to(DATA) if ours else "results"
     return f"../data/{folder}/{path.name}"
 
 
@@ -316,7 +318,7 @@ def made_with(source: Source, model_name: str) -> str:
     model = manifest.get("model")
     if model is None:
         return f"diffusers {manifest['versions']['diffusers']}, random weights"
-    return display.short_name(model["name"] if isinstance(model, dict) else model)
+    return short_name(model["name"] if isinstance(model, dict) else model)
 
 
 def provenance_table(sections: Iterable[Section], model_name: str) -> pd.DataFrame:

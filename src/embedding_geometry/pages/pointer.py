@@ -18,7 +18,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from embedding_geometry.pages.figures.studies import INK, PALETTE, WIDTH, Images
+from embedding_geometry.pages.figures.strips import Images
+from embedding_geometry.pages.figures.style import INK, PALETTE, WIDTH
 from embedding_geometry.transport.barycenters import WeightGrid
 
 COLOURS = {"barycenter": PALETTE["optimal"], "mean of rows": PALETTE["row"]}

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from embedding_geometry.pages.figures.studies import Images
+from embedding_geometry.pages.figures.strips import Images
 
 KEY = "twin_sliders"  # of the metadata
 LARGEST = 192  # pixels; a larger frame is reduced, so that a page stays light

@@ -29,7 +29,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.loading import library_versions
+from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.perception.frames import (
     ANIMATIONS,
     FILMS,
@@ -37,14 +38,9 @@ from embedding_geometry.perception.frames import (
     frame_files,
     is_named,
 )
-from embedding_geometry.perception.metric import (
-    PathLength,
-    PathLengthMeter,
-    PerceptualMetric,
-    directness,
-)
+from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
+from embedding_geometry.perception.path_length import PathLength, directness
 from embedding_geometry.statistics.paired import holm, paired_comparison
-from embedding_geometry.study.results import write_whole
 
 LESS_IS_BETTER = (
     "ppl",

@@ -29,8 +29,8 @@ from natsort import natsorted
 from PIL import ExifTags, Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
+from embedding_geometry.ground.disk import write_whole, writing
 from embedding_geometry.ground.types import Frames
-from embedding_geometry.study.results import write_whole, writing
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 ANIMATIONS = {".apng", ".gif", ".webp"}

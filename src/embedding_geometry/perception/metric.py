@@ -32,10 +32,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
-from embedding_geometry.diffusion.folders import POCKET_FOLDER
-from embedding_geometry.diffusion.loading import find_device, library_versions, use_full_float32
-from embedding_geometry.ground.command import lacks_memory
+from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
+from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.ground.types import Frames
+from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
@@ -66,31 +67,6 @@ class PerceptualMetric:
     device: str
     versions: dict[str, str]
     batch_size: int = 16
-
-
-@dataclass(frozen=True)
-class PathLength:
-    r"""How long a path of n frames is to the eye, and how evenly it is walked.
-
-    Attributes:
-        frames: n.
-        mean: the poster's PPL, the mean distance of consecutive frames; compare at equal n only.
-        total: the sum of the distances.
-        scaled_mean: $(n-1)^2$ times the mean, StyleGAN's convention on the grid of frames.
-        root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
-        gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
-        maximum_step: the largest distance.
-        variance: mean squared deviation of the n - 1 distances from their mean.
-    """
-
-    frames: int
-    mean: float
-    total: float
-    scaled_mean: float
-    root_sum: float
-    gini: float
-    maximum_step: float
-    variance: float
 
 
 def load_metric(
@@ -214,47 +190,6 @@ def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.n
     return meter.distances
 
 
-def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength:
-    """Summarise the consecutive distances of a path; a path that stands still has length 0.
-
-    Raises:
-        ValueError: no distance, or one that is negative or not finite.
-    """
-    steps = np.asarray(distances, dtype=np.float64)
-    if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
-        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
-    return PathLength(
-        frames=steps.size + 1,
-        mean=float(steps.mean()),
-        total=float(steps.sum()),
-        scaled_mean=float(steps.size**2 * steps.mean()),
-        root_sum=float(np.sqrt(steps).sum()),
-        gini=_gini(steps),
-        maximum_step=float(steps.max()),
-        variance=float(steps.var()),
-    )
-
-
-def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
-    r"""Return how straight a path goes from its first frame to its last.
-
-    It is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of the ends over the
-    length of the way. With the roots, which are distances, it lies between 0 (back where it
-    started) and 1 (straight, or standing still); with d itself, which is squared, an even straight
-    path would have n - 1. Two frames always make 1.
-
-    Args:
-        distances: LPIPS (n - 1,) of consecutive frames.
-        end_distance: LPIPS of the first frame and the last.
-
-    Raises:
-        ValueError: no distance, or one that is negative or not finite.
-    """
-    way = perceptual_path_length(distances).root_sum
-    straight = perceptual_path_length(np.array([end_distance])).root_sum
-    return 1.0 if way == 0 else straight / way
-
-
 def _check_frames(frames: np.ndarray) -> None:
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(
@@ -285,14 +220,6 @@ def _consecutive_distances(network: lpips.LPIPS, features: list[Tensor]) -> Tens
     else:
         weighted = [square.sum(dim=1, keepdim=True) for square in squares]
     return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in weighted]).sum(dim=0)
-
-
-def _gini(steps: Float[np.ndarray, " steps"]) -> float:
-    """Return the mean absolute difference of two steps over twice their mean."""
-    if steps.max() == 0:
-        return 0.0
-    gaps = np.abs(steps[:, None] - steps[None, :])
-    return float(gaps.mean() / (2 * steps.mean()))
 
 
 def _pocket_network(file: Path) -> lpips.LPIPS:

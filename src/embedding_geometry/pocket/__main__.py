@@ -8,19 +8,19 @@ from typing import Annotated, Literal, get_args
 
 from tyro.conf import subcommand
 
-from embedding_geometry.diffusion.loading import find_device
 from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.devices import find_device
+from embedding_geometry.ground.disk import make_folder
+from embedding_geometry.ground.places import POCKET_FOLDER, PROMPTS
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
 from embedding_geometry.pocket.train import run_stage
-from embedding_geometry.study.results import make_folder
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
 ALL: tuple[Stage, ...] = get_args(Stage)
-DATA = Path(__file__).resolve().parents[3] / "data"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Evaluate:
 
     run: Path = Path("runs/pocket")
     """Folder of the training."""
-    target: Path = DATA / "pocket"
+    target: Path = POCKET_FOLDER
     """Folder of the model; what it holds is written over."""
     prompts: int = 1000
     """Held-out scenes to measure on, eight or more."""
@@ -55,7 +55,7 @@ class Evaluate:
 class Pairs:
     """Write the graded prompt pairs of the recorded study."""
 
-    target: Path = DATA / "prompts" / "pocket_pairs.csv"
+    target: Path = PROMPTS / "pocket_pairs.csv"
     """Table to write."""
     seed: int = 2026
     """Of the scenes and the sentences."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,17 +25,13 @@ from embedding_geometry.diffusion.clouds import (
 from embedding_geometry.diffusion.generation import (
     RenderSettings,
     check_steps,
-    default_settings,
     initial_latent,
     render,
+    rendering_settings,
 )
-from embedding_geometry.diffusion.loading import (
-    TextToImageModel,
-    configured_model,
-    library_versions,
-    load_model,
-)
-from embedding_geometry.ground.types import CloudPath, Frames, SchedulerName
+from embedding_geometry.diffusion.loading import TextToImageModel, configured_model, load_model
+from embedding_geometry.ground.machine import cpu_name, library_versions
+from embedding_geometry.ground.types import CloudPath, Frames
 from embedding_geometry.perception.metric import (
     PerceptualMetric,
     load_metric,
@@ -44,7 +39,8 @@ from embedding_geometry.perception.metric import (
 )
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import Cell, StudySettings
+from embedding_geometry.study.results import Cell
+from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.paths import wasserstein_length
 from embedding_geometry.transport.ways import Ends, find_way
@@ -80,31 +76,6 @@ def prepare_bench(settings: StudySettings) -> Bench:
     )
     return Bench(
         model, metric, rendering, settings.frames, settings.couplings_of, environment(model)
-    )
-
-
-def rendering_settings(
-    model: TextToImageModel,
-    steps: int | None,
-    guidance_scale: float | None,
-    negative_prompt: str,
-    batch_size: int,
-    scheduler: SchedulerName,
-    size: tuple[int | None, int | None],
-) -> RenderSettings:
-    """The given settings, with the model's own where steps, guidance scale or a side are None."""
-    defaults = default_settings(model)
-    height, width = (
-        own if given is None else given for own, given in zip(model.image_size, size, strict=True)
-    )
-    return RenderSettings(
-        steps=defaults.steps if steps is None else steps,
-        guidance_scale=defaults.guidance_scale if guidance_scale is None else guidance_scale,
-        negative_prompt=negative_prompt,
-        batch_size=batch_size,
-        scheduler=scheduler,
-        height=height,
-        width=width,
     )
 
 
@@ -225,11 +196,3 @@ def environment(model: TextToImageModel) -> dict[str, object]:
         "python": platform.python_version(),
         "versions": library_versions(*LIBRARIES),
     }
-
-
-def cpu_name() -> str:
-    """The processor's name as the operating system gives it."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

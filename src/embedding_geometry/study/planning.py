@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import StudySettings, StudySettingsError, load_cell
+from embedding_geometry.study.results import load_cell
+from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
 

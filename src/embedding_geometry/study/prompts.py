@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedding_geometry.study.results import write_whole
+from embedding_geometry.ground.disk import write_whole
 
 COLUMNS = ("pair_id", "source", "target", "similarity")
 CXC_COLUMNS = ("caption1", "caption2", "agg_score", "sampling_method")

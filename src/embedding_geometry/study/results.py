@@ -11,104 +11,25 @@ Several processes, on several machines, may work in one folder: a cell has one n
 """
 
 import contextlib
-import hashlib
 import json
-import os
-import secrets
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
-from embedding_geometry.ground.types import SEEDS, SchedulerName
-
-Net = Literal["pocket", "alex", "vgg", "squeeze"]
-ABANDONED_AFTER_SECONDS = 600.0  # a temporary file lives for milliseconds unless its writer died
-
-
-class StudySettingsError(ValueError):
-    """Settings that cannot be run, or that differ from those of the study in the same folder."""
-
-
-class ResultsFolderError(OSError):
-    """A folder for results cannot be written; finished cells stay where they are."""
+from embedding_geometry.ground.disk import (
+    ABANDONED_AFTER_SECONDS,
+    _unwritable,
+    digest,
+    write_whole,
+    writing,
+)
+from embedding_geometry.study.settings import StudySettingsError
 
 
 class DamagedCellWarning(UserWarning):
     """A cell's file is not what was written; the cell is computed again."""
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What a study computes.
-
-    Attributes:
-        pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
-        couplings: Computed on every initial latent: row, optimal, random or worst; or another way
-            between the prompts, by its name in `ways.WAYS`.
-        extra_couplings_first_seed: Couplings computed on the first initial latent only.
-        seeds: One initial latent each, the same for all couplings and pairs.
-        frames: Images along a path, both ends included.
-        steps: Denoising steps; the model's own default if not given.
-        guidance_scale: Classifier-free guidance scale; the model's own default if not given.
-        negative_prompt: Text of the unconditional half of the guidance.
-        batch_size: Images denoised at once, at most.
-        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic.
-        height: Height of the images in pixels, a multiple of 8; the model's own if not given.
-        width: Width of the images in pixels, likewise.
-        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
-        dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
-        revision: Branch, tag or commit of a hub id.
-    """
-
-    pairs: Path
-    model: str | None = None
-    net: Net = "pocket"
-    couplings: tuple[str, ...] = ("row", "optimal", "random")
-    extra_couplings_first_seed: tuple[str, ...] = ("worst",)
-    seeds: tuple[int, ...] = (0, 1)
-    frames: int = 11
-    steps: int | None = None
-    guidance_scale: float | None = None
-    negative_prompt: str = ""
-    batch_size: int = 16
-    scheduler: SchedulerName = "ddim"
-    height: int | None = None
-    width: int | None = None
-    device: str | None = None
-    dtype: str | None = None
-    revision: str | None = None
-
-    def check(self) -> None:
-        """Raise a StudySettingsError for values that cannot be run, saying what would do."""
-        named = self.couplings + self.extra_couplings_first_seed
-        _require(bool(self.couplings), "couplings is empty; name at least one")
-        _require(len(set(named)) == len(named), f"a coupling is named twice: {' '.join(named)}")
-        _require(bool(self.seeds), "seeds is empty; give at least one")
-        for seed in self.seeds:
-            _require(seed in SEEDS, f"seed is {seed}; use 0, 1, 2 ... {SEEDS[-1]}")
-        _require(len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} repeats one")
-        _require(
-            self.frames >= 3,
-            f"frames is {self.frames}; a path needs 3 or more, "
-            "because its two ends are the same images for every coupling",
-        )
-        _require(self.steps is None or self.steps >= 1, f"steps is {self.steps}; use 1 or more")
-        _require(self.batch_size >= 1, f"batch_size is {self.batch_size}; use 1 or more")
-
-    def couplings_of(self, seed: int) -> tuple[str, ...]:
-        """Couplings computed on the initial latent of this seed."""
-        first = seed == self.seeds[0]
-        return self.couplings + (self.extra_couplings_first_seed if first else ())
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise StudySettingsError(message)
 
 
 @dataclass(frozen=True)
@@ -139,43 +60,6 @@ class Cell:
         return (
             datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
         ).total_seconds()
-
-
-def digest(value: object) -> str:
-    """First 20 hex digits of the SHA-256 of a value's canonical JSON."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder, and see that files can be written there before long work begins.
-
-    Raises:
-        ResultsFolderError: It cannot be created, or nothing can be written in it.
-    """
-    probe = folder / f".{secrets.token_hex(8)}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ResultsFolderError(
-            f"cannot write into {folder}: {error.strerror}; allow writing there, or name another "
-            "folder"
-        ) from error
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Name the file or folder in whatever goes wrong while it is written.
-
-    Raises:
-        ResultsFolderError: It cannot be written (disk full, read-only ...).
-    """
-    try:
-        yield
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:
@@ -278,30 +162,3 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
     """The file of the cell that is determined by `identity`."""
     return folder / "cells" / f"{digest(dict(identity))}.json"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whenever the process is stopped.
-
-    Raises:
-        ResultsFolderError: The file cannot be written; an earlier version of it stays.
-    """
-    # a name of its own even among processes of several machines, whose numbers may coincide
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with writing(path):
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _unwritable(path: Path, error: OSError) -> ResultsFolderError:
-    return ResultsFolderError(
-        f"cannot write {path}: {error.strerror or error}. What was finished before is kept; make "
-        "room or allow writing there, then run the same command again"
-    )

@@ -9,30 +9,20 @@ order in which the cells were computed.
 
 import json
 import os
-import platform
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from embedding_geometry.diffusion.loading import configured_model
-from embedding_geometry.ground.command import lacks_memory
-from embedding_geometry.perception.metric import perceptual_path_length
-from embedding_geometry.study.cells import (
-    check_prompts,
-    compute_cells,
-    conditions_of_cells,
-    images_of_latent,
-    prepare_bench,
-)
-from embedding_geometry.study.engines import HERE, Engine, EngineSettings, Facts, open_engine
+from embedding_geometry.ground.disk import digest, make_folder, write_whole
+from embedding_geometry.study.cluster import RayEngine
+from embedding_geometry.study.engines import HERE, Engine, EngineSettings, LocalEngine, Worker
 from embedding_geometry.study.planning import (
     WHOLE,
     Shard,
@@ -49,18 +39,13 @@ from embedding_geometry.study.prompts import (
     write_prompt_pairs,
 )
 from embedding_geometry.study.results import (
-    Cell,
-    ResultsFolderError,
-    StudySettings,
-    StudySettingsError,
     check_settings,
-    digest,
     load_cell,
-    make_folder,
     open_results,
-    save_cell,
-    write_whole,
 )
+from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.table import Findings
+from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import find_way
 
 __all__ = [
@@ -143,6 +128,29 @@ def open_study(
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
         check_settings(study.folder, study.conditions)
         yield study
+
+
+@contextmanager
+def open_engine(
+    settings: EngineSettings, device: str | None, make_worker: Callable[[int | None], Worker]
+) -> Iterator[Engine]:
+    """Start the workers, and end them when the block is left.
+
+    Args:
+        settings: Which engine.
+        device: The torch device that was asked for; None leaves it to what is there.
+        make_worker: Makes a worker in its process; it is given its number of CPU threads, None
+            where it may use what torch takes by default.
+
+    Raises:
+        EngineError: the engine cannot be used.
+    """
+    settings.check()
+    if settings.engine == "local":
+        yield LocalEngine(make_worker(None))
+        return
+    with closing(RayEngine(settings, device, make_worker)) as engine:
+        yield engine
 
 
 class StudyRun:
@@ -263,94 +271,6 @@ class StudyRun:
         }
 
 
-class StudyWorker:
-    """Model and metric, kept warm, that compute one pair's cells after another's."""
-
-    def __init__(self, settings: StudySettings, threads: int | None = None) -> None:
-        """Load both; `threads` limits the CPU threads of this process."""
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self._bench = prepare_bench(settings)
-        self._batch_size = settings.batch_size
-
-    def facts(self) -> Facts:
-        """Say what the cells depend on, the batch size that was asked for included."""
-        model = asdict(self._bench.model.provenance)
-        return Facts(conditions_of_cells(self._bench), model)
-
-    def check(self, pairs: Sequence[PromptPair]) -> None:
-        """Raise for a prompt that is too long."""
-        check_prompts(self._bench.model, self._bench.rendering, pairs)
-
-    def seconds_per_image(self, tasks: Sequence[Task]) -> float:
-        """Estimate the time of an image, its part of the metric included, from a few steps.
-
-        Time is a straight line in the denoising steps, so two points of it are enough.
-
-        Args:
-            tasks: What there is to do for one pair and one seed.
-        """
-        steps = self._bench.rendering.steps
-        few, more = min(2, steps), min(5, steps)
-        self._seconds(tasks, few)  # the first pass through the networks is slower
-        at_few, at_more = self._seconds(tasks, few), self._seconds(tasks, more)
-        per_step = max(0.0, at_more - at_few) / (more - few) if more > few else 0.0
-        images = images_of_latent(self._bench, tasks[0].seed)
-        return (at_more + per_step * (steps - more)) / images
-
-    def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
-        """Compute and save the tasks of one pair that are not finished; see `Engine.compute`.
-
-        Raises:
-            ResultsFolderError: The folder is not the one in which the study was begun, or cannot
-                be written.
-        """
-        if not (folder / "settings.json").is_file():
-            raise ResultsFolderError(
-                f"no study was begun in {folder} as {platform.node()} sees it; the results "
-                "folder has to be the same for all that compute, on a disk that they share"
-            )
-        missing = unfinished(folder, tasks)
-        yield from [0] * (len(tasks) - len(missing))
-        latent = None
-        for task, cell in self._cells(missing, self._bench.rendering.steps):
-            save_cell(folder, cell)
-            yield 0 if task.seed == latent else images_of_latent(self._bench, task.seed)
-            latent = task.seed
-
-    def _seconds(self, tasks: Sequence[Task], steps: int) -> float:
-        started = time.perf_counter()
-        list(self._cells(tasks, steps))
-        return time.perf_counter() - started
-
-    def _cells(self, tasks: Sequence[Task], steps: int) -> Iterator[tuple[Task, Cell]]:
-        """`compute_cells`, in batches that fit into memory from the first failure on."""
-        missing = list(tasks)
-        while missing:
-            rendering = replace(self._bench.rendering, steps=steps, batch_size=self._batch_size)
-            used = self._bench.environment | {"batch_size": self._batch_size}
-            bench = replace(self._bench, rendering=rendering, environment=used)
-            try:
-                for task, cell in compute_cells(bench, tuple(missing)):
-                    missing.remove(task)
-                    yield task, cell
-            except (MemoryError, RuntimeError) as error:
-                self._halve_batch(error)
-
-    def _halve_batch(self, error: Exception) -> None:
-        """Go on with smaller batches; raise what is no lack of memory, or has no remedy here."""
-        if not lacks_memory(error):
-            raise error
-        if self._batch_size == 1:
-            source = self._bench.model.provenance
-            raise StudySettingsError(
-                f"one image at a time of {source.name} in {source.dtype} does not fit into the "
-                f"memory of {source.device}; choose a smaller dtype, such as bfloat16, a smaller "
-                "model, or another device"
-            ) from error
-        self._batch_size //= 2
-
-
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
     """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
 
@@ -390,64 +310,3 @@ def conditions_of_plan(settings: StudySettings, pairs: list[PromptPair]) -> dict
         "extra_couplings_first_seed": list(settings.extra_couplings_first_seed),
         "seeds": list(settings.seeds),
     }
-
-
-class Findings:
-    """What the cells of a study add up to; a cell is let go once it has been added."""
-
-    def __init__(self) -> None:
-        """Begin with no cell."""
-        self._rows: list[dict[str, object]] = []
-        self._distances: list[np.ndarray] = []
-        self._environments: dict[str, dict[str, object]] = {}
-        self._times: list[tuple[str, str, float]] = []
-
-    def add(self, task: Task, cell: Cell) -> None:
-        """Add a finished cell."""
-        distances = np.array(cell.distances)
-        length = perceptual_path_length(distances)
-        self._rows.append(
-            {
-                "pair_id": task.pair.pair_id,
-                "similarity": task.pair.similarity,
-                "stratum": task.pair.stratum,
-                "coupling": task.coupling,
-                "seed": task.seed,
-                "frames": length.frames,
-                "ppl": length.mean,
-                "total": length.total,
-                "scaled_mean": length.scaled_mean,
-                "root_sum": length.root_sum,
-                "gini": length.gini,
-                "maximum_step": length.maximum_step,
-                "wasserstein_length": cell.wasserstein_length,
-                "w2": cell.w2,
-            }
-        )
-        self._distances.append(distances)
-        self._environments.setdefault(digest(cell.environment), cell.environment)
-        self._times.append((cell.started, cell.ended, cell.seconds))
-
-    def table(self) -> pd.DataFrame:
-        """The tidy table: one row per cell, in the order in which they were added."""
-        return pd.DataFrame(self._rows)
-
-    def steps(self) -> pd.DataFrame:
-        """One row per step of every cell; step k leads from frame k to frame k + 1."""
-        counts = [len(distances) for distances in self._distances]
-        cells = self.table()[["pair_id", "coupling", "seed"]]
-        table = cells.loc[cells.index.repeat(counts)].reset_index(drop=True)
-        table["step"] = np.concatenate([np.arange(count) for count in counts])
-        table["distance"] = np.concatenate(self._distances)
-        return table
-
-    def origin(self) -> dict[str, object]:
-        """When and where the cells were computed, resumed or not, on one machine or on many."""
-        started, ended, seconds = zip(*self._times, strict=True)
-        return {
-            "cells": len(self._rows),
-            "started": min(started),
-            "ended": max(ended),
-            "seconds": round(sum(seconds), 1),
-            "environments": list(self._environments.values()),
-        }

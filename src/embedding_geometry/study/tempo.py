@@ -23,9 +23,11 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.records import read_manifest, read_table
 from embedding_geometry.ground.types import CouplingName, Frames, Times
-from embedding_geometry.perception.metric import perceptual_distances, perceptual_path_length
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
 from embedding_geometry.study.cells import (
     Bench,
@@ -35,7 +37,7 @@ from embedding_geometry.study.cells import (
     prepare_bench,
 )
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.results import Net, StudySettings, write_whole
+from embedding_geometry.study.settings import Net, StudySettings
 from embedding_geometry.transport.ways import find_way
 
 COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")

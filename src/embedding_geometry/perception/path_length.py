@@ -1,0 +1,87 @@
+r"""How long a path of frames is to the eye, from the perceptual distances of its steps.
+
+LPIPS (see `metric`) is a *squared* distance. Where a smooth path is cut into n - 1 steps each
+distance shrinks like $1/(n-1)^2$, so a mean of them says nothing without n. `PathLength` therefore
+carries, beside the mean that the poster calls PPL, two quantities that do not depend on n. The PPL
+of StyleGAN (Karras et al., CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares
+the name only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class PathLength:
+    r"""How long a path of n frames is to the eye, and how evenly it is walked.
+
+    Attributes:
+        frames: n.
+        mean: the poster's PPL, the mean distance of consecutive frames; compare at equal n only.
+        total: the sum of the distances.
+        scaled_mean: $(n-1)^2$ times the mean, StyleGAN's convention on the grid of frames.
+        root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
+        gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
+        maximum_step: the largest distance.
+        variance: mean squared deviation of the n - 1 distances from their mean.
+    """
+
+    frames: int
+    mean: float
+    total: float
+    scaled_mean: float
+    root_sum: float
+    gini: float
+    maximum_step: float
+    variance: float
+
+
+def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength:
+    """Summarise the consecutive distances of a path; a path that stands still has length 0.
+
+    Raises:
+        ValueError: no distance, or one that is negative or not finite.
+    """
+    steps = np.asarray(distances, dtype=np.float64)
+    if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
+        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
+    return PathLength(
+        frames=steps.size + 1,
+        mean=float(steps.mean()),
+        total=float(steps.sum()),
+        scaled_mean=float(steps.size**2 * steps.mean()),
+        root_sum=float(np.sqrt(steps).sum()),
+        gini=_gini(steps),
+        maximum_step=float(steps.max()),
+        variance=float(steps.var()),
+    )
+
+
+def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
+    r"""Return how straight a path goes from its first frame to its last.
+
+    It is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of the ends over the
+    length of the way. With the roots, which are distances, it lies between 0 (back where it
+    started) and 1 (straight, or standing still); with d itself, which is squared, an even straight
+    path would have n - 1. Two frames always make 1.
+
+    Args:
+        distances: LPIPS (n - 1,) of consecutive frames.
+        end_distance: LPIPS of the first frame and the last.
+
+    Raises:
+        ValueError: no distance, or one that is negative or not finite.
+    """
+    way = perceptual_path_length(distances).root_sum
+    straight = perceptual_path_length(np.array([end_distance])).root_sum
+    return 1.0 if way == 0 else straight / way
+
+
+def _gini(steps: Float[np.ndarray, " steps"]) -> float:
+    """Return the mean absolute difference of two steps over twice their mean."""
+    if steps.max() == 0:
+        return 0.0
+    gaps = np.abs(steps[:, None] - steps[None, :])
+    return float(gaps.mean() / (2 * steps.mean()))

@@ -1,0 +1,72 @@
+"""What the cells of a study add up to: its table, its steps, and where they came from."""
+
+import numpy as np
+import pandas as pd
+
+from embedding_geometry.ground.disk import digest
+from embedding_geometry.perception.path_length import perceptual_path_length
+from embedding_geometry.study.planning import (
+    Task,
+)
+from embedding_geometry.study.results import Cell
+
+
+class Findings:
+    """What the cells of a study add up to; a cell is let go once it has been added."""
+
+    def __init__(self) -> None:
+        """Begin with no cell."""
+        self._rows: list[dict[str, object]] = []
+        self._distances: list[np.ndarray] = []
+        self._environments: dict[str, dict[str, object]] = {}
+        self._times: list[tuple[str, str, float]] = []
+
+    def add(self, task: Task, cell: Cell) -> None:
+        """Add a finished cell."""
+        distances = np.array(cell.distances)
+        length = perceptual_path_length(distances)
+        self._rows.append(
+            {
+                "pair_id": task.pair.pair_id,
+                "similarity": task.pair.similarity,
+                "stratum": task.pair.stratum,
+                "coupling": task.coupling,
+                "seed": task.seed,
+                "frames": length.frames,
+                "ppl": length.mean,
+                "total": length.total,
+                "scaled_mean": length.scaled_mean,
+                "root_sum": length.root_sum,
+                "gini": length.gini,
+                "maximum_step": length.maximum_step,
+                "wasserstein_length": cell.wasserstein_length,
+                "w2": cell.w2,
+            }
+        )
+        self._distances.append(distances)
+        self._environments.setdefault(digest(cell.environment), cell.environment)
+        self._times.append((cell.started, cell.ended, cell.seconds))
+
+    def table(self) -> pd.DataFrame:
+        """The tidy table: one row per cell, in the order in which they were added."""
+        return pd.DataFrame(self._rows)
+
+    def steps(self) -> pd.DataFrame:
+        """One row per step of every cell; step k leads from frame k to frame k + 1."""
+        counts = [len(distances) for distances in self._distances]
+        cells = self.table()[["pair_id", "coupling", "seed"]]
+        table = cells.loc[cells.index.repeat(counts)].reset_index(drop=True)
+        table["step"] = np.concatenate([np.arange(count) for count in counts])
+        table["distance"] = np.concatenate(self._distances)
+        return table
+
+    def origin(self) -> dict[str, object]:
+        """When and where the cells were computed, resumed or not, on one machine or on many."""
+        started, ended, seconds = zip(*self._times, strict=True)
+        return {
+            "cells": len(self._rows),
+            "started": min(started),
+            "ended": max(ended),
+            "seconds": round(sum(seconds), 1),
+            "environments": list(self._environments.values()),
+        }
