@@ -7,12 +7,11 @@ import pytest
 
 from embedding_geometry.ground.records import RecordError
 from embedding_geometry.pages import display
+from embedding_geometry.pages.findings import Finding
 from embedding_geometry.pages.ledger import (
     Claim,
-    Finding,
     LedgerError,
     Section,
-    Source,
     _effect_key,
     count_text,
     data_address,
@@ -21,6 +20,7 @@ from embedding_geometry.pages.ledger import (
     provenance_table,
     summary_table,
 )
+from embedding_geometry.pages.sources import Source
 
 MANIFEST = {
     "model": {"name": "some/pocket", "revision": "0123abcd", "device": "cuda"},

@@ -11,18 +11,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from embedding_geometry.ground.places import DATA
-from embedding_geometry.ground.records import read_manifest, read_table
+from embedding_geometry.pages.findings import Finding, Findings
+from embedding_geometry.pages.sources import (
+    Manifest,
+    Source,
+    made_with,
+    recorded_manifest,
+    recorded_table,
+)
 from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
 from embedding_geometry.pages.texts import p_text
 from embedding_geometry.statistics.paired import Verdict
-from embedding_geometry.study.recorded import short_name
 
-Manifest = Mapping[str, Any]
 Status = Verdict | Literal["not recorded"]
 TONES = {
     "holds": ("#00705a", "#4fd0a8"),
@@ -46,33 +51,6 @@ class LedgerError(ValueError):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a recorded table shows about a claim.
-
-    Attributes:
-        value: the number in which the claim is measured, for reading; an effect is positive where
-            it speaks for the claim.
-        interval: its 95 % interval, or nothing where all cases were counted.
-        test: how it was decided.
-        n: on how many cases it rests.
-        unit: what these are, such as "pairs".
-        verdict: what follows.
-        p_value: of the test, if there is one.
-    """
-
-    value: str
-    interval: str
-    test: str
-    n: int
-    unit: str
-    verdict: Verdict
-    p_value: float | None = None
-
-
-Findings = Mapping[str, Finding]
-
-
-@dataclass(frozen=True)
 class Claim:
     """One sentence that can be wrong.
 
@@ -85,23 +63,6 @@ class Claim:
     identifier: str
     statement: str
     anchor: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """A table that claims rest on.
-
-    Attributes:
-        name: by which a page hands over a table that it has computed.
-        table: its file for a model.
-        manifest: the file that says what it was made with; None if a page computes the table.
-        command: what makes it.
-    """
-
-    name: str
-    table: Callable[[str], Path]
-    manifest: Callable[[str], Path] | None
-    command: str
 
 
 @dataclass(frozen=True)
@@ -176,25 +137,6 @@ def _findings(section: Section, model_name: str, computed: Mapping[str, pd.DataF
             f"{source.table(model_name)} or its manifest has no {error.args[0]!r}, which the "
             f"claims of {section.page} need; `{source.command}` makes them anew"
         ) from error
-
-
-def recorded_table(source: Source, model_name: str) -> pd.DataFrame | None:
-    """A recorded table, or None if it is not there.
-
-    Raises:
-        RecordError: it is there, and damaged or without rows.
-    """
-    path = source.table(model_name)
-    if source.manifest is None or not path.is_file():
-        return None
-    return read_table(path, source.command)
-
-
-def recorded_manifest(source: Source, model_name: str) -> Manifest:
-    """What a recorded table was made with; empty for one that a page computes."""
-    if source.manifest is None:
-        return {}
-    return read_manifest(source.manifest(model_name), source.command)
 
 
 def count_text(entries: Sequence[Entry]) -> str:
@@ -308,17 +250,6 @@ def data_address(path: Path) -> str:
 
 
 # --- what the tables were made with -------------------------------------------------------------
-
-
-def made_with(source: Source, model_name: str) -> str:
-    """The model of a table, or the library whose models it is about."""
-    if source.manifest is None:
-        return "computed on this page"
-    manifest = recorded_manifest(source, model_name)
-    model = manifest.get("model")
-    if model is None:
-        return f"diffusers {manifest['versions']['diffusers']}, random weights"
-    return short_name(model["name"] if isinstance(model, dict) else model)
 
 
 def provenance_table(sections: Iterable[Section], model_name: str) -> pd.DataFrame:
