@@ -1,6 +1,7 @@
 from . import figures as figures
 from .display import agreement_badge as agreement_badge
 from .display import benchmark_line as benchmark_line
+from .display import glue_all as glue_all
 from .display import glue_number as glue_number
 from .display import glue_text as glue_text
 from .display import note_other_revision as note_other_revision
