@@ -42,10 +42,12 @@ def _family(
     for keys in product(*axes.values()):
         key_of = dict(zip(axes, keys, strict=True))
         word_of = {
-            axis: entries[key_of[axis]] if isinstance(entries, Mapping) else key_of[axis]
+            axis: (entries if isinstance(entries, Mapping) else words).get(
+                key_of[axis], key_of[axis]
+            )
             for axis, entries in axes.items()
         }
-        sentence = statement.format(**words, **word_of)
+        sentence = statement.format(**{**words, **word_of})
         yield Claim(name.format(**key_of), " ".join(sentence.split()), anchor)
 
 

@@ -73,7 +73,7 @@ class Finding:
     verdict: Verdict
     p_value: float | None = None
     corrected: bool = False
-    facts: tuple[float | str, ...] = ()
+    facts: tuple[float | int | str, ...] = ()
 
 
 Findings = Mapping[str, Finding]
@@ -185,7 +185,7 @@ def _family(family: Family) -> Findings:
 
 def _counted(cases: "pd.Series[bool]", unit: str) -> Finding:
     """A claim about every case."""
-    agreeing, n = int(cases.sum()), len(cases)
+    agreeing, n = float(cases.sum()), len(cases)
     status = _without_exception(agreeing == n > 0)
     return Finding("count", agreeing, None, "counted", n, unit, status)
 
@@ -328,7 +328,7 @@ def _any_smoother(found: list[Finding]) -> Finding:
     smoother, rougher = verdicts.count("holds"), verdicts.count("does not hold")
     status = comparisons.any_smoother(verdicts)
     return Finding(
-        "smoother", smoother, None, "counted", len(found), "ways", status, facts=(rougher,)
+        "smoother", float(smoother), None, "counted", len(found), "ways", status, facts=(rougher,)
     )
 
 
