@@ -14,7 +14,6 @@ from embedding_geometry.study.prompts import (
     PromptPair,
     PromptPairsError,
     TooFewPairsWarning,
-    grade,
     read_cxc,
     read_prompt_pairs,
     sample_pairs,
@@ -232,7 +231,7 @@ def graded(*similarities: float) -> list[PromptPair]:
 def test_a_sample_holds_as_many_of_each_grade() -> None:
     pairs = graded(*np.random.default_rng(0).uniform(0, 5, 600))
     drawn = sample_pairs(pairs, 20, np.random.default_rng(1))
-    grades = [grade(pair) for pair in drawn]
+    grades = [pair.grade for pair in drawn]
     assert Counter(grades) == dict.fromkeys(range(6), 20)
     assert grades == sorted(grades, reverse=True)
     assert len(set(drawn)) == 120
@@ -246,7 +245,7 @@ def test_every_pair_of_a_grade_is_as_likely() -> None:
     rng = np.random.default_rng(0)
     draws = [pair.pair_id for _ in range(2000) for pair in sample_pairs(pairs, 4, rng)]
     counts = Counter(draws)
-    shares = [counts[pair.pair_id] / 2000 for pair in pairs if grade(pair) == 3]
+    shares = [counts[pair.pair_id] / 2000 for pair in pairs if pair.grade == 3]
     assert len(shares) == 14
     np.testing.assert_allclose(shares, 4 / 14, atol=0.05)
 
@@ -255,7 +254,7 @@ def test_a_grade_with_too_few_pairs_is_named() -> None:
     pairs = graded(*[float(k) for k in range(1, 6) for _ in range(3)], 0.2, 0.4)
     with pytest.warns(TooFewPairsWarning, match="grade 0 has 2 pairs of the 3 asked for"):
         drawn = sample_pairs(pairs, 3, np.random.default_rng(0))
-    assert Counter(map(grade, drawn)) == {5: 3, 4: 3, 3: 3, 2: 3, 1: 3, 0: 2}
+    assert Counter(pair.grade for pair in drawn) == {5: 3, 4: 3, 3: 3, 2: 3, 1: 3, 0: 2}
 
 
 def test_a_sample_of_nothing_is_refused() -> None:

@@ -57,7 +57,10 @@ def finding(kind, estimate, interval=None, test="counted", n=24, **rest):
             ("−1.5\u202f%", "−2.0\u00a0to\u00a01.3\u202f%", "Wilcoxon, Holm"),
         ),
         (finding("count", 23.0), ("23 of 24", "", "counted")),
-        (finding("smoother", 1.0, n=6, facts=(2,)), ("1 of 6 smoother, 2 rougher", "", "counted")),
+        (
+            finding("smoother", 1.0, n=6, facts=(2.0,)),
+            ("1 of 6 smoother, 2 rougher", "", "counted"),
+        ),
         (
             finding("change", 3e-6, test="below {:g}; at least {:.1f}", facts=(1e-3, 0.74)),
             ("relative change ≤\u00a010⁻⁵", "", "below 0.001; at least 0.7"),

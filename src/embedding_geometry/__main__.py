@@ -15,9 +15,9 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
-from embedding_geometry.ground.types import Frames, SchedulerName, check_seed
+from embedding_geometry.ground.types import Frames, NetName, SchedulerName, check_seed
 from embedding_geometry.study.engines import EngineSettings
-from embedding_geometry.study.settings import Net, StudySettings
+from embedding_geometry.study.settings import StudySettings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -220,7 +220,7 @@ class Ppl:
     """
 
     paths: Positional[tuple[Path, ...]]
-    net: Net = "pocket"
+    net: NetName = "pocket"
     compare: bool = False
     seed: int = 0
     csv: Path | None = None
@@ -296,7 +296,6 @@ class Pairs:
         import numpy as np
 
         from embedding_geometry.study.prompts import (
-            grade,
             read_cxc,
             sample_pairs,
             write_prompt_pairs,
@@ -314,7 +313,7 @@ class Pairs:
         joined = read_cxc(self.scores, self.captions)
         pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
         write_prompt_pairs(self.out, pairs)
-        counts = Counter(grade(pair) for pair in pairs)
+        counts = Counter(pair.grade for pair in pairs)
         shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
         print(f"{len(pairs)} of {len(joined)} pairs in {self.out}: {shares}")
 
@@ -331,7 +330,7 @@ class Info:
     """
 
     model: str | None = None
-    net: Net = "pocket"
+    net: NetName = "pocket"
     device: str | None = None
     revision: str | None = None
 

@@ -31,6 +31,7 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 
 CouplingName = Literal["row", "optimal", "random", "worst"]
 COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")  # of every comparison
+NetName = Literal["pocket", "alex", "vgg", "squeeze"]  # of a perceptual metric
 SchedulerName = Literal["ddim", "dpm", "euler"]
 
 SEEDS = range(2**63)  # what both numpy's and torch's generators take

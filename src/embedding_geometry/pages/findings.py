@@ -73,7 +73,7 @@ class Finding:
     verdict: Verdict
     p_value: float | None = None
     corrected: bool = False
-    facts: tuple[float | int | str, ...] = ()
+    facts: tuple[float | str, ...] = ()
 
 
 Findings = Mapping[str, Finding]
@@ -84,18 +84,17 @@ Findings = Mapping[str, Finding]
 
 def order_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
     """What shuffling the tokens changes: columns `by_order` and `by_text`, one row per prompt."""
-    largest, smallest = float(table["by_order"].max()), float(table["by_text"].min())
-    finding = Finding(
-        kind="change",
-        estimate=largest,
-        interval=None,
-        test="below {:g}; another text changes at least {:.1f}",
-        n=len(table),
-        unit="prompts",
-        verdict=_without_exception(largest < UNCHANGED and smallest > CHANGED),
-        facts=(UNCHANGED, smallest),
+    largest, smallest = table["by_order"].max(), float(table["by_text"].min())
+    found = _decided(
+        largest < UNCHANGED and smallest > CHANGED,
+        "change",
+        largest,
+        (len(table), "prompts"),
+        "below {:g}; another text changes at least {:.1f}",
+        UNCHANGED,
+        smallest,
     )
-    return {"poster-1": finding}
+    return {"poster-1": found}
 
 
 def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -145,53 +144,54 @@ def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def paired(found: PairedComparison, corrected: float | None = None) -> Finding:
     """A comparison; an exploratory claim also needs its corrected p-value."""
-    by_interval = verdict(*found.relative_interval)
-    finding = Finding(
-        kind="improvement",
-        estimate=found.relative_improvement,
-        interval=found.relative_interval,
-        test="Wilcoxon, one-sided",
-        n=found.n,
-        unit="pairs",
-        verdict=by_interval,
-        p_value=found.p_value,
-    )
-    return finding if corrected is None else _exploratory(finding, corrected)
+    effect, interval = found.relative_improvement, found.relative_interval
+    finding = _estimated("improvement", effect, interval, found.n, "Wilcoxon, one-sided")
+    return _tested(finding, found.p_value, corrected)
 
 
 def correlated(found: Correlation, corrected: float | None = None) -> Finding:
     """A rank correlation; an exploratory claim also needs its corrected p-value."""
-    finding = Finding(
-        kind="rank correlation",
-        estimate=found.rho,
-        interval=found.interval,
-        test="Spearman",
-        n=found.n,
-        unit="pairs",
-        verdict=verdict(*found.interval),
-        p_value=found.p_value,
-    )
-    return finding if corrected is None else _exploratory(finding, corrected)
-
-
-def _exploratory(finding: Finding, corrected: float) -> Finding:
-    status = confirmed(finding.verdict, corrected)
-    return replace(finding, verdict=status, p_value=corrected, corrected=True)
+    finding = _estimated("rank correlation", found.rho, found.interval, found.n, "Spearman")
+    return _tested(finding, found.p_value, corrected)
 
 
 def _family(family: Family) -> Findings:
     return {name: paired(each, family.corrected[name]) for name, each in family.found.items()}
 
 
+# --- kinds of findings --------------------------------------------------------------------------
+
+
+def _estimated(kind: Kind, estimate: float, interval: Interval, n: int, test: str) -> Finding:
+    """An effect over pairs, decided by its interval."""
+    return Finding(kind, estimate, interval, test, n, "pairs", verdict(*interval))
+
+
+def _tested(finding: Finding, p_value: float, corrected: float | None) -> Finding:
+    """The same with the p-value of its test, which decides, too, where it is corrected."""
+    if corrected is None:
+        return replace(finding, p_value=p_value)
+    status = confirmed(finding.verdict, corrected)
+    return replace(finding, verdict=status, p_value=corrected, corrected=True)
+
+
+def _decided(
+    true: bool | np.bool,
+    kind: Kind,
+    estimate: float,
+    cases: tuple[int, str],
+    test: str,
+    *facts: float | str,
+) -> Finding:
+    """A claim that is true or false, without an interval, and on how many cases of what."""
+    status: Verdict = "holds" if true else "does not hold"
+    return Finding(kind, float(estimate), None, test, *cases, status, facts=facts)
+
+
 def _counted(cases: "pd.Series[bool]", unit: str) -> Finding:
     """A claim about every case."""
-    agreeing, n = float(cases.sum()), len(cases)
-    status = _without_exception(agreeing == n > 0)
-    return Finding("count", agreeing, None, "counted", n, unit, status)
-
-
-def _without_exception(true: bool | np.bool) -> Verdict:
-    return "holds" if true else "does not hold"
+    agreeing, n = cases.sum(), len(cases)
+    return _decided(agreeing == n > 0, "count", agreeing, (n, unit), "counted")
 
 
 # --- what it costs ------------------------------------------------------------------------------
@@ -231,23 +231,15 @@ def _straight(times: pd.DataFrame) -> Finding:
         str(axis): float(linregress(panel["size"], panel["seconds"]).rvalue ** 2)
         for axis, panel in times.groupby("axis", sort=False)
     }
-    least = min(fits, key=lambda axis: fits[axis])
-    return Finding(
-        kind="straightness",
-        estimate=fits[least],
-        interval=None,
-        test="least squares, above {:g}; the least for {}",
-        n=len(times),
-        unit="times",
-        verdict=_without_exception(fits[least] > STRAIGHT),
-        facts=(STRAIGHT, least),
-    )
+    axis, least = min(fits.items(), key=lambda fit: fit[1])
+    test = "least squares, above {:g}; the least for {}"
+    times_of = len(times), "times"
+    return _decided(least > STRAIGHT, "straightness", least, times_of, test, STRAIGHT, axis)
 
 
 def _faster(ratio: float, manifest: Manifest) -> Finding:
-    status = _without_exception(ratio > 1)
-    test = "median time, in turns"
-    return Finding("speed", float(ratio), None, test, manifest["rounds"], "rounds", status)
+    rounds = manifest["rounds"], "rounds"
+    return _decided(ratio > 1, "speed", ratio, rounds, "median time, in turns")
 
 
 # --- models, doses, ways, more than two prompts, tempo ------------------------------------------
@@ -276,37 +268,27 @@ def atlas_findings(atlas: pd.DataFrame, manifest: Manifest) -> Findings:
 def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether images take longer ways where clouds do; decided by the intervals."""
     cells = dose.dose_table(study)
-    model = dose.fit_mixed_model(cells, by_coupling=True)
-    status = verdict(*model.interval)
-    beyond = Finding(
-        "slope", model.slope, model.interval, "mixed-effects model", model.pairs, "pairs", status
-    )
-    return {"dose": slope(dose.median_slope(dose.pair_slopes(cells))), "dose-beyond-name": beyond}
+    beyond = dose.fit_mixed_model(cells, by_coupling=True)
+    of_all = beyond.pairs, "mixed-effects model"
+    return {
+        "dose": slope(dose.median_slope(dose.pair_slopes(cells))),
+        "dose-beyond-name": _estimated("slope", beyond.slope, beyond.interval, *of_all),
+    }
 
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
     picked = pocket_study("pocket_dose")[0]["pair_id"]
-    found, p_value = dose.same_scene_slope(study, picked)
-    return {"dose-same-scene": slope(found, p_value)}
+    return {"dose-same-scene": slope(*dose.same_scene_slope(study, picked))}
 
 
 def slope(found: dose.MedianSlope, p_value: float | None = None) -> Finding:
     """A median slope; where the protocol asks for a test, its p-value has to agree."""
-    status = verdict(*found.interval)
-    finding = Finding(
-        kind="median slope",
-        estimate=found.estimate,
-        interval=found.interval,
-        test="median of slopes within pairs",
-        n=found.n,
-        unit="pairs",
-        verdict=status,
-    )
+    test = "median of slopes within pairs" if p_value is None else "Wilcoxon, one-sided"
+    finding = _estimated("median slope", found.estimate, found.interval, found.n, test)
     if p_value is None:
         return finding
-    status, test = confirmed(status, p_value), "Wilcoxon, one-sided"
-    return replace(finding, verdict=status, test=test, p_value=p_value)
+    return replace(finding, verdict=confirmed(finding.verdict, p_value), p_value=p_value)
 
 
 def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -325,11 +307,9 @@ def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 def _any_smoother(found: list[Finding]) -> Finding:
     """The claim that some way is smoother, from the findings about each."""
     verdicts = [finding.verdict for finding in found]
-    smoother, rougher = verdicts.count("holds"), verdicts.count("does not hold")
-    status = comparisons.any_smoother(verdicts)
-    return Finding(
-        "smoother", float(smoother), None, "counted", len(found), "ways", status, facts=(rougher,)
-    )
+    smoother, rougher = (float(verdicts.count(v)) for v in ("holds", "does not hold"))
+    status, n = comparisons.any_smoother(verdicts), len(found)
+    return Finding("smoother", smoother, None, "counted", n, "ways", status, facts=(rougher,))
 
 
 def grid_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:

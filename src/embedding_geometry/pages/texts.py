@@ -7,7 +7,6 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from embedding_geometry.pages.findings import Finding
-    from embedding_geometry.statistics.dose import MedianSlope, MixedModel
     from embedding_geometry.statistics.paired import Correlation, PairedComparison
 
 # Of each kind of effect how it is written, and to how many decimals.
@@ -18,7 +17,7 @@ EFFECTS = {
     "slope": ("slope {}", 2),
     "change": ("relative change {}", 3),
     "count": ("{} of {n}", 0),
-    "smoother": ("{} of {n} smoother, {} rougher", 0),
+    "smoother": ("{} of {n} smoother, {:.0f} rougher", 0),
     "straightness": ("R² ≥\u00a0{}", 3),
     "speed": ("{} times as fast", 1),
 }
@@ -76,37 +75,6 @@ def improvement_row(comparison: "PairedComparison") -> dict[str, str]:
         "improvement": number_text(comparison.relative_improvement, 1, percent=True),
         "95 % interval": interval_text(comparison.relative_interval, 1, percent=True),
         "pairs won": number_text(comparison.share_won, 0, percent=True),
-    }
-
-
-def correlation_row(found: "Correlation", corrected: float | None = None) -> dict[str, str]:
-    """Write a rank correlation as a line of a table."""
-    return {
-        "rank correlation": number_text(found.rho, 2),
-        "95 % interval": interval_text(found.interval, 2),
-        "p, Holm": "–" if corrected is None else p_number(corrected),
-    }
-
-
-def slope_row(found: "MedianSlope") -> dict[str, str]:
-    """Write a median slope as a line of a table."""
-    return {
-        "median slope": number_text(found.estimate, 2),
-        "95 % interval": interval_text(found.interval, 2),
-        "pairs": str(found.n),
-    }
-
-
-def model_row(model: "MixedModel", corrected: float) -> dict[str, str]:
-    """Write a mixed-effects model as a line of a table."""
-    return {
-        "slope": number_text(model.slope, 2),
-        "95 % interval": interval_text(model.interval, 2),
-        "p, Holm": p_number(corrected),
-        "sd of slopes": number_text(model.sd_slope, 2),
-        "sd of pairs": number_text(model.sd_pair, 2),
-        "sd of latents": number_text(model.sd_seed, 2),
-        "sd of the rest": number_text(model.sd_residual, 2),
     }
 
 

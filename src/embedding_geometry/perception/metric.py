@@ -21,7 +21,6 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import lpips
 import numpy as np
@@ -35,7 +34,7 @@ from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Wei
 from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import POCKET_FOLDER
-from embedding_geometry.ground.types import Frames
+from embedding_geometry.ground.types import Frames, NetName
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
@@ -46,7 +45,6 @@ BACKBONES = {
     "vgg": VGG16_Weights.IMAGENET1K_V1,
     "squeeze": SqueezeNet1_1_Weights.IMAGENET1K_V1,
 }
-NetName = Literal["pocket", "alex", "vgg", "squeeze"]
 
 
 class MetricNotFoundError(FileNotFoundError):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedding_geometry.ground.grades import RIGID
 from embedding_geometry.pocket.captions import caption, rigid_caption
 from embedding_geometry.pocket.world import Scene, changed, sample_scene
 from embedding_geometry.study.prompts import PromptPair
@@ -47,7 +48,7 @@ def _rigid(rng: np.random.Generator) -> Iterator[PromptPair]:
                 rigid_caption(scene),
                 rigid_caption(other),
                 float(grade),
-                "rigid",
+                RIGID,
             )
 
 

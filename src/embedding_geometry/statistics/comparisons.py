@@ -201,3 +201,17 @@ def compare_lengths(study: pd.DataFrame) -> tuple["pd.Series[bool]", PairedCompa
 
 def _corrected(results: Mapping[str, PairedComparison | Correlation]) -> dict[str, float]:
     return holm({name: result.p_value for name, result in results.items()})
+
+
+def improvement_table(results: Mapping[str, PairedComparison]) -> pd.DataFrame:
+    """Improvements with their intervals, in per cent, and the numbers of pairs.
+
+    Returns:
+        Index: the names; columns `estimate`, `low`, `high` and `n`.
+    """
+    rows = {
+        name: [100 * found.relative_improvement, *(100 * end for end in found.relative_interval)]
+        for name, found in results.items()
+    }
+    table = pd.DataFrame(rows, index=["estimate", "low", "high"]).T
+    return table.assign(n=[found.n for found in results.values()])

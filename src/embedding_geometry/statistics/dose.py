@@ -83,35 +83,6 @@ class MixedModel:
     sd_residual: float
 
 
-@dataclass(frozen=True)
-class DoseResponse:
-    """What is asked of one measure of the images.
-
-    Attributes:
-        slope: within pairs, the median.
-        signs: in how many pairs longer paths tend to have the larger response.
-        trend: p-value of Page's test.
-        model: of all pairs together.
-        beyond: the same with a level for each coupling's name.
-    """
-
-    slope: MedianSlope
-    signs: SignTest
-    trend: float
-    model: MixedModel
-    beyond: MixedModel
-
-    @property
-    def p_values(self) -> dict[str, float]:
-        """The p-values of all tests by the names of what they test."""
-        return {
-            "signs": self.signs.p_value,
-            "trend": self.trend,
-            "model": self.model.p_value,
-            "beyond": self.beyond.p_value,
-        }
-
-
 def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
     """Dose and response of every path of a study.
 
@@ -283,22 +254,6 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
     raise MixedModelError(
         f"the mixed-effects model of {len(table)} paths of {pairs} pairs does not "
         "converge; look at the slopes of the single pairs instead"
-    )
-
-
-def dose_response(table: pd.DataFrame, couplings: Sequence[str]) -> DoseResponse:
-    """All that is asked of one measure.
-
-    Args:
-        table: as from `dose_table`.
-        couplings: as for `page_trend`.
-    """
-    return DoseResponse(
-        slope=median_slope(pair_slopes(table)),
-        signs=sign_test(rank_trends(table)),
-        trend=page_trend(table, couplings),
-        model=fit_mixed_model(table),
-        beyond=fit_mixed_model(table, by_coupling=True),
     )
 
 

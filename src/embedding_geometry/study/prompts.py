@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.grades import GRADES, MOST_SIMILAR, grade
 
 COLUMNS = ("pair_id", "source", "target", "similarity")
 CXC_COLUMNS = ("caption1", "caption2", "agg_score", "sampling_method")
 CXC_ID = re.compile(r"[^:]+:sentid:(\d+)")
-MOST_SIMILAR = 5.0
 
 
 class PromptPairsError(ValueError):
@@ -59,6 +59,11 @@ class PromptPair:
     target: str
     similarity: float
     stratum: str = "natural"
+
+    @property
+    def grade(self) -> int:
+        """The similarity as a whole number."""
+        return grade(self.similarity)
 
 
 def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
@@ -96,11 +101,6 @@ def write_prompt_pairs(path: str | os.PathLike[str], pairs: Sequence[PromptPair]
     writer.writerow([field.name for field in fields(PromptPair)])
     writer.writerows(astuple(pair) for pair in pairs)
     write_whole(Path(path), text.getvalue().encode())
-
-
-def grade(pair: PromptPair) -> int:
-    """The grade of a pair: its similarity rounded to a whole number, a half to the even one."""
-    return round(pair.similarity)
 
 
 def read_cxc(
@@ -177,9 +177,9 @@ def sample_pairs(
         raise ValueError(f"{per_grade} pairs a grade from {len(pairs)} pairs: both are 1 or more")
     grades: dict[int, list[PromptPair]] = defaultdict(list)
     for pair in pairs:
-        grades[grade(pair)].append(pair)
+        grades[pair.grade].append(pair)
     drawn = []
-    for name in range(round(MOST_SIMILAR), -1, -1):
+    for name in GRADES:
         members = grades[name]
         if len(members) < per_grade:
             warnings.warn(

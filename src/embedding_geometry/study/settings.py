@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from embedding_geometry.ground.types import SEEDS, SchedulerName
-
-Net = Literal["pocket", "alex", "vgg", "squeeze"]
+from embedding_geometry.ground.types import COUPLINGS, SEEDS, NetName, SchedulerName
 
 
 class StudySettingsError(ValueError):
@@ -40,8 +37,8 @@ class StudySettings:
 
     pairs: Path
     model: str | None = None
-    net: Net = "pocket"
-    couplings: tuple[str, ...] = ("row", "optimal", "random")
+    net: NetName = "pocket"
+    couplings: tuple[str, ...] = COUPLINGS
     extra_couplings_first_seed: tuple[str, ...] = ("worst",)
     seeds: tuple[int, ...] = (0, 1)
     frames: int = 11

@@ -24,8 +24,9 @@ from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_poole
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.grades import RIGID
 from embedding_geometry.ground.records import read_manifest, read_table
-from embedding_geometry.ground.types import CouplingName, Frames, Times
+from embedding_geometry.ground.types import COUPLINGS, CouplingName, Frames, NetName, Times
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
@@ -37,10 +38,8 @@ from embedding_geometry.study.cells import (
     prepare_bench,
 )
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.settings import Net, StudySettings
+from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.ways import find_way
-
-COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Tempo:
     out: Annotated[Path, tyro.conf.arg(metavar="PREFIX")] = Path("data/results/pocket")
     pairs: Path = Path("data/prompts/pocket_pairs.csv")
     model: str | None = None
-    net: Net = "pocket"
+    net: NetName = "pocket"
     device: str | None = None
     per_grade: int = 8
     rounds: int = 2
@@ -127,9 +126,8 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
     taken: Counter[int] = Counter()
     chosen = []
     for pair in pairs:
-        grade = round(pair.similarity)
-        if pair.stratum != "rigid" and taken[grade] < per_grade:
-            taken[grade] += 1
+        if pair.stratum != RIGID and taken[pair.grade] < per_grade:
+            taken[pair.grade] += 1
             chosen.append(pair)
     if not chosen:
         raise ValueError(
