@@ -190,7 +190,7 @@ def _decided(
 
 def _counted(cases: "pd.Series[bool]", unit: str) -> Finding:
     """A claim about every case."""
-    agreeing, n = cases.sum(), len(cases)
+    agreeing, n = float(cases.sum()), len(cases)
     return _decided(agreeing == n > 0, "count", agreeing, (n, unit), "counted")
 
 
