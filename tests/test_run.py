@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 import time
 import weakref
@@ -23,9 +24,9 @@ from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells, run
-from embedding_geometry.study import worker as worker_module
+from embedding_geometry.study import worker as workers
 from embedding_geometry.study.cells import coupling_rng
-from embedding_geometry.study.planning import WHOLE, Shard, plan_tasks
+from embedding_geometry.study.planning import WHOLE, Shard, Task, plan_tasks, unfinished
 from embedding_geometry.study.prompts import read_prompt_pairs
 from embedding_geometry.study.results import DamagedCellWarning
 from embedding_geometry.study.run import StudySettings, open_study, publish_results, run_study
@@ -293,9 +294,9 @@ def test_a_disk_that_fills_up_is_one_error_and_the_study_goes_on_later(
         written.append(target)
         rename(source, target)
 
-    rename = run.os.replace
+    rename = os.replace
     with monkeypatch.context() as patch:
-        patch.setattr(run.os, "replace", fill_up)
+        patch.setattr(os, "replace", fill_up)
         with pytest.raises(ResultsFolderError, match="No space left on device. What was finished"):
             run_study(settings, folder, progress=False)
     before = cell_times(folder)
@@ -360,7 +361,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
 def test_the_plan_of_a_finished_study_costs_no_image(
     settings: StudySettings, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "compute_cells", None)
+    monkeypatch.setattr(workers, "compute_cells", None)
     with open_study(settings, finished) as opened:
         plan = opened.plan()
     assert (plan.pending, plan.images, plan.seconds) == (0, 0, None)
@@ -389,8 +390,8 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
     first, *others = tasks_of(settings, worker)
     tasks = [first, *(task for task in others if task.seed == first.seed)]
     assert len(tasks) == 4
-    monkeypatch.setattr(worker_module, "compute_cells", take_time)
-    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(workers, "compute_cells", take_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
     assert worker.seconds_per_image(tasks) == pytest.approx((2 + 0.25 * steps) / images)
     assert worker.seconds_per_image(tasks[:1]) == pytest.approx((0.5 + 0.25 * steps) / images)
@@ -400,14 +401,14 @@ def test_the_plan_times_all_that_is_missing_of_one_latent(
     settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The metric of every coupling is timed, not that of the first alone."""
-    timed: list[run.Task] = []
+    timed: list[Task] = []
     measure = StudyWorker.seconds_per_image
     monkeypatch.setattr(
         StudyWorker, "seconds_per_image", lambda self, t: timed.extend(t) or measure(self, t)
     )
     with open_study(settings, half_done) as opened:
         opened.plan()
-        pending = [t for p in opened.pairs for t in run.unfinished(half_done, opened._tasks(p))]
+        pending = [t for p in opened.pairs for t in unfinished(half_done, opened._tasks(p))]
     [latent, *_] = [(task.pair.pair_id, task.seed) for task in pending]
     assert timed == [task for task in pending if (task.pair.pair_id, task.seed) == latent]
 
@@ -436,8 +437,8 @@ def test_a_run_that_gets_faster_is_not_estimated_to_end_before_it_began(
         return iter([(task, None) for task in tasks])
 
     worker = StudyWorker(replace(settings, rendering=RenderSettings(50, SCALE)))
-    monkeypatch.setattr(worker_module, "compute_cells", take_time)
-    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(workers, "compute_cells", take_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     assert worker.seconds_per_image(tasks_of(settings, worker)[:1]) == 4.0 / 14
 
 
@@ -451,7 +452,7 @@ def test_finished_cells_are_not_taken_for_speed(
     assert (bars[0].n, bars[0].initial) == (CELLS, there)
 
 
-def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[run.Task]:
+def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[Task]:
     [pair, *_] = read_prompt_pairs(settings.pairs)
     return plan_tasks(settings, [pair], worker.facts().conditions)
 
@@ -486,10 +487,10 @@ def test_cells_that_another_process_finishes_in_the_meantime_are_not_computed(
         while others:
             shutil.copy2(others.pop(), folder / "cells")
 
-    save, cells = run.save_cell, (finished / "cells").iterdir()
+    save, cells = workers.save_cell, (finished / "cells").iterdir()
     others = [path for path in cells if '"pair_id": "b"' not in path.read_text()]
     assert len(others) == CELLS - 7
-    monkeypatch.setattr(run, "save_cell", save_while_others_work)
+    monkeypatch.setattr(workers, "save_cell", save_while_others_work)
     run_study(settings, tmp_path, progress=False)
     same = cell_times(tmp_path).items() & cell_times(finished).items()
     assert len(same) == CELLS - 7
