@@ -31,7 +31,7 @@ def test_grids_have_the_first_prompts_at_their_corners(mixtures):
     for mixture in mixtures.values():
         for end, weights in zip(mixture.ends, mixture.grid.weights, strict=True):
             if weights.max() == 1:
-                np.testing.assert_array_equal(end.cloud, mixture.clouds[weights.argmax()])
+                np.testing.assert_array_equal(end.cloud, mixture.corners.clouds[weights.argmax()])
 
 
 def test_the_objective_is_compared_at_every_point_that_is_no_corner(mixtures):
@@ -39,8 +39,7 @@ def test_the_objective_is_compared_at_every_point_that_is_no_corner(mixtures):
     assert table["shape"].value_counts().to_dict() == {"triangle": 28 - 3, "square": 36 - 4}
     triangle = mixtures["triangle"]
     inside = triangle.grid.weights[triangle.grid.weights.max(axis=1) < 1]
-    expected = [
-        frechet_objective(mean_of_rows(triangle.clouds, w), triangle.clouds, w) for w in inside
-    ]
+    clouds = triangle.corners.clouds
+    expected = [frechet_objective(mean_of_rows(clouds, w), clouds, w) for w in inside]
     np.testing.assert_allclose(table["mean_of_rows"][: len(inside)], expected)
     assert (table["barycenter"] <= table["mean_of_rows"] * (1 + 1e-9)).mean() > 0.9

@@ -1,13 +1,13 @@
 """What no table records, computed by the page that shows it and by the ledger's page anew."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from embedding_geometry.diffusion.attention import shuffling_changes
-from embedding_geometry.diffusion.clouds import encode_pooled, encode_prompts
+from embedding_geometry.diffusion.clouds import Texts, encode
 from embedding_geometry.diffusion.generation import (
     decode_latents,
     default_settings,
@@ -35,14 +35,14 @@ def order_table(model: TextToImageModel, pairs: Sequence[PromptPair]) -> pd.Data
         Index: the prompts; columns `by_order` and `by_text`, the changes of `shuffling_changes`.
     """
     prompts = [pair.source for pair in pairs[:: max(1, len(pairs) // 12)]][:12]
-    clouds, pooled = encode_prompts(model, prompts), encode_pooled(model, prompts)
+    texts = encode(model, prompts)
     latent, settings = initial_latent(model, seed=0), default_settings(model)
 
     def pictures(clouds: Clouds) -> np.ndarray:
-        latents = sample_latents(model, clouds, latent, settings, pooled)
+        latents = sample_latents(model, replace(texts, clouds=clouds), latent, settings)
         return decode_latents(model, latents)
 
-    by_order, by_text = shuffling_changes(pictures, clouds, np.random.default_rng(0))
+    by_order, by_text = shuffling_changes(pictures, texts.clouds, np.random.default_rng(0))
     return pd.DataFrame({"by_order": by_order, "by_text": by_text}, index=prompts)
 
 
@@ -52,7 +52,7 @@ class Mixture:
 
     grid: WeightGrid
     prompts: list[str]
-    clouds: Clouds
+    corners: Texts
     ends: list[Barycenter]
 
     def objectives(self) -> pd.DataFrame:
@@ -65,7 +65,7 @@ class Mixture:
             {
                 "barycenter": end.objective,
                 "mean_of_rows": frechet_objective(
-                    mean_of_rows(self.clouds, weights), self.clouds, weights
+                    mean_of_rows(self.corners.clouds, weights), self.corners.clouds, weights
                 ),
             }
             for end, weights in zip(self.ends, self.grid.weights, strict=True)
@@ -84,9 +84,9 @@ def mix(model: TextToImageModel, pairs: Sequence[PromptPair]) -> dict[str, Mixtu
 
 
 def _mixture(model: TextToImageModel, grid: WeightGrid, prompts: list[str]) -> Mixture:
-    clouds = encode_prompts(model, prompts)
-    ends = [wasserstein_barycenter(clouds, weights) for weights in grid.weights]
-    return Mixture(grid, prompts, clouds, ends)
+    corners = encode(model, prompts)
+    ends = [wasserstein_barycenter(corners.clouds, weights) for weights in grid.weights]
+    return Mixture(grid, prompts, corners, ends)
 
 
 def grid_table(mixtures: Mapping[str, Mixture]) -> pd.DataFrame:
