@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
 from embedding_geometry.pages.figures.style import WIDTH
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.tables import Cell, Row, SortableTable
 
 HEADS = {
     "model": "model",
@@ -49,16 +49,12 @@ def size_text(change: float, precision: str) -> str:
 def atlas_table(table: pd.DataFrame) -> SortableTable:
     """A recorded atlas as a table to sort and filter."""
     lines: list[Line] = table.fillna({"cause": ""}).to_dict("records")
-    printed = [[str(line[name]) for name in ("model", "verdict", "cause")] for line in lines]
     return SortableTable(
         title=f"atlas of {len(table)} backbones",
         heads=tuple(HEADS.values()),
         rows=tuple(map(_row, lines)),
         choice="Sees a",
         tones=TONES,
-        latex=latex_table(
-            "p{0.27\\linewidth}lp{0.42\\linewidth}", ["model", "sees a", "because of"], printed
-        ),
     )
 
 
