@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from embedding_geometry.pages.figures.strips import Images
-from embedding_geometry.pages.figures.style import INK, PALETTE, WIDTH
+from embedding_geometry.pages.figures.style import INK, LOOKS, WIDTH
 from embedding_geometry.transport.barycenters import WeightGrid
 
-COLOURS = {"barycenter": PALETTE["optimal"], "mean of rows": PALETTE["row"]}
+COLOURS = {"barycenter": LOOKS["optimal"].colour, "mean of rows": LOOKS["row"].colour}
 # The measures of a sheet, in cells: a picture is one cell less the gap.
 GAP, MARGIN, TITLE = 0.04, 0.35, 0.45
 FOLDER = Path(__file__).parent
