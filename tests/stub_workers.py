@@ -11,8 +11,11 @@ from pathlib import Path
 
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.study.engines import Facts
-from embedding_geometry.study.planning import Task
+from embedding_geometry.study.planning import Task, plan_tasks
 from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.settings import StudySettings
+
+SETTINGS = StudySettings(Path("pairs.csv"), seeds=(0,), extra_couplings_first_seed=())
 
 
 def make(fault: Callable[[Path, str], None]) -> Callable[[int | None], "StubWorker"]:
@@ -105,3 +108,15 @@ def first_time(folder: Path, name: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def jobs_of(names: str) -> list[list[Task]]:
+    pairs = [PromptPair(name, "a cat", "a dog", 2.0) for name in names]
+    return [plan_tasks(SETTINGS, [pair], {}) for pair in pairs]
+
+
+def finished(folder: Path) -> dict[str, list[str]]:
+    """The workers that finished each pair."""
+    return {
+        path.name: path.read_text().split() for path in folder.iterdir() if len(path.name) == 1
+    }

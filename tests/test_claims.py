@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from docutils.nodes import make_id
 
-from embedding_geometry.pages import claims
+from embedding_geometry.ground.places import RESULTS
+from embedding_geometry.pages import claims, findings, sources
 from embedding_geometry.pages.claims import SECTIONS
 from embedding_geometry.pages.ledger import count_text, ledger
 from embedding_geometry.pages.texts import p_and_n_text, p_number
+from embedding_geometry.statistics import by_pair
 
 GRIDS = pd.DataFrame(
     {"shape": ["triangle", "square"], "barycenter": [1.0, 3.0], "mean_of_rows": [2.0, 3.0]}
@@ -47,7 +49,7 @@ def planted_study(gain, spread=0.02, pairs=24, seed=0):
     ("gain", "expected"), [(0.3, "holds"), (-0.3, "does not hold"), (0.0, "undecided")]
 )
 def test_a_planted_gain_decides_the_second_claim(gain, expected):
-    found = claims.poster_findings(planted_study(gain), {})["poster-2"]
+    found = findings.poster_findings(planted_study(gain), {})["poster-2"]
     assert found.verdict.startswith(expected)
     assert (found.n, found.unit) == (18, "pairs")
 
@@ -56,45 +58,45 @@ def test_a_planted_trend_decides_the_third_claim():
     study = planted_study(0.0)
     optimal = study["coupling"] == "optimal"
     study.loc[optimal, "ppl"] *= 1 - study.loc[optimal, "similarity"] / 10
-    assert claims.poster_findings(study, {})["poster-3"].verdict == "holds"
+    assert findings.poster_findings(study, {})["poster-3"].verdict == "holds"
     study.loc[optimal, "ppl"] /= (1 - study.loc[optimal, "similarity"] / 10) ** 2
-    assert claims.poster_findings(study, {})["poster-3"].verdict == "does not hold"
+    assert findings.poster_findings(study, {})["poster-3"].verdict == "does not hold"
 
 
 def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondary_ones():
     study = planted_study(0.0)
     optimal = study["coupling"] == "optimal"
     study.loc[optimal, "ppl"] *= 1 - study.loc[optimal, "similarity"] / 10
-    found = claims.poster_findings(study, {})["poster-3"]
-    free, _ = claims.free_and_rigid(study)
-    alone = claims.correlate(free, free["similarity"]).p_value
+    found = findings.poster_findings(study, {})["poster-3"]
+    free, _ = by_pair.free_and_rigid(study)
+    alone = by_pair.correlate(free, free["similarity"]).p_value
     assert found.p_value > alone
     assert found.test == "Spearman, Holm"
 
 
 def test_a_repeated_study_is_held_against_the_recorded_one():
-    repeated = pd.read_csv(claims.REPEAT.table("pocket"))
-    assert claims.repeat_findings(repeated, {})["repeated"].value == "2 of 2"
+    repeated = pd.read_csv(sources.REPEAT.table("pocket"))
+    assert findings.repeat_findings(repeated, {})["repeated"].value == "2 of 2"
     optimal = repeated["coupling"] == "optimal"
     repeated.loc[optimal, "ppl"] *= 1.1
-    found = claims.repeat_findings(repeated, {})["repeated"]
+    found = findings.repeat_findings(repeated, {})["repeated"]
     assert (found.value, found.verdict, found.unit) == ("1 of 2", "does not hold", "verdicts")
 
 
 def test_an_exploratory_claim_needs_its_corrected_p_value_too():
-    assert claims._decide((0.1, 0.2), None) == "holds"
-    assert claims._decide((0.1, 0.2), 0.049) == "holds"
-    assert claims._decide((0.1, 0.2), 0.05) == "undecided on this model"
-    assert claims._decide((-0.2, -0.1), 1.0) == "does not hold"
-    assert claims._decide((-0.2, 0.1), 0.01) == "undecided on this model"
+    assert findings._decide((0.1, 0.2), None) == "holds"
+    assert findings._decide((0.1, 0.2), 0.049) == "holds"
+    assert findings._decide((0.1, 0.2), 0.05) == "undecided on this model"
+    assert findings._decide((-0.2, -0.1), 1.0) == "does not hold"
+    assert findings._decide((-0.2, 0.1), 0.01) == "undecided on this model"
 
 
 def test_secondary_claims_are_corrected_together():
     study = planted_study(0.3)
-    found = claims.secondary_findings(study, {})
+    found = findings.secondary_findings(study, {})
     assert found["optimal-against-random"].verdict == "holds"
     assert found["row-against-random"].verdict == "undecided on this model"
-    alone = claims.compare(claims.free_and_rigid(study)[0], "optimal", "random").p_value
+    alone = by_pair.compare(by_pair.free_and_rigid(study)[0], "optimal", "random").p_value
     assert found["optimal-against-random"].p_value > 5 * alone
     assert all("Holm" in finding.test for finding in found.values())
 
@@ -102,15 +104,15 @@ def test_secondary_claims_are_corrected_together():
 def test_a_grade_of_one_pair_is_left_out():
     study = planted_study(0.3)
     study = study[(study["similarity"] < 5) | (study["pair_id"] == "p5")]
-    assert set(claims.SECONDARY) - set(claims.secondary_findings(study, {})) == {"grade-5"}
+    assert set(claims.SECONDARY) - set(findings.secondary_findings(study, {})) == {"grade-5"}
 
 
 def test_one_shorter_path_refutes_the_geodesic():
     study = planted_study(0.0)
-    assert claims.path_findings(study, {})["geodesic"].value == "24 of 24"
+    assert findings.path_findings(study, {})["geodesic"].value == "24 of 24"
     row = study["coupling"] == "row"
     study.loc[row & (study["pair_id"] == "p3"), "wasserstein_length"] = 2.9
-    found = claims.path_findings(study, {})["geodesic"]
+    found = findings.path_findings(study, {})["geodesic"]
     assert (found.value, found.verdict) == ("23 of 24", "does not hold")
 
 
@@ -120,7 +122,7 @@ def test_one_shorter_path_refutes_the_geodesic():
 )
 def test_order_and_text_decide_the_first_claim(by_order, by_text, expected):
     table = pd.DataFrame({"by_order": [1e-7, by_order], "by_text": [0.9, by_text]})
-    found = claims.order_findings(table, {})["poster-1"]
+    found = findings.order_findings(table, {})["poster-1"]
     assert (found.verdict, found.n) == (expected, 2)
 
 
@@ -128,7 +130,7 @@ def test_the_faster_one_has_the_claim():
     table = pd.DataFrame(
         {"what": ["study", "batch by batch", "frame by frame"], "times the study's": [1, 0.9, 4.0]}
     )
-    found = claims.study_cost_findings(table, {"rounds": 3})
+    found = findings.study_cost_findings(table, {"rounds": 3})
     assert found["faster-than-tutorials"].verdict == "holds"
     assert found["faster-than-batches"].verdict == "does not hold"
     assert found["faster-than-tutorials"].n == 3
@@ -146,7 +148,7 @@ def test_a_bent_line_is_not_straight():
         pd.DataFrame({"what": what, "axis": axis, "size": sizes, "seconds": seconds})
         for (what, axis), seconds in panels.items()
     )
-    found = claims.size_findings(table, {})
+    found = findings.size_findings(table, {})
     assert found["straight-study"].verdict == "does not hold"
     assert "prompt pairs" in found["straight-study"].test
     assert found["straight-distances"].verdict == "holds"  # none is claimed for tokens
@@ -160,7 +162,7 @@ def test_one_exception_refutes_a_claim_about_all_models():
          ("FLUX.2", "text with positions", "sequence", "multiset")],
         columns=["model", "family", "verdict", "verdict_removed"],
     )  # fmt: skip
-    found = claims.atlas_findings(atlas, {})
+    found = findings.atlas_findings(atlas, {})
     assert {name: (f.value, f.verdict) for name, f in found.items()} == {
         "classic": ("1 of 1", "holds"),
         "unets": ("1 of 2", "does not hold"),
@@ -190,7 +192,7 @@ def dose_study(slope, pairs=18):
 
 @pytest.mark.parametrize(("slope", "expected"), [(2.0, "holds"), (-2.0, "does not hold")])
 def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
-    found = claims.dose_findings(dose_study(slope), {})
+    found = findings.dose_findings(dose_study(slope), {})
     assert {finding.verdict for finding in found.values()} == {expected}
     assert found["dose"].value == f"median slope {slope:.2f}".replace("-", "−")
     assert found["dose"].n == 18
@@ -202,20 +204,20 @@ def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
 )
 def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected):
     """Planted where the test looks alone: elsewhere the slope is the opposite."""
-    study = pd.read_csv(claims.POCKET.table("pocket"))
-    picked = study["pair_id"].isin(pd.read_csv(claims.DOSE.table("pocket"))["pair_id"])
+    study = pd.read_csv(sources.POCKET.table("pocket"))
+    picked = study["pair_id"].isin(pd.read_csv(sources.DOSE.table("pocket"))["pair_id"])
     tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
     length = np.log(study["wasserstein_length"] / study["w2"])
     noise = np.random.default_rng(4).normal(0, 0.1, len(study))
     study["ppl"] = np.exp(np.where(tested, slope, -3 * slope) * length + noise)
-    found = claims.same_scene_findings(study, {})["dose-same-scene"]
+    found = findings.same_scene_findings(study, {})["dose-same-scene"]
     assert (found.verdict, found.n) == (expected, 42)
 
 
 def test_a_verdict_that_needs_a_test_is_undecided_without_one():
-    assert claims._confirmed("holds", 0.049) == "holds"
-    assert claims._confirmed("holds", 0.05) == "undecided on this model"
-    assert claims._confirmed("does not hold", 0.9) == "does not hold"
+    assert findings._confirmed("holds", 0.049) == "holds"
+    assert findings._confirmed("holds", 0.05) == "undecided on this model"
+    assert findings._confirmed("does not hold", 0.9) == "does not hold"
 
 
 def ways_study(gains, pairs=40):
@@ -223,7 +225,7 @@ def ways_study(gains, pairs=40):
     rng = np.random.default_rng(2)
     gains = (
         {"row": 0.0, "optimal": 0.0, "entropic-1": 0.5}
-        | dict.fromkeys(claims.ARRIVING, 0.0)
+        | dict.fromkeys(findings.ARRIVING, 0.0)
         | gains
     )
     rows = [
@@ -236,7 +238,7 @@ def ways_study(gains, pairs=40):
 
 
 def test_a_smoother_way_holds_the_claim_and_all_rougher_ones_refute_it():
-    found = claims.ways_findings(ways_study({"words": 0.2, "cosine": -0.2}), {})
+    found = findings.ways_findings(ways_study({"words": 0.2, "cosine": -0.2}), {})
     assert found["ways-words-against-optimal"].verdict == "holds"
     assert found["ways-cosine-against-row"].verdict == "does not hold"
     assert found["ways-whitened-against-row"].verdict == "undecided on this model"
@@ -245,17 +247,17 @@ def test_a_smoother_way_holds_the_claim_and_all_rougher_ones_refute_it():
         "1 of 6 smoother, 1 rougher",
     )
     assert found["ways-centred"].verdict == "holds"
-    rougher = claims.ways_findings(ways_study(dict.fromkeys(claims.ARRIVING, -0.2)), {})
+    rougher = findings.ways_findings(ways_study(dict.fromkeys(findings.ARRIVING, -0.2)), {})
     assert rougher["ways-any"].verdict == "does not hold"
-    none = claims.ways_findings(ways_study({}), {})  # a way that does not arrive cannot win
+    none = findings.ways_findings(ways_study({}), {})  # a way that does not arrive cannot win
     assert none["ways-any"].verdict == "undecided on this model"
 
 
 def test_a_claim_about_ways_needs_interval_and_p_value():
-    found = claims.compare(ways_study({"words": 0.2}).pivot(
+    found = by_pair.compare(ways_study({"words": 0.2}).pivot(
         index="pair_id", columns="coupling", values="ppl"), "words", "row")  # fmt: skip
-    assert claims._two_sided(found, 0.049).verdict == "holds"
-    assert claims._two_sided(found, 0.05).verdict == "undecided on this model"
+    assert findings._two_sided(found, 0.049).verdict == "holds"
+    assert findings._two_sided(found, 0.05).verdict == "undecided on this model"
 
 
 def test_planted_evenness_decides_the_claims_about_tempo():
@@ -265,12 +267,12 @@ def test_planted_evenness_decides_the_claims_about_tempo():
          "ppl": 1 + 0.01 * rng.normal(), "root_sum": 1.0, "gini": 0.5 - 0.2 * step,
          "maximum_step": 1 + 0.3 * step * (coupling == "row") + 0.01 * rng.normal()}
         for k in range(20)
-        for coupling in claims.COUPLINGS
+        for coupling in findings.COUPLINGS
         for step in (0, 1)
     ]  # fmt: skip
-    found = claims.retiming_findings(pd.DataFrame(rows), {})
+    found = findings.retiming_findings(pd.DataFrame(rows), {})
     assert set(found) == set(claims.EVENER)
-    assert {found[f"retimed-{c}-gini"].verdict for c in claims.COUPLINGS} == {"holds"}
+    assert {found[f"retimed-{c}-gini"].verdict for c in findings.COUPLINGS} == {"holds"}
     assert found["retimed-row-maximum_step"].verdict == "does not hold"
     assert found["tempo-after-maximum_step"].verdict == "holds"
     assert found["tempo-before-maximum_step"].verdict == "undecided on this model"
@@ -278,7 +280,7 @@ def test_planted_evenness_decides_the_claims_about_tempo():
 
 
 def test_the_barycenter_is_compared_at_every_point():
-    found = claims.grid_findings(GRIDS, {})
+    found = findings.grid_findings(GRIDS, {})
     assert {name: f.verdict for name, f in found.items()} == {
         "central-triangle": "holds",
         "central-square": "does not hold",  # as central as the mean is not more central
@@ -436,7 +438,7 @@ def test_ways_are_those_of_the_page(found):
             for word, status in WAYS_WORDS.items()
             for way in page[f"{word}_{control}"].split(", ")
         }
-        for way in claims.ARRIVING:
+        for way in findings.ARRIVING:
             assert found[f"ways-{way}-against-{control}"].verdict == told[way]
     assert found["ways-optimal-against-row"].verdict == WAYS_WORDS[page["optimal_row"]]
 
@@ -516,6 +518,6 @@ def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
 ):
     """As pages 5 and 6 do: it comes with the book. Another model's is in the results folder."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    for find in (claims.STUDY.table, claims.STUDY.manifest):
-        assert find("pocket").parent == claims.RESULTS
+    for find in (sources.STUDY.table, sources.STUDY.manifest):
+        assert find("pocket").parent == RESULTS
         assert find("some/model").parent == tmp_path

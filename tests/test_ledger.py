@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.ground.records import RecordError
-from embedding_geometry.pages import display
+from embedding_geometry.pages import ledger as ledgers
 from embedding_geometry.pages.findings import Finding
 from embedding_geometry.pages.ledger import (
     Claim,
@@ -31,7 +31,7 @@ MANIFEST = {
 @pytest.fixture
 def source(tmp_path, monkeypatch):
     """A recorded table of three gains, all of one sign or not."""
-    monkeypatch.setattr(display, "DATA", tmp_path)
+    monkeypatch.setattr(ledgers, "DATA", tmp_path)
     folder = tmp_path / "results"
     folder.mkdir()
     pd.DataFrame({"gain": [0.2, 0.1, 0.3]}).to_csv(folder / "made.csv", index=False)
@@ -159,7 +159,7 @@ def test_effects_of_one_kind_are_sorted_by_their_number():
 
 
 def test_data_elsewhere_is_addressed_as_if_it_were_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(display, "DATA", tmp_path)
+    monkeypatch.setattr(ledgers, "DATA", tmp_path)
     assert data_address(tmp_path / "prompts/x.csv") == "../data/prompts/x.csv"
     assert data_address(tmp_path.parent / "mine/x.csv") == "../data/results/x.csv"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from embedding_geometry.ground.disk import ResultsFolderError, write_whole
+from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.study import results
 from embedding_geometry.study.results import (
     Cell,
@@ -20,7 +20,7 @@ from embedding_geometry.study.results import (
     open_results,
     save_cell,
 )
-from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.study.settings import StudySettingsError
 
 SETTINGS = {"frames": 4, "couplings": ["row", "optimal"], "negative_prompt": "häßlich"}
 CELL = Cell(
@@ -127,6 +127,9 @@ def test_a_cell_without_a_number_is_not_written(folder: Path) -> None:
 # --- writing ------------------------------------------------------------------------------------
 
 
+# --- settings -----------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_failing_disk_is_one_clear_error_and_keeps_what_was_there(
@@ -134,7 +137,7 @@ def test_a_failing_disk_is_one_clear_error_and_keeps_what_was_there(
 ) -> None:
     save_cell(folder, CELL)
     before = files_in(folder)
-    monkeypatch.setattr(results.os, call, refuse(code))
+    monkeypatch.setattr(os, call, refuse(code))
     other = replace(CELL, identity=CELL.identity | {"seed": 1})
     with pytest.raises(ResultsFolderError, match=os.strerror(code)) as caught:
         save_cell(folder, other)
@@ -142,23 +145,6 @@ def test_a_failing_disk_is_one_clear_error_and_keeps_what_was_there(
     assert "run the same command again" in str(caught.value)
     assert files_in(folder) == before
     assert load_cell(folder, CELL.identity) == CELL
-
-
-def test_a_write_that_is_interrupted_leaves_the_earlier_version_and_no_temporary_file(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = folder / "table.csv"
-    write_whole(path, b"earlier")
-
-    def interrupt(descriptor: int) -> None:
-        assert any(name.endswith(".tmp") for name in files_in(folder))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(results.os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, b"later")
-    assert path.read_bytes() == b"earlier"
-    assert files_in(folder) == ["settings.json", "table.csv"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
@@ -178,9 +164,6 @@ def test_temporary_files_of_dead_writers_are_removed_and_those_of_living_ones_st
     open_results(folder, SETTINGS)
     assert not dead.exists()
     assert living.exists()
-
-
-# --- settings -----------------------------------------------------------------------------------
 
 
 def test_the_same_settings_open_a_folder_again(folder: Path) -> None:
@@ -209,27 +192,3 @@ def test_damaged_settings_are_named_with_the_remedy(folder: Path, content: bytes
 
 
 PAIRS = Path("pairs.csv")
-
-
-def test_the_first_latent_alone_gets_the_extra_couplings() -> None:
-    settings = StudySettings(PAIRS, seeds=(3, 1))
-    assert settings.couplings_of(3) == ("row", "optimal", "random", "worst")
-    assert settings.couplings_of(1) == ("row", "optimal", "random")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (StudySettings(PAIRS, frames=2), "frames is 2; a path needs 3 or more"),
-        (StudySettings(PAIRS, seeds=()), "seeds is empty"),
-        (StudySettings(PAIRS, seeds=(0, 0)), r"seeds \(0, 0\) repeats one"),
-        (StudySettings(PAIRS, seeds=(0, -1)), r"seed is -1; use 0, 1, 2"),
-        (StudySettings(PAIRS, couplings=()), "couplings is empty"),
-        (StudySettings(PAIRS, couplings=("row", "worst")), "named twice: row worst worst"),
-        (StudySettings(PAIRS, steps=0), "steps is 0"),
-        (StudySettings(PAIRS, batch_size=0), "batch_size is 0"),
-    ],
-)
-def test_settings_that_cannot_be_run_are_refused(settings: StudySettings, message: str) -> None:
-    with pytest.raises(StudySettingsError, match=message):
-        settings.check()

@@ -1,0 +1,160 @@
+"""A page says what made it, quotes numbers, and shows pictures and tables."""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from study_tables import whole_study
+
+from embedding_geometry.pages import display as pages
+from embedding_geometry.pages.twins import KEY
+from embedding_geometry.study import recorded
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what a page displays."""
+    displayed = []
+
+    def record(data, metadata=None, raw=False):
+        assert raw
+        displayed.append((data, metadata))
+
+    monkeypatch.setattr(pages, "display", record)
+    return displayed
+
+
+def test_a_recorded_line_names_model_metric_versions_and_day():
+    manifest = {
+        "model": {
+            "name": "pocket",
+            "revision": "abc",
+            "device": "cpu",
+            "dtype": "float32",
+            "versions": {"torch": "2.6.0+cpu"},
+        },
+        "metric": {"net": "pocket", "revision": "def"},
+        "ended": "2026-11-24T19:53:14+00:00",
+    }
+    assert pages.recorded_line(manifest).data == (
+        "**Provenance.** Model pocket (revision abc) on cpu in float32, perceptual metric pocket "
+        "(revision def), recorded on 2026-11-24; torch 2.6.0."
+    )
+
+
+def test_glued_number_is_the_record_that_jupyter_book_reads(shown):
+    pages.glue_number("gain", 0.0213, 1, percent=True)
+    [(data, metadata)] = shown
+    assert data == {"application/papermill.record/text/plain": "'2.1\\u202f%'"}
+    prefix = "application/papermill.record/"
+    assert metadata == {"scrapbook": {"name": "gain", "mime_prefix": prefix}}
+
+
+def test_glued_text_survives_quotes(shown):
+    pages.glue_text("pair", 'a cat\'s "tail"')
+    [(data, _)] = shown
+    assert eval(data["application/papermill.record/text/plain"]) == 'a cat\'s "tail"'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_not_quoted(value):
+    with pytest.raises(ValueError, match="'gain' is (nan|inf)"):
+        pages.glue_number("gain", value, 1)
+
+
+def test_provenance_names_model_metric_seed_and_released_versions():
+    @dataclass
+    class Source:
+        name: str = "pocket"
+        revision: str = "0123456789ab"
+        device: str = "cpu"
+        dtype: str = "float32"
+
+        def __post_init__(self):
+            self.versions = {"torch": "2.9.1+cpu", "diffusers": "0.36.0"}
+
+    @dataclass
+    class Part:
+        provenance: Source
+        net: str = "alex"
+        revision: str = "ba9876543210"
+
+    line = pages.provenance_line(Part(Source()), Part(Source()), seed=3).data
+    for fact in ("pocket", "0123456789ab", "cpu", "float32", "alex", "ba9876543210", "seed 3",
+                 "torch 2.9.1,", "diffusers 0.36.0."):  # fmt: skip
+        assert fact in line
+
+
+def test_badge_says_how_many_agree_and_how_far():
+    badge = pages.agreement_badge(6, 6, 1e-3).data
+    assert 'class="agreement agrees"' in badge
+    assert "6 of 6 within 0.1\u202f%" in badge
+    assert 'class="agreement differs"' in pages.agreement_badge(5, 6, 1e-3).data
+
+
+@pytest.mark.parametrize(("agreeing", "compared"), [(0, 0), (3, 2), (-1, 2)])
+def test_badge_of_nothing_is_an_error(agreeing, compared):
+    with pytest.raises(ValueError, match=f"{agreeing} of {compared} values"):
+        pages.agreement_badge(agreeing, compared, 1e-3)
+
+
+def test_photo_is_a_jpeg_that_another_page_can_show(shown):
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().imshow(np.random.default_rng(0).random((8, 8)))
+    pages.show_photo(figure, name="key")
+    [(data, metadata)] = shown
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert picture.format == "JPEG"
+    assert picture.size == (250, 125)
+    assert metadata == {"scrapbook": {"name": "key", "mime_prefix": ""}}
+
+
+def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown):
+    frames = {name: np.full((3, 8, 8, 3), 99, np.uint8) for name in ("row", "optimal")}
+    pages.show_twins(frames, dict.fromkeys(frames, np.array([0.1, 0.2])), name="key")
+    [(data, metadata)] = shown
+    assert set(data) == {"image/jpeg", "text/plain"}  # the check compares no JPEG
+    assert metadata["scrapbook"]["name"] == "key"
+    assert metadata[KEY]["frames"] == 3
+
+
+def test_written_table_is_shown_and_recorded_for_other_pages(shown):
+    pages.show_html("<table></table>", "sums", "a table")
+    [(data, metadata)] = shown
+    assert data == {"text/html": "<table></table>", "text/plain": "a table"}
+    assert metadata == {"scrapbook": {"name": "sums", "mime_prefix": ""}}
+
+
+def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(pages, "display", notes.append)
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    assert pages.studied_model("some/model") == "pocket"
+    [note] = notes
+    assert re.search(
+        r"No study of some/model .* shows the recorded study of \*\*pocket", note.data
+    )
+    (tmp_path / "model_study.csv").touch()
+    assert pages.studied_model("some/model") == "some/model"
+    assert pages.studied_model("pocket") == "pocket"
+    assert notes == [note]
+    assert len(recorded.recorded_study("pocket")) == len(recorded.pocket_study()[0])
+    whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "pocket_study.csv", index=False)
+    assert len(recorded.recorded_study("pocket")) == 8
+
+
+def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):
+    notes = []
+    monkeypatch.setattr(pages, "display", notes.append)
+    same = {"name": "elsewhere/tiny", "revision": tiny_model.provenance.revision}
+    pages.note_other_revision(tiny_model, {"model": same})
+    assert notes == []
+    pages.note_other_revision(tiny_model, {"model": same | {"revision": "0123456789ab"}})
+    [note] = notes
+    assert "study is of elsewhere/tiny at revision 0123456789ab; what is" in note.data
+    assert f"at revision {same['revision']}. The badge" in note.data

@@ -1,0 +1,72 @@
+"""Numbers are written for readers."""
+
+import pytest
+from study_tables import study_table
+
+from embedding_geometry.pages import texts
+from embedding_geometry.statistics.paired import Correlation
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "percent", "text"),
+    [
+        (0.123456, 2, False, "0.12"),
+        (0.123456, 1, True, "12.3\u202f%"),
+        (-0.5, 1, False, "−0.5"),
+        (-1e-9, 1, False, "0.0"),
+        (1234567.0, 0, False, "1\u202f234\u202f567"),
+        (77.0, 0, False, "77"),
+    ],
+)
+def test_numbers_are_rounded_and_written_for_reading(value, digits, percent, text):
+    assert texts.number_text(value, digits, percent=percent) == text
+
+
+def test_interval_names_its_unit_once():
+    assert texts.interval_text((-0.01, 0.0312), 1, percent=True) == "−1.0\u00a0to\u00a03.1\u202f%"
+    assert texts.interval_text((0.1, 0.2), 2) == "0.10\u00a0to\u00a00.20"
+
+
+def test_p_values_keep_two_digits_down_to_a_floor():
+    assert [texts.p_text(p) for p in (0.01234, 0.5, 1e-7)] == [
+        "p\u00a0=\u00a00.012",
+        "p\u00a0=\u00a00.5",
+        "p\u00a0<\u00a00.0001",
+    ]
+
+
+def test_p_value_of_a_table_needs_no_p():
+    assert [texts.p_number(p) for p in (0.01234, 1e-7)] == ["0.012", "<\u00a00.0001"]
+
+
+def test_test_of_a_sentence_names_p_and_n_without_a_break_within():
+    result = Correlation(rho=0.5, interval=(0.1, 0.9), p_value=0.012, n=36)
+    assert texts.p_and_n_text(result) == "p\u00a0=\u00a00.012, n\u00a0=\u00a036"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (3e-16, "≤ 10⁻¹²"),
+        (8e-8, "≤ 10⁻⁵"),
+        (2e-6, "≤ 10⁻⁵"),
+        (1e-5, "≤ 10⁻⁵"),
+        (1.1e-5, "≤ 10⁻²"),
+        (2.0, "≤ 10¹"),
+    ],
+)
+def test_bound_is_a_size_class_that_another_processor_shares(value, text):
+    assert texts.at_most(value).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_bound_of_no_size_is_an_error(value):
+    with pytest.raises(ValueError, match="size"):
+        texts.at_most(value)
+
+
+def test_a_pilot_is_called_a_pilot():
+    study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
+    assert texts.coverage_text(study, 2) == "It covers all 2 prompt pairs"
+    assert texts.coverage_text(study, 3) == "It is a pilot: it covers 2 of the 3 prompt pairs"
