@@ -119,7 +119,7 @@ def coupling_map(
     plane = principal_plane(np.concatenate([x, y]))
     start, end = plane[: len(x)], plane[len(x) :]
     ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=colour, lw=0.9)
-    ax.plot(*start.T, "o", ms=3.6, mec="none", color=INK, label="tokens of A")
+    ax.plot(*start.T, "o", ms=4, color=INK, label="tokens of A")
     ax.plot(*end.T, "o", ms=4, mfc="white", mec=INK, label="tokens of B")
     ax.set(aspect="equal", xlabel="first principal component", ylabel="second principal component")
     ax.set_title(name, color=colour, fontweight="bold")
