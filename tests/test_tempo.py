@@ -13,7 +13,7 @@ from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import tempo
 from embedding_geometry.study.cells import cloud_path, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.tempo import Tempo, compared, main, recorded, sample
+from embedding_geometry.study.tempo import Tempo, main, recorded, sample
 
 ROOT = Path(__file__).parents[1]
 PAIRS = """\
@@ -90,24 +90,6 @@ def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
         )
         assert row["ppl"] == pytest.approx(wanted.mean, rel=1e-2)
         assert row["gini"] == pytest.approx(wanted.gini, rel=1e-2)
-
-
-def test_paths_are_compared_before_the_first_and_after_the_last_round():
-    rounds = pd.DataFrame(
-        {
-            "pair_id": ["a"] * 3,
-            "coupling": ["row"] * 3,
-            "round": [2, 0, 1],
-            "gini": [0.1, 0.9, 0.5],
-            "ppl": [1.0, 3.0, 2.0],
-            "root_sum": [5.0, 4.0, 4.5],
-            "maximum_step": [1.0, 9.0, 2.0],
-            "extra": [18, 0, 9],
-        }
-    )
-    [row] = compared(rounds).to_dict("records")
-    assert (row["gini", "before"], row["gini", "after"]) == (0.9, 0.1)
-    assert (row["extra", "before"], row["extra", "after"]) == (0, 18)
 
 
 def test_no_pair_left_is_an_error(pairs):

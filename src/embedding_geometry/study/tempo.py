@@ -206,22 +206,6 @@ def recorded(prefix: Path) -> tuple[pd.DataFrame, dict[str, object]]:
     return table, read_manifest(Path(f"{prefix}_retiming_manifest.json"), command)
 
 
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round and after its last, side by side.
-
-    Args:
-        table: the recorded table.
-
-    Returns:
-        Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,
-        `gini`, `maximum_step`, `extra`) and `before` or `after`.
-    """
-    measures = ["ppl", "root_sum", "gini", "maximum_step", "extra"]
-    paths = table.sort_values("round", kind="stable").groupby(["pair_id", "coupling"])[measures]
-    sides = pd.concat({"before": paths.first(), "after": paths.last()}, axis=1)
-    return sides.swaplevel(axis=1)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, as `run_command` does."""
     return run_command(
