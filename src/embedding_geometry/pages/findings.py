@@ -119,7 +119,7 @@ def poster_effects(study: pd.DataFrame) -> Findings:
 
 
 def _poster_effects(primary: PairedComparison, similarity: Correlation) -> Findings:
-    return {"poster-2": paired(primary), "poster-3": correlated(similarity)}
+    return {"poster-2": _paired(primary), "poster-3": _correlated(similarity)}
 
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -133,30 +133,30 @@ def secondary_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The secondary comparisons of the protocol, corrected together by Holm's method."""
     made = comparisons.compare_couplings(study)
     found = _family(Family(made.secondary, made.corrected))
-    return {**found, "saving": correlated(made.saving, made.corrected["saving"])}
+    return {**found, "saving": _correlated(made.saving, made.corrected["saving"])}
 
 
 def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The length of the paths of clouds: the optimal one is the shortest there can be."""
     geodesic, longer = comparisons.compare_lengths(study)
-    return {"geodesic": _counted(geodesic, "pairs"), "row-is-longer": paired(longer)}
+    return {"geodesic": _counted(geodesic, "pairs"), "row-is-longer": _paired(longer)}
 
 
-def paired(found: PairedComparison, corrected: float | None = None) -> Finding:
+def _paired(found: PairedComparison, corrected: float | None = None) -> Finding:
     """A comparison; an exploratory claim also needs its corrected p-value."""
     effect, interval = found.relative_improvement, found.relative_interval
     finding = _estimated("improvement", effect, interval, found.n, "Wilcoxon, one-sided")
     return _tested(finding, found.p_value, corrected)
 
 
-def correlated(found: Correlation, corrected: float | None = None) -> Finding:
+def _correlated(found: Correlation, corrected: float | None = None) -> Finding:
     """A rank correlation; an exploratory claim also needs its corrected p-value."""
     finding = _estimated("rank correlation", found.rho, found.interval, found.n, "Spearman")
     return _tested(finding, found.p_value, corrected)
 
 
 def _family(family: Family) -> Findings:
-    return {name: paired(each, family.corrected[name]) for name, each in family.found.items()}
+    return {name: _paired(each, family.corrected[name]) for name, each in family.found.items()}
 
 
 # --- kinds of findings --------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     beyond = dose.fit_mixed_model(cells, by_coupling=True)
     of_all = beyond.pairs, "mixed-effects model"
     return {
-        "dose": slope(dose.median_slope(dose.pair_slopes(cells))),
+        "dose": _slope(dose.median_slope(dose.pair_slopes(cells))),
         "dose-beyond-name": _estimated("slope", beyond.slope, beyond.interval, *of_all),
     }
 
@@ -279,10 +279,10 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
     picked = pocket_study("pocket_dose")[0]["pair_id"]
-    return {"dose-same-scene": slope(*dose.same_scene_slope(study, picked))}
+    return {"dose-same-scene": _slope(*dose.same_scene_slope(study, picked))}
 
 
-def slope(found: dose.MedianSlope, p_value: float | None = None) -> Finding:
+def _slope(found: dose.MedianSlope, p_value: float | None = None) -> Finding:
     """A median slope; where the protocol asks for a test, its p-value has to agree."""
     test = "median of slopes within pairs" if p_value is None else "Wilcoxon, one-sided"
     finding = _estimated("median slope", found.estimate, found.interval, found.n, test)

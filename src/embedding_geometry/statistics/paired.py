@@ -121,26 +121,27 @@ def paired_comparison(
     )
 
 
-def median_interval(
-    sample: Float[np.ndarray, " p"],
-    rng: np.random.Generator,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 9999,
-) -> Interval:
-    """BCa interval of a median over pairs, or percentiles where BCa is undefined.
+def median_interval(sample: Float[np.ndarray, " p"], rng: np.random.Generator) -> Interval:
+    """BCa interval of a median over pairs at 95 %, with errors as of `mean_with_interval`."""
+    return _bootstrap_interval((_check_sample(sample),), np.median, rng)
+
+
+def mean_with_interval(
+    values: Float[np.ndarray, " p"], rng: np.random.Generator, *, resamples: int = 9999
+) -> tuple[float, Interval]:
+    """Mean over pairs and its BCa interval at 95 %, or percentiles where BCa is undefined.
 
     Args:
-        sample: values (p,), one a pair.
+        values: measurements (p,), one a pair.
         rng: source of the bootstrap resamples.
-        confidence: coverage of the interval.
         resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: There are fewer than two pairs, or NaN or infinity among them.
+        ValueError: There are fewer than two values, or NaN or infinity among them.
     """
-    sample = _check_sample(sample)
-    return _bootstrap_interval((sample,), np.median, rng, confidence, resamples)
+    values = _check_sample(values)
+    interval = _bootstrap_interval((values,), np.mean, rng, resamples=resamples)
+    return float(values.mean()), interval
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -198,29 +199,6 @@ def spearman(
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
 
 
-def mean_with_interval(
-    values: Float[np.ndarray, " p"],
-    rng: np.random.Generator,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 9999,
-) -> tuple[float, Interval]:
-    """Mean over pairs and its BCa interval, or that of the percentiles where BCa is undefined.
-
-    Args:
-        values: measurements (p,), one a pair.
-        rng: source of the bootstrap resamples.
-        confidence: coverage of the interval.
-        resamples: number of bootstrap resamples.
-
-    Raises:
-        ValueError: There are fewer than two values, or NaN or infinity among them.
-    """
-    values = _check_sample(values)
-    interval = _bootstrap_interval((values,), np.mean, rng, confidence, resamples)
-    return float(values.mean()), interval
-
-
 def verdict(low: float, high: float) -> Verdict:
     """Verdict on the claim "the effect is greater than 0" from an interval of the effect.
 
@@ -274,8 +252,8 @@ def _bootstrap_interval(
     data: tuple[np.ndarray, ...],
     statistic: Callable,
     rng: np.random.Generator,
-    confidence: float,
-    resamples: int,
+    confidence: float = 0.95,
+    resamples: int = 9999,
 ) -> Interval:
     """BCa interval of a statistic of paired samples, or percentiles where BCa is undefined."""
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
