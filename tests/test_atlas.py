@@ -319,7 +319,7 @@ def test_a_class_that_diffusers_lacks_is_absent(monkeypatch):
 def test_a_recorded_table_is_read_back(tmp_path):
     table = measure(["FLUX.1", "FLUX.2"])
     record(table, tmp_path / "new", 1.23)
-    again = recorded(tmp_path / "new/atlas.csv")
+    again = recorded(tmp_path / "new")
     assert list(again["verdict"]) == ["multiset", "sequence"]
     assert again.loc[1, "cause"] == "rotary positions of the text tokens"
     np.testing.assert_allclose(again["doubling"], table["doubling"], rtol=0.01)
@@ -330,14 +330,14 @@ def test_a_recorded_table_is_read_back(tmp_path):
 def test_a_missing_or_empty_table_names_the_remedy(tmp_path):
     path = tmp_path / "atlas.csv"
     with pytest.raises(FileNotFoundError, match="python -m embedding_geometry.atlas --out"):
-        recorded(path)
+        recorded(tmp_path)
     for text in ("", "model,verdict\n"):
         path.write_text(text)
         with pytest.raises(RecordError, match="has no rows.*embedding_geometry.atlas --out"):
-            recorded(path)
+            recorded(tmp_path)
     path.write_text("model,verdict\nFLUX.1,multiset\n")
     with pytest.raises(AtlasError, match="is no atlas: it lacks cause, doubling, family"):
-        recorded(path)
+        recorded(tmp_path)
 
 
 def test_the_command_shows_rows_and_refuses_unknown_models(tmp_path, capsys):

@@ -11,7 +11,8 @@ import pytest
 from docutils.nodes import make_id
 
 from embedding_geometry.ground.places import RESULTS
-from embedding_geometry.pages import claims, findings, sources
+from embedding_geometry.ground.records import DOSE, POCKET, REPEAT, STUDY
+from embedding_geometry.pages import claims, findings
 from embedding_geometry.pages.claims import SECTIONS
 from embedding_geometry.pages.ledger import count_text, ledger
 from embedding_geometry.pages.texts import p_and_n_text, p_number
@@ -75,7 +76,7 @@ def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondar
 
 
 def test_a_repeated_study_is_held_against_the_recorded_one():
-    repeated = pd.read_csv(sources.REPEAT.table("pocket"))
+    repeated = REPEAT.rows()
     assert findings.repeat_findings(repeated, {})["repeated"].value == "2 of 2"
     optimal = repeated["coupling"] == "optimal"
     repeated.loc[optimal, "ppl"] *= 1.1
@@ -204,8 +205,8 @@ def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
 )
 def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected):
     """Planted where the test looks alone: elsewhere the slope is the opposite."""
-    study = pd.read_csv(sources.POCKET.table("pocket"))
-    picked = study["pair_id"].isin(pd.read_csv(sources.DOSE.table("pocket"))["pair_id"])
+    study = POCKET.rows()
+    picked = study["pair_id"].isin(DOSE.rows()["pair_id"])
     tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
     length = np.log(study["wasserstein_length"] / study["w2"])
     noise = np.random.default_rng(4).normal(0, 0.1, len(study))
@@ -344,15 +345,15 @@ def test_titles_are_those_of_the_pages():
 
 def test_tables_and_manifests_exist_for_pocket():
     for source in {section.source.name: section.source for section in SECTIONS}.values():
-        assert source.table("pocket").is_file(), source.command
-        assert source.manifest is None or source.manifest("pocket").is_file()
+        assert source.path("pocket").is_file(), source.command
+        assert source.manifest is None or source.file(source.manifest).is_file()
 
 
 def test_another_models_claims_wait_for_its_study():
     waiting = ledger(SECTIONS, "some/stable-diffusion", {})
     status = {entry.section.source.name: entry.status for entry in waiting}
-    assert status["order"] == status["study"] == "not recorded"
-    assert "not recorded" not in {status["atlas"], status["benchmark study"]}
+    assert status["order"] == status[STUDY.name] == "not recorded"
+    assert "not recorded" not in {status["atlas"], status["benchmark_study"]}
 
 
 # --- agreement with the pages -------------------------------------------------------------------
@@ -518,6 +519,6 @@ def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
 ):
     """As pages 5 and 6 do: it comes with the book. Another model's is in the results folder."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    for find in (sources.STUDY.table, sources.STUDY.manifest):
-        assert find("pocket").parent == RESULTS
-        assert find("some/model").parent == tmp_path
+    for ending in ("_study.csv", "_manifest.json"):
+        assert STUDY.file(ending, "pocket").parent == RESULTS
+        assert STUDY.file(ending, "some/model").parent == tmp_path

@@ -93,7 +93,7 @@ def test_help_comes_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("[]")
-    for name in ("study", "render", "ppl", "pairs", "info"):
+    for name in ("study", "tempo", "record", "render", "ppl", "pairs", "info"):
         assert f"• {name}" in done.stdout
 
 
@@ -102,6 +102,8 @@ def test_help_comes_without_loading_torch() -> None:
     [
         ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
+        ("tempo", "--pairs --out --per-grade --rounds --model --net --device --frames"),
+        ("record", "NAMES --out"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("ppl", "PATHS --net --compare --seed --csv --json --device"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
@@ -458,6 +460,8 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("ppl {tmp}/mixed", "have one size"),
         ("ppl {tmp}/corrupt", "1.png is not an image"),
         ("info --model no-such-model", "no-such-model"),
+        ("record", "no study is named; "),
+        ("record pocket_ways ways", "no study of the book is named 'ways'; there are pocket, po"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -1,11 +1,23 @@
 """The claims of the poster and of this book, in reading order, and what decides each.
 
-A chapter adds a `Section` to `SECTIONS`: the claims of a page that rest on one table of `sources`,
+A chapter adds a `Section` to `SECTIONS`: the claims of a page that rest on one table of `records`,
 with the function of `findings` that says what the table shows and what verdict follows.
 """
 
 from collections.abc import Mapping
 
+from embedding_geometry.ground.records import (
+    ATLAS,
+    BENCHMARKS,
+    DOSE,
+    GRIDS,
+    ORDER,
+    POCKET,
+    REPEAT,
+    RETIMING,
+    STUDY,
+    WAYS,
+)
 from embedding_geometry.pages.findings import (
     ARRIVING,
     COMPANIONS,
@@ -28,18 +40,6 @@ from embedding_geometry.pages.findings import (
     ways_findings,
 )
 from embedding_geometry.pages.ledger import Claim, Section
-from embedding_geometry.pages.sources import (
-    ATLAS,
-    DOSE,
-    GRIDS,
-    ORDER,
-    POCKET,
-    REPEAT,
-    RETIMING,
-    STUDY,
-    WAYS,
-    benchmark,
-)
 
 POSTER = "The poster's claims"
 PATHS = "Paths of clouds"
@@ -168,7 +168,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         COSTS,
         "08_costs",
-        benchmark("study"),
+        BENCHMARKS["study"],
         _claims(
             "a-study-s-cell",
             {
@@ -182,7 +182,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         COSTS,
         "08_costs",
-        benchmark("wasserstein"),
+        BENCHMARKS["wasserstein"],
         _claims(
             "distances-between-all-pairs",
             {
@@ -197,7 +197,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         COSTS,
         "08_costs",
-        benchmark("costs"),
+        BENCHMARKS["costs"],
         _claims(
             "how-the-time-grows",
             {

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import linregress, wilcoxon
 
-from embedding_geometry.pages.sources import Manifest
+from embedding_geometry.ground.records import DOSE, POCKET, Manifest
 from embedding_geometry.pages.texts import at_most, interval_text, number_text
 from embedding_geometry.statistics import dose
 from embedding_geometry.statistics.by_pair import by_pair, compare, correlate, free_and_rigid
@@ -31,9 +31,6 @@ from embedding_geometry.statistics.paired import (
     verdict,
 )
 from embedding_geometry.study import tempo
-from embedding_geometry.study.recorded import (
-    pocket_study,
-)
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def poster_effects(study: pd.DataFrame) -> Findings:
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
-    first, _ = pocket_study()
+    first = POCKET.rows()
     verdicts = [
         [finding.verdict for finding in poster_effects(study).values()]
         for study in (first, repeated)
@@ -332,7 +329,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
-    picked = pocket_study("pocket_dose")[0]["pair_id"]
+    picked = DOSE.rows()["pair_id"]
     same = (study["stratum"] == "free") & (study["similarity"] == 5)
     others = study[same & ~study["pair_id"].isin(picked)]
     slopes = dose.pair_slopes(dose.dose_table(others))
