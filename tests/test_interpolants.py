@@ -14,7 +14,7 @@ from strategies import (
     without_type_checks,
 )
 
-from embedding_geometry.transport import curves
+from embedding_geometry.transport import curves, other_couplings
 from embedding_geometry.transport.couplings import cost_matrix, coupling_cost, optimal_coupling
 from embedding_geometry.transport.curves import directions, entropic_plan, great_circle
 from embedding_geometry.transport.other_couplings import (
@@ -320,7 +320,7 @@ def test_whitening_finds_the_permutation_under_a_loud_direction(rng):
 
 
 def test_without_shrinkage_a_linear_map_of_the_space_does_not_matter(rng, monkeypatch):
-    monkeypatch.setattr(curves, "SHRINKAGE", 0.0)
+    monkeypatch.setattr(other_couplings, "SHRINKAGE", 0.0)
     x, y, linear = random_clouds(rng, 20, 4), random_clouds(rng, 20, 4), random_clouds(rng, 4, 4)
     found = whitened_coupling(x, y)
     np.testing.assert_array_equal(whitened_coupling(x @ linear + 3, y @ linear + 3), found)
@@ -328,7 +328,7 @@ def test_without_shrinkage_a_linear_map_of_the_space_does_not_matter(rng, monkey
 
 
 def test_with_all_shrinkage_whitening_changes_nothing(rng, monkeypatch):
-    monkeypatch.setattr(curves, "SHRINKAGE", 1.0)
+    monkeypatch.setattr(other_couplings, "SHRINKAGE", 1.0)
     x, y = random_clouds(rng, 20, 4), random_clouds(rng, 20, 4)
     np.testing.assert_array_equal(whitened_coupling(x, y), optimal_coupling(x, y))
 

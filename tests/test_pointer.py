@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from embedding_geometry.pages.figures import studies
+from embedding_geometry.pages import figures
 from embedding_geometry.pages.pointer import Pointer, sheet
 from embedding_geometry.transport.barycenters import square_grid, triangle_grid
 
@@ -24,7 +24,7 @@ every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.fixture(autouse=True)
 def clean_canvas():
     with plt.rc_context():
-        studies.set_style()
+        figures.set_style()
         yield
         plt.close("all")
 
