@@ -23,7 +23,7 @@ from embedding_geometry.perception import metric
 from embedding_geometry.perception.frames import read_frames, read_settings, write_animation
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study import cells
+from embedding_geometry.study import cells, recorded
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
@@ -147,6 +147,32 @@ def test_study_writes_and_publishes_its_tables_and_resumes(
     assert main(study_arguments) == 0
     error = capsys.readouterr().err
     assert f"warning: {victim} is damaged; this cell is computed again\n" in error
+
+
+def test_record_makes_named_studies_and_puts_them_where_the_book_finds_them(
+    pairs: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = f"""
+        pairs = "{pairs.name}"
+        model = "{tiny_folder}"
+        device = "cpu"
+        couplings = ["row"]
+        extra_couplings_first_seed = []
+        seeds = [5]
+        frames = 4
+        steps = 1
+    """
+    file = tmp_path / "studies.toml"
+    file.write_text(f"[study.tiny]{settings}[tempo.tiny_retiming]{settings}")
+    monkeypatch.setattr(recorded, "STUDIES", file)
+    monkeypatch.setattr(recorded, "PROMPTS", tmp_path)
+    monkeypatch.setattr(sys.modules[main.__module__], "RESULTS", tmp_path / "results")
+    assert main(["record", "tiny", "tiny_retiming", "--out", str(tmp_path / "runs")]) == 0
+    made = {path.name for path in (tmp_path / "results").iterdir()}
+    study = {f"tiny_{end}" for end in ("study.csv", "steps.parquet", "pairs.csv", "manifest.json")}
+    assert made == study | {"tiny_retiming.csv", "tiny_retiming_manifest.json"}
+    assert len(list((tmp_path / "runs/tiny/cells").iterdir())) == 2
+    assert set(pd.read_csv(tmp_path / "results/tiny_retiming.csv")["round"]) == {0, 1, 2}
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(
