@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -14,7 +13,6 @@ from embedding_geometry.atlas.__main__ import main
 from embedding_geometry.atlas.check import verdict
 from embedding_geometry.atlas.table import (
     FAMILIES,
-    RECORDED,
     AtlasError,
     backbones,
     measure,
@@ -29,7 +27,7 @@ from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.records import RecordError
 from embedding_geometry.pages.atlas import atlas_table, plane, size_text
 
-ATLAS = pd.read_csv(RECORDED)
+ATLAS = recorded()
 
 
 class Attention(nn.Module):

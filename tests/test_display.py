@@ -62,6 +62,12 @@ def test_glued_text_survives_quotes(shown):
     assert eval(data["application/papermill.record/text/plain"]) == 'a cat\'s "tail"'
 
 
+def test_many_values_are_glued_as_they_are(shown):
+    pages.glue_all({"n": 2123, "gain": "2.1\u202f%"})
+    records = {meta["scrapbook"]["name"]: next(iter(data.values())) for data, meta in shown}
+    assert records == {"n": "'2123'", "gain": repr("2.1\u202f%")}
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_none_is_not_quoted(value):
     with pytest.raises(ValueError, match="'gain' is (nan|inf)"):

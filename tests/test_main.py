@@ -104,10 +104,12 @@ def test_help_comes_without_loading_torch() -> None:
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
         ("tempo", "--pairs --out --per-grade --rounds --model --net --device --frames"),
         ("record", "NAMES --out"),
+        ("study", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
+        ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("ppl", "PATHS --net --compare --seed --csv --json --device"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
-        ("info", "--model --net --device"),
+        ("info", "--model --net --device --revision"),
     ],
 )
 def test_help_names_and_explains_every_option(
@@ -154,13 +156,11 @@ def test_record_makes_named_studies_and_puts_them_where_the_book_finds_them(
 ) -> None:
     settings = f"""
         pairs = "{pairs.name}"
-        model = "{tiny_folder}"
-        device = "cpu"
+        loading = {{ model = "{tiny_folder}", device = "cpu" }}
         couplings = ["row"]
         extra_couplings_first_seed = []
         seeds = [5]
         frames = 4
-        steps = 1
     """
     file = tmp_path / "studies.toml"
     file.write_text(f"[study.tiny]{settings}[tempo.tiny_retiming]{settings}")
@@ -452,6 +452,8 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
         ("study --pairs {pairs} --couplings diagonal", "'diagonal' is unknown"),
         ("render cat dog --model {model} --device tpu", "tpu"),
+        ("render cat dog --model {model} --steps 0", "steps is 0; use 1 or more"),
+        ("study --pairs {pairs} --height 50", "height is 50; use a multiple of 8 pixels"),
         ("render cat dog --model {model} --seed -1 --out {tmp}/o", "seed is -1; use 0, 1, 2"),
         ("render cat dog --model {model} --seed 9223372036854775808", "seed is 9223372036854775"),
         ("study --pairs {pairs} --seeds 0 9223372036854775808", "seed is 9223372036854775"),

@@ -3,13 +3,12 @@
 import json
 import subprocess
 import tomllib
-from dataclasses import fields
 
 import pandas as pd
 import pytest
 from study_tables import MANIFEST, study_table, whole_study
 
-from embedding_geometry.diffusion.generation import RenderSettings
+from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground import records
 from embedding_geometry.ground.disk import digest
 from embedding_geometry.ground.places import STUDIES
@@ -60,11 +59,9 @@ def test_a_manifest_that_says_nothing_is_one_error(tmp_path, monkeypatch):
 
 def test_a_recorded_studys_images_are_made_again_with_its_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    assert set(recorded.RENDERING) == {field.name for field in fields(RenderSettings)}
     settings = {"steps": 3, "guidance_scale": 2.0, "height": 64, "frames": 11, "dtype": "float16"}
     (tmp_path / "model_manifest.json").write_text(json.dumps(MANIFEST | {"settings": settings}))
-    expected = RenderSettings(3, 2.0, height=64)
-    assert RenderSettings(**recorded.recorded_rendering("model")) == expected
+    assert recorded.recorded_rendering("model") == RenderSettings(3, 2.0, height=64)
 
 
 def test_recorded_files_are_found_by_the_short_name(tmp_path, monkeypatch):
@@ -140,7 +137,9 @@ def entries():
 
 
 def test_the_registry_has_the_studies_that_the_file_names():
-    assert {record.name for record in RECORDS if f"{records.NAMED} " in record.command} == {*NAMED}
+    assert {
+        record.name for record in RECORDS.values() if f"{records.NAMED} " in record.command
+    } == {*NAMED}
     assert entries().keys() == NAMED.keys()
     for name, record in NAMED.items():
         assert record.command == f"python -m embedding_geometry record {name}"
@@ -153,8 +152,8 @@ def test_a_named_study_is_the_one_that_was_recorded(name):
     made = NAMED[name].facts()
     assert command == entries()[name]
     assert settings.pairs.name == made["pairs"]["file"]
-    assert (settings.model, settings.net) == (made["model"]["name"], made["metric"]["net"])
-    assert (settings.device, settings.frames) == ("cpu", made["settings"]["frames"])
+    assert (settings.loading.model, settings.net) == (made["model"]["name"], made["metric"]["net"])
+    assert (settings.loading.device, settings.frames) == ("cpu", made["settings"]["frames"])
     table = NAMED[name].rows()
     for seed, rows in table.groupby("seed"):
         assert set(settings.couplings_of(seed)) == set(rows["coupling"])
@@ -188,7 +187,7 @@ def test_an_unknown_study_is_refused_with_the_names_of_all():
         ("[study.a", "damaged"),
         ("study = 1", "damaged"),
         ("[study.a]\nmodel = 'pocket'", "damaged .'pairs'"),
-        ("[study.a]\npairs = 'a.csv'\ncolour = 'red'", "damaged .*'colour'"),
+        ("[study.a]\npairs = 'a.csv'\nloading = {}\ncolour = 'red'", "damaged .*'colour'"),
     ],
 )
 def test_a_damaged_file_of_studies_is_one_error(text, message, tmp_path, monkeypatch):

@@ -16,9 +16,11 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from embedding_geometry.diffusion import loading
 from embedding_geometry.diffusion.clouds import PromptTooLongError, encode_prompts
-from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, render
+from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells, run
@@ -54,11 +56,9 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
     pairs.write_text(PAIRS, encoding="utf-8")
     return StudySettings(
         pairs,
-        model=str(tiny_folder),
         frames=FRAMES,
-        steps=STEPS,
-        guidance_scale=SCALE,
-        device="cpu",
+        loading=LoadSettings(str(tiny_folder), "cpu"),
+        rendering=RenderSettings(STEPS, SCALE),
     )
 
 
@@ -254,18 +254,23 @@ def test_a_corrected_similarity_reaches_the_table_without_new_images(
     ("change", "message"),
     [
         ({"frames": 4}, "frames is 5 there and 4 now"),
-        ({"steps": 1}, "steps is 2 there and 1 now"),
+        ({"rendering": {"steps": 1}}, "steps is 2 there and 1 now"),
         ({"seeds": (0,)}, r"seeds is \[0, 1\] there and \[0\] now"),
         ({"couplings": ("row", "optimal")}, "couplings is .*'random'.* there"),
-        ({"dtype": "float64"}, "dtype is 'float32' there and 'float64' now"),
+        ({"loading": {"dtype": "float64"}}, "dtype is 'float32' there and 'float64' now"),
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused(
     settings: StudySettings, finished: Path, change: dict, message: str
 ) -> None:
     before = tables(finished)
+    inside = {
+        name: replace(getattr(settings, name), **value)
+        for name, value in change.items()
+        if isinstance(value, dict)
+    }
     with pytest.raises(StudySettingsError, match=message):
-        run_study(replace(settings, **change), finished, progress=False)
+        run_study(replace(settings, **change | inside), finished, progress=False)
     assert tables(finished) == before
 
 
@@ -338,7 +343,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
         model.vae.decoder.register_forward_hook(lambda *call: images.append(len(call[-1])))
         return model
 
-    monkeypatch.setattr(cells, "load_model", load_and_watch)
+    monkeypatch.setattr(loading, "load_model", load_and_watch)
     before = all_files(half_done)
     with open_study(settings, half_done) as opened:
         plan = opened.plan()
@@ -381,7 +386,7 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
         warm.append(True)
         return iter([(task, None) for task in tasks])
 
-    worker = StudyWorker(replace(settings, steps=steps))
+    worker = StudyWorker(replace(settings, rendering=RenderSettings(steps, SCALE)))
     first, *others = tasks_of(settings, worker)
     tasks = [first, *(task for task in others if task.seed == first.seed)]
     assert len(tasks) == 4
@@ -431,7 +436,7 @@ def test_a_run_that_gets_faster_is_not_estimated_to_end_before_it_began(
         clock[0] += 9.0 - bench.rendering.steps
         return iter([(task, None) for task in tasks])
 
-    worker = StudyWorker(replace(settings, steps=50))
+    worker = StudyWorker(replace(settings, rendering=RenderSettings(50, SCALE)))
     monkeypatch.setattr(workers, "compute_cells", take_time)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     assert worker.seconds_per_image(tasks_of(settings, worker)[:1]) == 4.0 / 14
@@ -520,7 +525,7 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is flat in the number of pairs: when a pair's are made, those before are let go."""
-    alive = {"render_paths": [], "encode_prompts": []}
+    alive = {"render_paths": [], "encode": []}
 
     def watch(name: str) -> None:
         function, made = getattr(cells, name), []
@@ -528,22 +533,23 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
         def watched(*args, **kwargs):
             result = function(*args, **kwargs)
             alive[name].append(sum(array() is not None for array in made))
-            arrays = result.values() if isinstance(result, dict) else [result]
+            arrays = result.values() if isinstance(result, dict) else [result.clouds]
             made.extend(map(weakref.ref, arrays))
             return result
 
         monkeypatch.setattr(cells, name, watched)
 
     watch("render_paths")
-    watch("encode_prompts")
+    watch("encode")
     lines = [f"{k},a small cat number {k},two birds over the sea,2" for k in range(8)]
     table = tmp_path / "pairs.csv"
     table.write_text("\n".join(["pair_id,source,target,similarity", *lines]))
-    settings = StudySettings(table, model=str(tiny_folder), frames=3, steps=1, device="cpu")
+    on_cpu = LoadSettings(str(tiny_folder), "cpu")
+    settings = StudySettings(table, frames=3, loading=on_cpu, rendering=RenderSettings(1))
     run_study(settings, tmp_path / "out", progress=False)
     assert [len(calls) for calls in alive.values()] == [8 * 2, 8]
     assert max(alive["render_paths"]) <= len(settings.couplings_of(0))  # of the latent before
-    assert max(alive["encode_prompts"]) <= 1
+    assert max(alive["encode"]) <= 1
 
 
 # --- out of memory ------------------------------------------------------------------------------
@@ -566,7 +572,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch):
             model.unet.register_forward_pre_hook(check, with_kwargs=True)
             return model
 
-        monkeypatch.setattr(cells, "load_model", load_limited)
+        monkeypatch.setattr(loading, "load_model", load_limited)
         return attempts
 
     return limit

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.__main__ import main
+from embedding_geometry.diffusion.clouds import encode
+from embedding_geometry.diffusion.settings import LoadSettings
 from embedding_geometry.ground.places import prompt_table
 from embedding_geometry.ground.records import POCKET, RETIMING
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study.cells import cloud_path, encode_ends, prepare_bench, render_paths
+from embedding_geometry.study.cells import cloud_path, prepare_bench, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings
-from embedding_geometry.study.tempo import compared, retimed_rows, sample
+from embedding_geometry.study.tempo import retimed_rows, sample
 
 PAIRS = """\
 pair_id,source,target,similarity,stratum
@@ -80,12 +82,12 @@ def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, 
 
 
 def test_first_round_is_the_studys_path(pairs, tiny_folder):
-    settings = StudySettings(pairs=pairs, model=str(tiny_folder), device="cpu", frames=4)
+    settings = StudySettings(pairs, frames=4, loading=LoadSettings(str(tiny_folder), "cpu"))
     bench = prepare_bench(settings)
     pair = read_prompt_pairs(pairs)[0]
-    ends = encode_ends(bench.model, pair.source, pair.target)
-    paths = {name: cloud_path(pair, name, ends, 4) for name in settings.couplings_of(0)}
-    frames = render_paths(bench, pair, 0, ends, paths)
+    texts = encode(bench.model, [pair.source, pair.target])
+    paths = {name: cloud_path(pair, name, texts.ends, 4) for name in settings.couplings_of(0)}
+    frames = render_paths(bench, texts, 0, paths)
     rows = list(retimed_rows(bench, pair, seed=0, rounds=1))
     for row in rows[::2]:
         wanted = perceptual_path_length(
@@ -93,26 +95,6 @@ def test_first_round_is_the_studys_path(pairs, tiny_folder):
         )
         assert row["ppl"] == pytest.approx(wanted.mean, rel=1e-2)
         assert row["gini"] == pytest.approx(wanted.gini, rel=1e-2)
-
-
-def test_paths_are_compared_before_the_first_and_after_the_last_round():
-    rounds = pd.DataFrame(
-        {
-            "pair_id": ["a"] * 3,
-            "coupling": ["row"] * 3,
-            "round": [2, 0, 1],
-            "gini": [0.1, 0.9, 0.5],
-            "ppl": [1.0, 3.0, 2.0],
-            "root_sum": [5.0, 4.0, 4.5],
-            "maximum_step": [1.0, 9.0, 2.0],
-            "extra": [18, 0, 9],
-        }
-    )
-    twice = pd.concat([rounds.assign(seed=0), rounds.assign(seed=1, gini=rounds["gini"] + 0.04)])
-    assert compared(twice)["gini"].to_numpy() == pytest.approx(np.array([[0.92, 0.12]]))
-    [row] = compared(rounds).to_dict("records")
-    assert (row["gini", "before"], row["gini", "after"]) == (0.9, 0.1)
-    assert (row["extra", "before"], row["extra", "after"]) == (0, 18)
 
 
 def test_no_pair_left_is_an_error(pairs):

@@ -71,7 +71,7 @@ def table_named(name: str) -> Path | None:
 
 def recorded_on(table: Path) -> str | None:
     """The date that the manifest of a recorded table names."""
-    for record, owner in product(RECORDS, (configured_model(), "pocket")):
+    for record, owner in product(RECORDS.values(), (configured_model(), "pocket")):
         if table in [record.file(ending, owner) for ending in record.tables]:
             return recording_day(record.facts(owner))
     return None

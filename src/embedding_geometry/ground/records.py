@@ -121,10 +121,10 @@ KILLS = Record(
     ".json",
 )
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
-RECORDS = (STUDY, POCKET, REPEAT, DOSE, WAYS, RETIMING, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
-
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
+_ALL = (POCKET, REPEAT, DOSE, WAYS, RETIMING, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
+RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, ORDER, GRIDS)}
 
 
 # --- reading and writing ------------------------------------------------------------------------

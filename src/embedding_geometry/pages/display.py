@@ -63,6 +63,12 @@ def glue_text(name: str, text: str) -> None:
     display({f"{prefix}text/plain": repr(text)}, metadata=record, raw=True)
 
 
+def glue_all(values: Mapping[str, str | int]) -> None:
+    """Record many values for the prose by their names: texts and counts, as they are."""
+    for name, value in values.items():
+        glue_text(name, str(value))
+
+
 def glue_number(name: str, value: float, digits: int, *, percent: bool = False) -> None:
     """Record a number for the prose, rounded to `digits` decimals (of per cent, if so asked).
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table, short_name
 from embedding_geometry.ground.records import (
     STUDY,
@@ -18,15 +19,6 @@ from embedding_geometry.ground.records import (
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
-RENDERING = (
-    "steps",
-    "guidance_scale",
-    "negative_prompt",
-    "batch_size",
-    "scheduler",
-    "height",
-    "width",
-)
 COMPARED = {"row", "optimal", "random", "worst"}
 
 
@@ -71,7 +63,8 @@ def named_study(name: str) -> tuple[str, StudySettings]:
 def _settings(entry: Mapping[str, Any]) -> StudySettings:
     """The settings of an entry of the file, whose lists are tuples there."""
     tuples = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
-    return StudySettings(**{**entry, **tuples, "pairs": PROMPTS / entry["pairs"]})
+    built = {"pairs": PROMPTS / entry["pairs"], "loading": LoadSettings(**entry["loading"])}
+    return StudySettings(**{**entry, **tuples, **built})
 
 
 # --- the study of a model -----------------------------------------------------------------------
@@ -160,10 +153,6 @@ def recorded_commit(model_name: str) -> str | None:
     return model["revision"] if whole and model["name"] == model_name else None
 
 
-def recorded_rendering(model_name: str) -> dict[str, Any]:
-    """How the recorded study made its images, by the names of `RenderSettings`.
-
-    A study recorded before a setting existed leaves it out.
-    """
-    settings = recorded_manifest(model_name)["settings"]
-    return {name: settings[name] for name in RENDERING if name in settings}
+def recorded_rendering(model_name: str) -> RenderSettings:
+    """How the recorded study made its images."""
+    return RenderSettings.recorded(recorded_manifest(model_name)["settings"])

@@ -13,24 +13,16 @@ from datetime import UTC, datetime
 import pandas as pd
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
-from embedding_geometry.study.cells import (
-    Bench,
-    check_prompts,
-    coupling_rng,
-    encode_ends,
-    prepare_bench,
-)
+from embedding_geometry.study.cells import Bench, check_prompts, coupling_rng, prepare_bench
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.ways import find_way
-
-MEASURES = ["ppl", "root_sum", "gini", "maximum_step", "extra"]
 
 
 def retime_study(
@@ -99,14 +91,12 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
 
 def known_frames(bench: Bench, pair: PromptPair, coupling: str, seed: int) -> KnownFrames:
     """The frames of a pair's path along a coupling, as the study renders them, at any times."""
-    ends = encode_ends(bench.model, pair.source, pair.target)
-    pooled = encode_pooled(bench.model, [pair.source, pair.target])
+    texts = encode(bench.model, [pair.source, pair.target])
     latent = initial_latent(bench.model, seed, bench.rendering)
 
     def frames_at(times: Times) -> Frames:
-        path = find_way(coupling)(ends, times, coupling_rng(pair.pair_id))
-        beside = interpolate_pooled(pooled, times)
-        return render(bench.model, path, latent, bench.rendering, beside)
+        path = find_way(coupling)(texts.ends, times, coupling_rng(pair.pair_id))
+        return render(bench.model, texts.along(path, times), latent, bench.rendering)
 
     return KnownFrames(frames_at)
 
@@ -146,19 +136,3 @@ def retimed_rows(
                 "gini": length.gini,
                 "maximum_step": length.maximum_step,
             }
-
-
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round and after its last, side by side, averaged over the seeds.
-
-    Args:
-        table: the recorded table.
-
-    Returns:
-        Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,
-        `gini`, `maximum_step`, `extra`) and `before` or `after`.
-    """
-    paths = table.groupby(["pair_id", "coupling", "round"])[MEASURES].mean()
-    rounds = paths.groupby(["pair_id", "coupling"])
-    sides = pd.concat({"before": rounds.first(), "after": rounds.last()}, axis=1)
-    return sides.swaplevel(axis=1)
