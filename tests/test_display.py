@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,3 +183,9 @@ def test_a_benchmarks_line_names_machine_day_and_versions():
         "**Provenance.** Model pocket; timed on 2026-01-02 on Some CPU, 2 cores, 1 threads; "
         "python 3.11.7, torch 2.6.0, scipy 1.15."
     )
+
+
+def test_pages_hush_the_missing_progress_bar_before_a_model_is_loaded():
+    complaint = "import embedding_geometry.pages, warnings; warnings.warn('IProgress not found.')"
+    run = subprocess.run([sys.executable, "-c", complaint], capture_output=True, text=True)
+    assert run.stderr == ""
