@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,3 +166,9 @@ def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):
     [note] = notes
     assert "study is of elsewhere/tiny at revision 0123456789ab; what is" in note.data
     assert f"at revision {same['revision']}. The badge" in note.data
+
+
+def test_pages_hush_the_missing_progress_bar_before_a_model_is_loaded():
+    complaint = "import embedding_geometry.pages, warnings; warnings.warn('IProgress not found.')"
+    run = subprocess.run([sys.executable, "-c", complaint], capture_output=True, text=True)
+    assert run.stderr == ""

@@ -104,12 +104,6 @@ def test_pointer_carries_no_picture_and_asks_for_nothing():
     assert not re.search(r"https?:|data:|url\(|<img", shown)
 
 
-def test_latex_escapes_the_prompts():
-    shown = pointer(GRIDS["square"])._repr_latex_()
-    assert r"\item[C] 50 \% of a house" in shown
-    assert r"a boat\_on\_the\_sea" in shown
-
-
 def test_another_number_of_pictures_is_an_error():
     grid = GRIDS["triangle"]
     pictures = {"barycenter": flat_pictures(10, 0), "mean of rows": flat_pictures(9, 0)}

@@ -23,7 +23,7 @@ from embedding_geometry.pages.sources import (
     recorded_manifest,
     recorded_table,
 )
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.tables import Cell, Row, SortableTable
 from embedding_geometry.pages.texts import (
     effect_interval,
     effect_key,
@@ -178,18 +178,12 @@ def summary_table(entries: Sequence[Entry]) -> str:
 
 def ledger_table(entries: Sequence[Entry], model_name: str) -> SortableTable:
     """The ledger to sort and filter, each claim with links to its page and its data."""
-    printed = [
-        [entry.claim.statement, entry.status, effect_text(entry.finding) if entry.finding else ""]
-        for entry in entries
-    ]
-    columns = "p{0.5\\linewidth}p{0.2\\linewidth}p{0.2\\linewidth}"
     return SortableTable(
         title=f"ledger of {len(entries)} claims",
         heads=("claim", "verdict", "effect [95 % interval]", "test", "n", "data"),
         rows=tuple(_row(place, entry, model_name) for place, entry in enumerate(entries)),
         choice="Verdict",
         tones=TONES,
-        latex=latex_table(columns, ["claim", "verdict", "effect"], printed),
     )
 
 
