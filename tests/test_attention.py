@@ -110,7 +110,7 @@ def test_another_kernel_changes_the_unet_by_rounding(tiny_model):
 def test_clip_itself_reads_a_sequence(exact_model):
     """Tokens permuted before the encoder: its output is another set of points."""
     words, other = (
-        token_ids(exact_model, text, truncate=False)[:, None].astype(float)
+        token_ids(exact_model, text)[:, None].astype(float)
         for text in ("a small cat on the beach", "two birds over the sea")
     )
 

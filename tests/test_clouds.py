@@ -98,9 +98,7 @@ def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
     kept = " ".join(["cat"] * 75)
     long = encode_prompts(tiny_model, [f"{kept} {CAR}"], truncate=True)
     np.testing.assert_array_equal(long, encode_prompts(tiny_model, [kept]))
-    assert token_ids(tiny_model, f"{kept} {CAR}", truncate=True)[-1] == (
-        tiny_model.tokenizer.eos_token_id
-    )
+    assert token_ids(tiny_model, f"{kept} {CAR}")[-1] == (tiny_model.tokenizer.eos_token_id)
     assert end_row(tiny_model, f"{kept} {CAR}", truncate=True) == 76
     labels = token_labels(tiny_model, f"{kept} {CAR}", truncate=True)
     assert labels == token_labels(tiny_model, kept)
@@ -153,6 +151,12 @@ def test_mixtures_weigh_the_vectors_of_all_texts():
 def test_a_way_leads_between_two_texts():
     with pytest.raises(ValueError, match="from one text to another; these are 3"):
         _ = PLANTED[[0, 1, 1]].ends
+
+
+def test_there_is_a_weight_for_every_text():
+    """Also for one text, whose vector numpy would repeat."""
+    with without_type_checks(), pytest.raises(ValueError, match="2 weights are given for 1 texts"):
+        PLANTED[:1].along(np.zeros((1, 2, 2)), np.array([0.5]))
 
 
 def test_a_vector_stands_beside_each_cloud():

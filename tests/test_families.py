@@ -161,8 +161,8 @@ def test_clouds_and_pooled_vectors_are_those_of_the_pipeline(models, pipelines, 
 
 def test_openclip_pads_with_its_own_token(models):
     end = len(CAT.split()) + 2
-    assert set(token_ids(models["sd2"], CAT, truncate=False)[end:]) == {0}
-    assert set(token_ids(models["sd1"], CAT, truncate=False)[end:]) != {0}
+    assert set(token_ids(models["sd2"], CAT)[end:]) == {0}
+    assert set(token_ids(models["sd1"], CAT)[end:]) != {0}
     for model in models.values():
         assert token_labels(model, CAT)[-1] == "<pad>"
 
@@ -173,8 +173,8 @@ def test_the_padding_of_a_folder_without_tokenizer_json_is_kept(models, copy):
     (folder / "tokenizer" / "tokenizer.json").unlink()
     (folder / "tokenizer" / "tokenizer_config.json").write_text('{"model_max_length": 77}')
     (folder / "tokenizer" / "special_tokens_map.json").write_text('{"pad_token": "!"}')
-    ids = token_ids(load(folder), CAT, truncate=False)
-    np.testing.assert_array_equal(ids, token_ids(models["sd2"], CAT, truncate=False))
+    ids = token_ids(load(folder), CAT)
+    np.testing.assert_array_equal(ids, token_ids(models["sd2"], CAT))
 
 
 def test_pooled_vectors_go_along_a_straight_line():

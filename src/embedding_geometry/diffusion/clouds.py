@@ -118,13 +118,11 @@ def encode(model: TextToImageModel, texts: Sequence[str], *, truncate: bool = Fa
     """
     if isinstance(texts, str) or len(texts) == 0:
         raise ValueError(f"a non-empty list of texts is wanted, not {texts!r}")
-    once = {text: _encode(model, text, truncate) for text in dict.fromkeys(texts)}
+    end_rows = np.array([end_row(model, text, truncate=truncate) for text in texts])
+    once = {text: _encode(model, text) for text in dict.fromkeys(texts)}
     clouds, pooled = zip(*(once[text] for text in texts), strict=True)
-    return Texts(
-        np.stack(clouds),
-        None if model.text_encoder_2 is None else np.stack(pooled),
-        np.array([end_row(model, text, truncate=truncate) for text in texts]),
-    )
+    second = model.text_encoder_2 is not None
+    return Texts(np.stack(clouds), np.stack(pooled) if second else None, end_rows)
 
 
 def encode_prompts(
@@ -164,7 +162,11 @@ def interpolate_pooled(
 def _means(
     pooled: Float[np.ndarray, "b p"] | None, weights: Float[np.ndarray, "t b"]
 ) -> Float[np.ndarray, "t p"] | None:
-    return None if pooled is None else (weights[:, :, None] * pooled).sum(axis=1)
+    if pooled is None:
+        return None
+    if weights.shape[1] != len(pooled):
+        raise ValueError(f"{weights.shape[1]} weights are given for {len(pooled)} texts")
+    return (weights[:, :, None] * pooled).sum(axis=1)
 
 
 def check_texts(model: TextToImageModel, texts: Texts) -> None:
@@ -222,9 +224,8 @@ def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) 
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
-    ids = token_ids(model, text, truncate=truncate)
     end = end_row(model, text, truncate=truncate)
-    words = [model.tokenizer.decode([index]) for index in ids[1:end].tolist()]
+    words = [model.tokenizer.decode([index]) for index in token_ids(model, text)[1:end].tolist()]
     return ["<bos>", *words, "<eos>", *["<pad>"] * (model.n_tokens - end - 1)]
 
 
@@ -244,33 +245,30 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
     return min(length, model.n_tokens) - 1
 
 
-def token_ids(model: TextToImageModel, text: str, *, truncate: bool) -> Int[np.ndarray, " n"]:
-    """Return the ids of a text's n tokens, padded.
-
-    Raises:
-        PromptTooLongError: the text does not fit and is not to be truncated.
-    """
-    end_row(model, text, truncate=truncate)
-    return _padded_ids(model, model.tokenizer, text).numpy()
-
-
-def _padded_ids(model: TextToImageModel, tokenizer: CLIPTokenizer, text: str) -> Int[Tensor, " n"]:
-    ids = tokenizer(text, padding="max_length", max_length=model.n_tokens, truncation=True)
-    return torch.tensor(ids.input_ids)
+def token_ids(
+    model: TextToImageModel, text: str, tokenizer: CLIPTokenizer | None = None
+) -> Int[np.ndarray, " n"]:
+    """Return the ids of a text's n tokens, padded or cut; by default the first tokenizer's."""
+    encoding = (tokenizer or model.tokenizer)(
+        text, padding="max_length", max_length=model.n_tokens, truncation=True
+    )
+    return np.asarray(encoding.input_ids)
 
 
 @torch.no_grad()
 def _encode(
-    model: TextToImageModel, text: str, truncate: bool
+    model: TextToImageModel, text: str
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " p"] | None]:
     """Return a text's cloud and, of SDXL, its pooled vector."""
-    ids = torch.from_numpy(token_ids(model, text, truncate=truncate))[None].to(model.device)
+
+    def ids(tokenizer: CLIPTokenizer) -> Tensor:
+        return torch.from_numpy(token_ids(model, text, tokenizer))[None].to(model.device)
+
     if model.text_encoder_2 is None:
-        return _as_array(model.text_encoder(ids).last_hidden_state[0]), None
-    # the second encoder's ids: the same words, another padding
-    ids_2 = _padded_ids(model, model.tokenizer_2, text)[None].to(model.device)
-    first = model.text_encoder(ids, output_hidden_states=True)
-    second = model.text_encoder_2(ids_2, output_hidden_states=True)
+        return _as_array(model.text_encoder(ids(model.tokenizer)).last_hidden_state[0]), None
+    # the second tokenizer makes the same words, and another padding
+    first = model.text_encoder(ids(model.tokenizer), output_hidden_states=True)
+    second = model.text_encoder_2(ids(model.tokenizer_2), output_hidden_states=True)
     cloud = torch.cat([each.hidden_states[-2][0] for each in (first, second)], dim=-1)
     return _as_array(cloud), _as_array(second.text_embeds[0])
 

@@ -227,32 +227,22 @@ def _load_parts(
     """Return all parts in the model's precision, the autoencoder where it would not overflow."""
     upcast = dtype == torch.float16 and _says(folder / "vae/config.json", "force_upcast", family)
     dtypes = dict.fromkeys(family.networks, dtype) | ({"vae": torch.float32} if upcast else {})
+    parts: dict[str, Any] = {}
     with _quiet_loading():
-        return {
-            **{part: _load_tokenizer(folder / part) for part in family.tokenizers},
-            **{part: _load_network(folder, part, device, dtypes[part]) for part in dtypes},
-            "scheduler": _load_scheduler(folder),
-        }
-
-
-def _load_tokenizer(folder: Path) -> CLIPTokenizer:
-    try:
-        return CLIPTokenizer.from_pretrained(folder)
-    except Exception as error:  # the tokenizers library raises bare exceptions
-        raise ValueError(f"the tokenizer in {folder} is damaged: {_first_words(error)}") from error
-
-
-def _first_words(error: Exception) -> str:
-    """The beginning of a message; libraries list every tensor that does not fit."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 300 else f"{text[:300]} ..."
+        for part in family.tokenizers:
+            with _named(f"the tokenizer in {folder / part} is damaged"):
+                parts[part] = CLIPTokenizer.from_pretrained(folder / part)
+        for part in family.networks:
+            parts[part] = _load_network(folder, part, device, dtypes[part])
+        return parts | {"scheduler": _load_scheduler(folder)}
 
 
 def _load_network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
     network_class, where = NETWORKS[part], f"the weights in {folder / part}"
+    name = network_class.__name__
     half = ".fp16." in weight_files(folder, part)[0].name
-    try:
+    with _named(f"{where} do not fit its config.json, or that describes no {name}"):
         network, report = network_class.from_pretrained(
             folder / part,
             dtype=dtype,
@@ -261,18 +251,13 @@ def _load_network(folder: Path, part: str, device: torch.device, dtype: torch.dt
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported, and refused below
         )
-    except Exception as error:  # a block or a shape that the class does not know, and more
-        raise ValueError(
-            f"{where} do not fit its config.json, or that describes no {network_class.__name__}: "
-            f"{_first_words(error)}"
-        ) from error
     if report["mismatched_keys"]:
-        name, found, wanted = min(report["mismatched_keys"])
+        key, found, wanted = min(report["mismatched_keys"])
         shapes = f"{tuple(found)}, not {tuple(wanted)}"
-        raise ValueError(f"{where} do not fit its config.json: {name} is {shapes}")
+        raise ValueError(f"{where} do not fit its config.json: {key} is {shapes}")
     if report["missing_keys"]:
-        names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ValueError(f"{where} lack {names}: not a {network_class.__name__} as named")
+        keys = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ValueError(f"{where} lack {keys}: not a {name} as named")
     # convolutions then need not rearrange what they read; nobody has tried it on MPS
     layout = torch.preserve_format if device.type == "mps" else torch.channels_last
     return network.to(device, memory_format=layout).eval().requires_grad_(False)
@@ -291,10 +276,19 @@ def _load_scheduler(folder: Path) -> DDIMScheduler:
             "beta_schedule; only models trained on the noise of DDPM can be sampled"
         )
     # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
-    try:
+    with _named(f"{folder / SCHEDULER} cannot be used"):
         return DDIMScheduler.from_config(config, clip_sample=False)
-    except Exception as error:  # depends on what the description lacks
-        raise ValueError(f"{folder / SCHEDULER} cannot be used: {_first_words(error)}") from error
+
+
+@contextlib.contextmanager
+def _named(problem: str) -> Iterator[None]:
+    """Name what a library could not load; it raises errors of all kinds and lists all tensors."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        dots = " ..." if len(text) > 300 else ""
+        raise ValueError(f"{problem}: {text[:300]}{dots}") from error
 
 
 def _check_fit(model: TextToImageModel, folder: Path) -> None:
@@ -316,18 +310,13 @@ def _check_fit(model: TextToImageModel, folder: Path) -> None:
             f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
             "inpainting or distilled to read the guidance scale; only plain models can be sampled"
         )
-    if model.pooled_width is None:
-        return
-    if unet.addition_embed_type != "text_time":
+    pooled = None
+    if unet.addition_embed_type == "text_time":
+        pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
+    if pooled != model.pooled_width:
         raise ValueError(
-            f"the UNet in {folder} does not read the pooled vector of the second text encoder "
-            f"(addition_embed_type is {unet.addition_embed_type!r}, not 'text_time')"
-        )
-    beside = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
-    if beside != model.pooled_width:
-        raise ValueError(
-            f"the UNet in {folder} reads a pooled vector of width {beside}, but its second text "
-            f"encoder makes one of width {model.pooled_width}"
+            f"the UNet in {folder} reads a pooled vector of width {pooled}, but its text encoders "
+            f"make one of width {model.pooled_width}"
         )
 
 
