@@ -43,7 +43,6 @@ from .transport.barycenters import square_grid as square_grid
 from .transport.barycenters import triangle_grid as triangle_grid
 from .transport.barycenters import wasserstein_barycenter as wasserstein_barycenter
 from .transport.couplings import cost_matrix as cost_matrix
-from .transport.couplings import couple as couple
 from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
 from .transport.couplings import random_coupling as random_coupling
@@ -53,3 +52,4 @@ from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
+from .transport.ways import couple as couple

@@ -25,7 +25,7 @@ from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.records import read_manifest, read_table
-from embedding_geometry.ground.types import CouplingName, Frames, Times
+from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
@@ -40,7 +40,7 @@ from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import Net, StudySettings
 from embedding_geometry.transport.ways import find_way
 
-COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")
+COUPLINGS = ("row", "optimal", "random")
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
     return chosen
 
 
-def known_frames(bench: Bench, pair: PromptPair, coupling: CouplingName, seed: int) -> KnownFrames:
+def known_frames(bench: Bench, pair: PromptPair, coupling: str, seed: int) -> KnownFrames:
     """The frames of a pair's path along a coupling, as the study renders them, at any times."""
     ends = encode_ends(bench.model, pair.source, pair.target)
     pooled = encode_pooled(bench.model, [pair.source, pair.target])
