@@ -25,8 +25,6 @@ from sphinx.util.docutils import SphinxDirective
 MATHJAX_SOURCE = Path(jupyter_server_mathjax.__file__).parent / "static"
 # The translated messages and the speech rules are larger than all the rest and are not used.
 MATHJAX_LEFT_OUT = shutil.ignore_patterns("localization", "mathmaps")
-# A font that is nowhere, on purpose: MathJax would fetch "about:blank", an error in the console.
-BLANK_FONT = {"font-family": "MathJax_Blank", "src": "local('MathJax_Blank')"}
 MATHJAX_SETTINGS = {
     "config": ["TeX-AMS-MML_HTMLorMML-full.js"],
     "jax": ["input/TeX", "output/HTML-CSS"],
