@@ -30,10 +30,10 @@ from .statistics.paired import holm as holm
 from .statistics.paired import paired_comparison as paired_comparison
 from .statistics.paired import spearman as spearman
 from .statistics.paired import verdict as verdict
+from .study.crisscrossed import read_cxc as read_cxc
+from .study.crisscrossed import sample_pairs as sample_pairs
 from .study.prompts import PromptPair as PromptPair
-from .study.prompts import read_cxc as read_cxc
 from .study.prompts import read_prompt_pairs as read_prompt_pairs
-from .study.prompts import sample_pairs as sample_pairs
 from .study.run import run_study as run_study
 from .study.settings import StudySettings as StudySettings
 from .transport.all_pairs import pairwise_wasserstein as pairwise_wasserstein
