@@ -5,6 +5,9 @@ from jaxtyping import install_import_hook
 # before the package is imported for the first time: its annotations become assertions
 install_import_hook("embedding_geometry", "beartype.beartype")
 
+import embedding_geometry  # noqa: E402, F401 - before torch: it says how threads wait
+
+# isort: split
 import pytest  # noqa: E402
 
 

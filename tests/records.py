@@ -1,5 +1,8 @@
 """Recorded measurements: a table or a few numbers, and the machine and versions they come from."""
 
+import embedding_geometry  # noqa: F401 - before torch: it says how threads wait
+
+# isort: split
 import json
 import os
 import platform

@@ -15,7 +15,7 @@ from embedding_geometry.diffusion.attention import (
     shuffling_changes,
     unet_response,
 )
-from embedding_geometry.diffusion.clouds import encode_prompts, token_ids
+from embedding_geometry.diffusion.clouds import Texts, encode, encode_prompts, token_ids
 from embedding_geometry.diffusion.generation import initial_latent
 from embedding_geometry.diffusion.loading import load_model
 
@@ -79,14 +79,15 @@ def test_every_layer_reads_a_measure(exact_model, clouds):
 
 
 def test_the_unet_reads_a_measure(exact_model, clouds):
-    response = unet_response(exact_model, initial_latent(exact_model, 0), 600)
+    response = unet_response(exact_model, initial_latent(exact_model, 0), 600, Texts(clouds[:1]))
     assert response(clouds[0]).shape == (4, 8, 8)
     assert_measure(order_sensitivity(response, *clouds, np.random.default_rng(3)))
 
 
 def test_in_float32_to_rounding(tiny_model):
-    cloud, other = encode_prompts(tiny_model, ["a small cat", "two birds over the sea"])
-    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600)
+    texts = encode(tiny_model, ["a small cat", "two birds over the sea"])
+    cloud, other = texts.clouds
+    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600, texts[:1])
     found = order_sensitivity(response, cloud, other, np.random.default_rng(3))
     assert max(found.swap, found.cycle, found.random, found.doubling) < 1e-5
     assert found.random > 0
@@ -94,8 +95,9 @@ def test_in_float32_to_rounding(tiny_model):
 
 
 def test_another_kernel_changes_the_unet_by_rounding(tiny_model):
-    cloud = encode_prompts(tiny_model, ["a small cat"])[0]
-    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600)
+    text = encode(tiny_model, ["a small cat"])
+    [cloud] = text.clouds
+    response = unet_response(tiny_model, initial_latent(tiny_model, 0), 600, text)
     fused = response(cloud)
     tiny_model.unet.set_attn_processor(AttnProcessor())
     try:
@@ -108,7 +110,7 @@ def test_another_kernel_changes_the_unet_by_rounding(tiny_model):
 def test_clip_itself_reads_a_sequence(exact_model):
     """Tokens permuted before the encoder: its output is another set of points."""
     words, other = (
-        token_ids(exact_model, text, truncate=False)[:, None].astype(float)
+        token_ids(exact_model, text)[:, None].astype(float)
         for text in ("a small cat on the beach", "two birds over the sea")
     )
 

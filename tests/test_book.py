@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from embedding_geometry.pages.figures.style import PALETTE
+from embedding_geometry.pages.figures.style import LOOKS
 
 BOOK = Path(__file__).parents[1] / "_build/html"
 # Pages of text; the search and the index page are made by Sphinx.
@@ -121,7 +121,7 @@ def test_launch_buttons_open_notebooks(page):
 def test_style_sheet_and_figures_agree_on_the_colours():
     """The colour of each coupling in the text is its colour in the figures."""
     colours = re.findall(r"coupling-(\w+) \{ --coupling: (#\w+)", STYLE.read_text())
-    assert dict(colours) == PALETTE
+    assert dict(colours) == {name: look.colour for name, look in LOOKS.items()}
 
 
 @every_page

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from embedding_geometry.diffusion.clouds import encode_prompts
-from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, render
+from embedding_geometry.diffusion.generation import initial_latent, render
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.ground.disk import digest
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells
 from embedding_geometry.study.cells import compute_cells, conditions_of_cells, coupling_rng
@@ -36,11 +38,9 @@ def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(tiny_folder: Path) -> StudySettings:
     return StudySettings(
         Path("pairs.csv"),
-        model=str(tiny_folder),
         frames=FRAMES,
-        steps=STEPS,
-        guidance_scale=SCALE,
-        device="cpu",
+        loading=LoadSettings(str(tiny_folder), "cpu"),
+        rendering=RenderSettings(STEPS, SCALE),
     )
 
 
@@ -69,9 +69,9 @@ def test_all_couplings_start_from_one_latent_and_share_both_ends(
     """Ends are rendered once per pair and seed, and reach the metric bit for bit the same."""
     batches: list[tuple[int, bytes]] = []
 
-    def watch(model, clouds, latent, rendering, pooled):
-        batches.append((len(clouds), latent.numpy().tobytes()))
-        return render(model, clouds, latent, rendering, pooled)
+    def watch(model, texts, latent, rendering):
+        batches.append((len(texts), latent.numpy().tobytes()))
+        return render(model, texts, latent, rendering)
 
     monkeypatch.setattr(cells, "render", watch)
     computed(settings)
@@ -98,7 +98,7 @@ def test_a_way_that_stops_short_ends_with_an_image_of_its_own(
             couplings=("row", "still", "optimal"),
             extra_couplings_first_seed=(),
             seeds=(0,),
-            batch_size=64,
+            rendering=replace(settings.rendering, batch_size=64),
         )
     )
     largest = {key: max(cell.distances) for key, cell in found.items()}
@@ -127,7 +127,20 @@ def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(
 
 def test_steps_and_guidance_are_the_models_own_unless_given(settings: StudySettings) -> None:
     """The tiny model's folder asks for 4 steps and a guidance scale of 3."""
-    own = cells.prepare_bench(replace(settings, steps=None, guidance_scale=None)).rendering
+    own = cells.prepare_bench(replace(settings, rendering=RenderSettings())).rendering
     assert (own.steps, own.guidance_scale) == (4, 3.0)
-    given = cells.prepare_bench(replace(settings, steps=1, guidance_scale=1.0)).rendering
+    given = cells.prepare_bench(replace(settings, rendering=RenderSettings(1, 1.0))).rendering
     assert (given.steps, given.guidance_scale) == (1, 1.0)
+
+
+def test_what_determines_a_cell_has_the_names_and_values_it_always_had(
+    settings: StudySettings,
+) -> None:
+    """Cells of studies that were begun before are found again; hashes of files are left out."""
+    conditions = conditions_of_cells(cells.prepare_bench(settings))
+    assert list(conditions) == [
+        *("model", "device", "dtype", "net", "net_revision", "frames", "steps", "guidance_scale"),
+        *("negative_prompt", "batch_size", "scheduler", "height", "width"),
+    ]
+    [task, *_] = plan_tasks(settings, PAIRS, conditions | {"model": "", "net_revision": ""})
+    assert digest(task.identity) == "6eca1baea1040d1a0d86"

@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from strategies import without_type_checks
 
 from embedding_geometry.diffusion.clouds import (
     PromptTooLongError,
+    Texts,
+    encode,
     encode_prompts,
     end_row,
+    interpolate,
     token_ids,
     token_labels,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.transport.ways import find_way
 
 CAT = "a small cat on the beach at night"
 CAR = "a red car in the snow"
@@ -93,9 +98,7 @@ def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
     kept = " ".join(["cat"] * 75)
     long = encode_prompts(tiny_model, [f"{kept} {CAR}"], truncate=True)
     np.testing.assert_array_equal(long, encode_prompts(tiny_model, [kept]))
-    assert token_ids(tiny_model, f"{kept} {CAR}", truncate=True)[-1] == (
-        tiny_model.tokenizer.eos_token_id
-    )
+    assert token_ids(tiny_model, f"{kept} {CAR}")[-1] == (tiny_model.tokenizer.eos_token_id)
     assert end_row(tiny_model, f"{kept} {CAR}", truncate=True) == 76
     labels = token_labels(tiny_model, f"{kept} {CAR}", truncate=True)
     assert labels == token_labels(tiny_model, kept)
@@ -105,3 +108,65 @@ def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
 def test_texts_must_be_a_list(tiny_model, texts):
     with pytest.raises(ValueError, match="non-empty list of texts"):
         encode_prompts(tiny_model, texts)
+
+
+# --- texts, and what is between them ------------------------------------------------------------
+
+X, Y = np.array([[0.0, 0], [1, 0]]), np.array([[4.0, 0], [0, 4]])
+PLANTED = Texts(np.stack([X, Y]), np.array([[0.0, 4.0], [8.0, 0.0]]), np.array([1, 1]))
+
+
+def test_a_text_is_encoded_with_the_row_of_its_end(tiny_model):
+    texts = encode(tiny_model, [CAT, CAR, CAT])
+    assert texts.pooled is None
+    assert texts.end_rows.tolist() == [end_row(tiny_model, text) for text in (CAT, CAR, CAT)]
+    np.testing.assert_array_equal(texts.clouds[0], texts.clouds[2])
+    ends = texts[1:].ends
+    np.testing.assert_array_equal([ends.x, ends.y], texts.clouds[1:])
+    assert (ends.x_end, ends.y_end) == (7, 9)
+
+
+def test_clouds_follow_the_coupling_and_vectors_a_straight_line():
+    found = interpolate(PLANTED, np.array([1, 0]), np.array([0.0, 0.25, 1.0]))
+    np.testing.assert_array_equal(found.clouds, [X, [[0, 1], [1.75, 0]], Y[::-1]])
+    np.testing.assert_array_equal(found.pooled, [[0, 4], [2, 3], [8, 0]])
+    assert found.end_rows is None
+
+
+def test_along_a_path_of_ones_own_vectors_go_the_same_way():
+    path = np.zeros((2, 3, 2))
+    found = PLANTED.along(path, np.array([0.5, 0.0]))
+    assert found.clouds is path
+    np.testing.assert_array_equal(found.pooled, [[4, 2], [0, 4]])
+
+
+def test_mixtures_weigh_the_vectors_of_all_texts():
+    three = PLANTED[[0, 1, 1]]
+    assert len(three) == 3
+    found = three.mixed(np.zeros((1, 2, 2)), np.array([[0.5, 0.25, 0.25]]))
+    np.testing.assert_array_equal(found.pooled, [[4, 2]])
+    assert Texts(three.clouds).mixed(np.zeros((1, 2, 2)), np.ones((1, 3))).pooled is None
+
+
+def test_a_way_leads_between_two_texts():
+    with pytest.raises(ValueError, match="from one text to another; these are 3"):
+        _ = PLANTED[[0, 1, 1]].ends
+
+
+def test_there_is_a_weight_for_every_text():
+    """Also for one text, whose vector numpy would repeat."""
+    with without_type_checks(), pytest.raises(ValueError, match="2 weights are given for 1 texts"):
+        PLANTED[:1].along(np.zeros((1, 2, 2)), np.array([0.5]))
+
+
+def test_a_vector_stands_beside_each_cloud():
+    with without_type_checks(), pytest.raises(ValueError, match="1 pooled vectors .* 2 clouds"):
+        Texts(PLANTED.clouds, PLANTED.pooled[:1])
+
+
+@pytest.mark.parametrize("name", ["words", "pooled"])
+def test_ways_that_need_the_end_tokens_say_so(name):
+    """Clouds from elsewhere do not know them."""
+    ends = Texts(PLANTED.clouds).ends
+    with pytest.raises(ValueError, match="end tokens are said to be in rows 0 and 0"):
+        find_way(name)(ends, np.array([0.5]), np.random.default_rng(0))

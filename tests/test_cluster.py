@@ -19,6 +19,7 @@ import pytest
 import stub_workers
 from stub_workers import finished, jobs_of
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.study.cluster import (
     ATTEMPTS,
@@ -236,7 +237,10 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
     lines = [f"{name},a small cat number {name},two birds over the sea,2" for name in "abcdef"]
     pairs.write_text("\n".join(["pair_id,source,target,similarity", *lines]))
     return StudySettings(
-        pairs, model=str(tiny_folder), frames=4, steps=2, guidance_scale=3.0, device="cpu"
+        pairs,
+        frames=4,
+        loading=LoadSettings(str(tiny_folder), "cpu"),
+        rendering=RenderSettings(2, 3.0),
     )
 
 

@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +61,12 @@ def test_glued_text_survives_quotes(shown):
     pages.glue_text("pair", 'a cat\'s "tail"')
     [(data, _)] = shown
     assert eval(data["application/papermill.record/text/plain"]) == 'a cat\'s "tail"'
+
+
+def test_many_values_are_glued_as_they_are(shown):
+    pages.glue_all({"n": 2123, "gain": "2.1\u202f%"})
+    records = {meta["scrapbook"]["name"]: next(iter(data.values())) for data, meta in shown}
+    assert records == {"n": "'2123'", "gain": repr("2.1\u202f%")}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -158,3 +166,9 @@ def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):
     [note] = notes
     assert "study is of elsewhere/tiny at revision 0123456789ab; what is" in note.data
     assert f"at revision {same['revision']}. The badge" in note.data
+
+
+def test_pages_hush_the_missing_progress_bar_before_a_model_is_loaded():
+    complaint = "import embedding_geometry.pages, warnings; warnings.warn('IProgress not found.')"
+    run = subprocess.run([sys.executable, "-c", complaint], capture_output=True, text=True)
+    assert run.stderr == ""

@@ -148,7 +148,7 @@ def test_a_response_that_never_changes_has_no_trend(rng):
 @pytest.mark.parametrize(("slope", "found"), [(1.5, True), (0.0, False)])
 def test_only_a_planted_slope_is_found(rng, slope, found):
     table = dose_table(planted(rng, slope, sd_slope=0.3, noise=0.1))
-    median = median_slope(pair_slopes(table), rng)
+    median = median_slope(pair_slopes(table))
     assert (median.interval[0] > 0) is found
     assert median.interval[0] < slope < median.interval[1]
     assert (sign_test(rank_trends(table)).p_value < 0.001) is found

@@ -1,9 +1,11 @@
 """Stable Diffusion 1, 2 and XL: each agrees with diffusers' own pipeline, and none sees order."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +14,16 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_family
 
+import embedding_geometry
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion import generation
 from embedding_geometry.diffusion.attention import order_sensitivity, unet_response
 from embedding_geometry.diffusion.clouds import (
+    Texts,
+    encode,
     encode_pooled,
     encode_prompts,
+    interpolate,
     interpolate_pooled,
     token_ids,
     token_labels,
@@ -25,7 +31,6 @@ from embedding_geometry.diffusion.clouds import (
 from embedding_geometry.diffusion.folders import ModelNotFoundError
 from embedding_geometry.diffusion.generation import (
     SCHEDULERS,
-    RenderSettings,
     decode_latents,
     default_settings,
     initial_latent,
@@ -33,12 +38,14 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.perception.frames import read_frames
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells, run
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.paths import displacement_interpolation
 
+README = Path(__file__).parents[1] / "README.md"
 CAT, BIRDS = "a small cat on the beach at night", "two birds over the sea"
 PAIRS = f"pair_id,source,target,similarity\n1,{CAT},{BIRDS},2\n"
 FAMILIES = ("sd1", "sd2", "xl")
@@ -84,8 +91,8 @@ def settings_of(scheduler="ddim", **changes):
     return RenderSettings(steps=4, guidance_scale=3.0, scheduler=scheduler, **changes)
 
 
-def sample(model, clouds, settings, pooled=None):
-    return sample_latents(model, clouds, initial_latent(model, 3, settings), settings, pooled)
+def sample(model, texts, settings):
+    return sample_latents(model, texts, initial_latent(model, 3, settings), settings)
 
 
 @torch.no_grad()
@@ -154,8 +161,8 @@ def test_clouds_and_pooled_vectors_are_those_of_the_pipeline(models, pipelines, 
 
 def test_openclip_pads_with_its_own_token(models):
     end = len(CAT.split()) + 2
-    assert set(token_ids(models["sd2"], CAT, truncate=False)[end:]) == {0}
-    assert set(token_ids(models["sd1"], CAT, truncate=False)[end:]) != {0}
+    assert set(token_ids(models["sd2"], CAT)[end:]) == {0}
+    assert set(token_ids(models["sd1"], CAT)[end:]) != {0}
     for model in models.values():
         assert token_labels(model, CAT)[-1] == "<pad>"
 
@@ -166,8 +173,8 @@ def test_the_padding_of_a_folder_without_tokenizer_json_is_kept(models, copy):
     (folder / "tokenizer" / "tokenizer.json").unlink()
     (folder / "tokenizer" / "tokenizer_config.json").write_text('{"model_max_length": 77}')
     (folder / "tokenizer" / "special_tokens_map.json").write_text('{"pad_token": "!"}')
-    ids = token_ids(load(folder), CAT, truncate=False)
-    np.testing.assert_array_equal(ids, token_ids(models["sd2"], CAT, truncate=False))
+    ids = token_ids(load(folder), CAT)
+    np.testing.assert_array_equal(ids, token_ids(models["sd2"], CAT))
 
 
 def test_pooled_vectors_go_along_a_straight_line():
@@ -189,12 +196,13 @@ def test_frames_are_those_of_the_pipeline(models, folders, pipelines, family, sc
     height, width = size or (None, None)
     settings = settings_of(scheduler, negative_prompt="snow", height=height, width=width)
     latent = initial_latent(model, 3, settings)
-    clouds, pooled = encode_prompts(model, texts), encode_pooled(model, texts)
-    as_tensors = [None if array is None else torch.from_numpy(array) for array in (clouds, pooled)]
+    found = encode(model, texts)
+    arrays = (found.clouds, found.pooled)
+    as_tensors = [None if array is None else torch.from_numpy(array) for array in arrays]
     negative = embeddings_of_pipeline(pipelines[family], "snow")
     pipeline = with_scheduler(pipelines[family], folders[family], scheduler)
     expected = reference_frames(pipeline, *as_tensors, latent, settings, negative)
-    found = decode_latents(model, sample_latents(model, clouds, latent, settings, pooled))
+    found = decode_latents(model, sample_latents(model, found, latent, settings))
     assert found.shape[1:3] == (size or (64, 64))
     np.testing.assert_allclose(found, expected, atol=5e-5)
     assert expected.std() > 0.05
@@ -208,7 +216,7 @@ def test_an_empty_negative_prompt_means_zeros_where_the_folder_says_so(
     edit_json(folder / "model_index.json", force_zeros_for_empty_prompt=False)
     encoded, zeros = load(folder), models["xl"]
     assert encoded.provenance.revision != zeros.provenance.revision
-    clouds, pooled = encode_prompts(zeros, [CAT]), encode_pooled(zeros, [CAT])
+    text = encode(zeros, [CAT])
     latent = initial_latent(zeros, 3)
     for model, negative_prompt in ((zeros, None), (encoded, "")):
         expected = with_scheduler(pipelines["xl"], folders["xl"], "ddim")(
@@ -219,7 +227,7 @@ def test_an_empty_negative_prompt_means_zeros_where_the_folder_says_so(
             guidance_scale=3.0,
             output_type="latent",
         ).images
-        found = sample_latents(model, clouds, latent, settings_of(), pooled)
+        found = sample_latents(model, text, latent, settings_of())
         torch.testing.assert_close(found, expected, atol=5e-5, rtol=5e-5)
 
 
@@ -228,39 +236,39 @@ def test_an_empty_negative_prompt_means_zeros_where_the_folder_says_so(
 def test_the_image_sees_no_order_and_no_batches(exact_models, family, scheduler):
     """DDIM steps in float64 here, the other samplers in float32."""
     model, exact = exact_models[family], 1e-12 if scheduler == "ddim" else 1e-5
-    ends, pooled = encode_prompts(model, [CAT, BIRDS]), encode_pooled(model, [CAT, BIRDS])
+    ends = encode(model, [CAT, BIRDS])
     order = np.random.default_rng(0).permutation(77)
-    clouds = np.stack([ends[0], ends[0][order], ends[1]])
-    beside = None if pooled is None else pooled[[0, 0, 1]]
+    x, y = ends.clouds
+    texts = replace(ends[[0, 0, 1]], clouds=np.stack([x, x[order], y]))
     settings = settings_of(scheduler)
-    same, permuted, other = sample(model, clouds, settings, beside).numpy()
+    same, permuted, other = sample(model, texts, settings).numpy()
     assert relative_gap(permuted, same) < exact
     assert relative_gap(other, same) > 5e-3
-    doubled = sample(
-        model, np.repeat(ends[:1], 2, axis=1), settings, None if pooled is None else pooled[:1]
-    )
+    doubled = sample(model, replace(ends[:1], clouds=np.repeat(x, 2, axis=0)[None]), settings)
     assert relative_gap(doubled.numpy()[0], same) < exact
-    by_two = sample(model, clouds, replace(settings, batch_size=2), beside).numpy()
+    by_two = sample(model, texts, replace(settings, batch_size=2)).numpy()
     assert relative_gap(by_two, np.stack([same, permuted, other])) < exact
 
 
 def test_the_pooled_vector_and_the_size_reach_the_image(models):
     """What travels beside the cloud is read, so that the comparisons above are not vacuous."""
     model = models["xl"]
-    cloud, pooled = encode_prompts(model, [CAT]), encode_pooled(model, [CAT, BIRDS])
-    latents = [sample(model, cloud, settings_of(), each[None]).numpy() for each in pooled]
+    texts = encode(model, [CAT, BIRDS])
+    [cloud, _] = texts.clouds
+    same_cloud = [replace(texts[[k]], clouds=cloud[None]) for k in (0, 1)]
+    latents = [sample(model, each, settings_of()).numpy() for each in same_cloud]
     assert relative_gap(latents[1], latents[0]) > 5e-3
-    response = unet_response(model, initial_latent(model, 0), 600, pooled[:1])
-    other = unet_response(model, initial_latent(model, 0), 600, pooled[1:])
-    assert relative_gap(other(cloud[0]), response(cloud[0])) > 5e-4
+    response = unet_response(model, initial_latent(model, 0), 600, texts[:1])
+    other = unet_response(model, initial_latent(model, 0), 600, texts[1:])
+    assert relative_gap(other(cloud), response(cloud)) > 5e-4
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_unet_reads_a_measure(exact_models, family):
     model = exact_models[family]
-    cloud, other = encode_prompts(model, [CAT, BIRDS])
-    pooled = encode_pooled(model, [CAT])
-    response = unet_response(model, initial_latent(model, 0), 600, pooled)
+    texts = encode(model, [CAT, BIRDS])
+    cloud, other = texts.clouds
+    response = unet_response(model, initial_latent(model, 0), 600, texts[:1])
     found = order_sensitivity(response, cloud, other, np.random.default_rng(3))
     assert max(found.swap, found.cycle, found.random, found.doubling) < 1e-13
     assert found.other_text > 1e-3
@@ -270,12 +278,11 @@ def test_the_unet_reads_a_measure(exact_models, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_ends_agree_across_couplings_to_rounding(models, family, scheduler):
     model = models[family]
-    x, y = encode_prompts(model, [CAT, BIRDS])
+    texts, settings = encode(model, [CAT, BIRDS]), settings_of(scheduler)
     order = np.random.default_rng(1).permutation(77)
-    settings, pooled = settings_of(scheduler), encode_pooled(model, [CAT, BIRDS])
     latent = initial_latent(model, 0)
-    rows = render(model, np.stack([x, y]), latent, settings, pooled).astype(int)
-    coupled = render(model, np.stack([x, y[order]]), latent, settings, pooled)
+    rows = render(model, texts, latent, settings).astype(int)
+    coupled = render(model, interpolate(texts, order, np.array([0.0, 1.0])), latent, settings)
     assert np.abs(rows - coupled).max() <= 1
     assert np.abs(rows[0] - rows[1]).max() > 10
 
@@ -307,15 +314,12 @@ def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkey
     pairs.write_text(PAIRS)
     settings = StudySettings(
         pairs,
-        model=str(folders[family]),
         couplings=("row", "optimal"),
         extra_couplings_first_seed=(),
         seeds=(0,),
         frames=4,
-        steps=2,
-        scheduler="dpm",
-        height=48,
-        device="cpu",
+        loading=LoadSettings(str(folders[family]), "cpu"),
+        rendering=RenderSettings(2, **SIZE),
     )
     table = run.run_study(settings, tmp_path / "out", progress=False)
     assert list(table["coupling"]) == ["row", "optimal"]
@@ -340,7 +344,7 @@ def frames_by_hand(model, frames, settings):
     path = displacement_interpolation(x, y, np.arange(77), times)
     if pooled is not None:
         pooled = np.stack([(1 - t) * pooled[0] + t * pooled[1] for t in times])
-    return render(model, path, initial_latent(model, 0, settings), settings, pooled)
+    return render(model, Texts(path, pooled), initial_latent(model, 0, settings), settings)
 
 
 def test_the_command_renders_an_xl_of_any_size(models, folders, tmp_path):
@@ -354,6 +358,20 @@ def test_the_command_renders_an_xl_of_any_size(models, folders, tmp_path):
     assert ends.max() <= 1
 
 
+def test_the_readmes_lines_run_on_every_family_but_for_the_models_name(
+    models, folders, capsys, tiny_metric, monkeypatch
+):
+    """With fewer steps, and texts of the tiny models' few words."""
+    [snippet] = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    monkeypatch.setattr(embedding_geometry, "default_settings", lambda _: RenderSettings(2))
+    monkeypatch.setattr(embedding_geometry, "load_metric", lambda _: tiny_metric)
+    for family in FAMILIES:
+        exec(snippet.replace('load_model("pocket")', f"load_model({str(folders[family])!r})"), {})
+        row, optimal = capsys.readouterr().out.splitlines()
+        assert row.startswith("row_coupling: 0.")
+        assert optimal.startswith("optimal_coupling: 0.")
+
+
 # --- precision and files ------------------------------------------------------------------------
 
 
@@ -361,9 +379,9 @@ def test_the_command_renders_an_xl_of_any_size(models, folders, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_renders_nearly_the_same_frames(models, folders, family, dtype):
     exact, model = models[family], load(folders[family], dtype=dtype)
-    clouds, pooled = encode_prompts(exact, [CAT]), encode_pooled(exact, [CAT])
+    text = encode(exact, [CAT])
     frames = [
-        render(each, clouds, initial_latent(each, 0), settings_of(), pooled).astype(int)
+        render(each, text, initial_latent(each, 0), settings_of()).astype(int)
         for each in (exact, model)
     ]
     assert np.abs(frames[0] - frames[1]).mean() < 6
@@ -410,18 +428,22 @@ def test_weights_in_shards_are_taken_and_a_missing_shard_is_named(models, copy):
 def test_a_missing_pooled_vector_is_named_with_the_remedy(models):
     model = models["xl"]
     clouds, latent = encode_prompts(model, [CAT]), initial_latent(model, 0)
-    with pytest.raises(ValueError, match=r"width 20 beside each cloud, not None: pass pooled="):
+    remedy = r"encode\(model, texts\) makes both"
+    with pytest.raises(ValueError, match=f"width 20 beside each cloud, not None: {remedy}"):
         render(model, clouds, latent, settings_of())
-    with pytest.raises(ValueError, match=r"not \(1, 19\): pass"):
-        render(model, clouds, latent, settings_of(), np.zeros((1, 19), np.float32))
-    with pytest.raises(ValueError, match="pass pooled="):
-        unet_response(model, latent, 600)
+    with pytest.raises(ValueError, match=rf"not \(1, 19\): {remedy}"):
+        render(model, Texts(clouds, np.zeros((1, 19), np.float32)), latent, settings_of())
+    with pytest.raises(ValueError, match=remedy):
+        unet_response(model, latent, 600, Texts(clouds))
+    with pytest.raises(ValueError, match="one text's pooled vector .*, not 2"):
+        unet_response(model, latent, 600, encode(model, [CAT, BIRDS]))
 
 
 def test_a_pooled_vector_where_none_is_read_is_refused(models):
     clouds = encode_prompts(models["sd1"], [CAT])
-    with pytest.raises(ValueError, match="reads clouds alone; leave out `pooled`"):
-        sample(models["sd1"], clouds, settings_of(), np.zeros((1, 20), np.float32))
+    texts = Texts(clouds, np.zeros((1, 20), np.float32))
+    with pytest.raises(ValueError, match="reads clouds alone; leave out the pooled vectors"):
+        sample(models["sd1"], texts, settings_of())
 
 
 @pytest.mark.parametrize(
@@ -466,16 +488,6 @@ def test_noise_of_another_kind_is_refused(copy):
         load(folder)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"height": 60}, {"width": 0}, {"width": -8}, {"scheduler": "ddpm"}]
-)
-def test_a_size_or_sampler_that_is_none_is_refused(wrong):
-    from strategies import without_type_checks
-
-    with without_type_checks(), pytest.raises(ValueError, match=r"must be .*RenderSettings\("):
-        RenderSettings(**{"steps": 5, "guidance_scale": 2.0} | wrong)
-
-
 def test_a_latent_of_another_size_than_the_settings_is_refused(models):
     model = models["sd1"]
     latent = initial_latent(model, 0, settings_of(height=48))
@@ -509,7 +521,8 @@ def test_as_many_steps_are_taken_as_there_are_times_for(models, name, scheduler)
 def test_a_thousand_steps_are_refused_before_a_study_writes_anything(folders, tmp_path):
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(PAIRS)
-    settings = StudySettings(pairs, model=str(folders["sd1"]), steps=1000, device="cpu")
+    loading = LoadSettings(str(folders["sd1"]), "cpu")
+    settings = StudySettings(pairs, loading=loading, rendering=RenderSettings(1000))
     with pytest.raises(ValueError, match="steps is 1000.*use fewer steps"):
         run.run_study(settings, tmp_path / "results", progress=False)
     assert not (tmp_path / "results").exists()

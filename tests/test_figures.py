@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_rgb
 
 from embedding_geometry.pages import figures
 
@@ -30,7 +30,10 @@ def luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-@pytest.mark.parametrize("colour", figures.PALETTE.values())
+COLOURS = [look.colour for look in figures.LOOKS.values()]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 def test_couplings_stand_out_from_the_background(colour):
     """A contrast of 3, which WCAG 2 asks of graphics."""
     assert (1 + 0.05) / (luminance(colour) + 0.05) >= 3
@@ -39,7 +42,7 @@ def test_couplings_stand_out_from_the_background(colour):
 def test_couplings_have_colours_that_also_the_colour_blind_tell_apart():
     """Under simulated deuteranopia (Viénot et al. 1999) no two colours come near each other."""
     simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
-    seen = np.array([simulation @ np.array(to_rgb(c)) for c in figures.PALETTE.values()])
+    seen = np.array([simulation @ np.array(to_rgb(c)) for c in COLOURS])
     gaps = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(len(seen), 1)]
     assert gaps.min() > 0.15
 
@@ -73,7 +76,7 @@ def test_step_distances_lie_between_their_frames(rng):
     np.testing.assert_array_equal(line.get_xdata(), [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(line.get_ydata(), distances["row"])
     assert below.get_xlim() == strip.get_xlim()
-    assert to_hex(line.get_color()).upper() == figures.PALETTE["row"]
+    assert line.get_color() == figures.look("row").colour
 
 
 def test_steps_without_any_change_can_be_drawn():
@@ -98,8 +101,8 @@ def test_gallery_can_name_its_columns_alone(rng):
 def test_gallery_leaves_unused_places_empty(rng):
     images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     sheet = figures.gallery(images, list("abcde"), columns=3)
-    assert [ax.get_title() for ax in sheet.axes] == [*"abcde", ""]
-    assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1, 1, 0]
+    assert [ax.get_title() for ax in sheet.axes] == [*"abcde"]
+    assert [len(ax.images) for ax in sheet.axes] == [1, 1, 1, 1, 1]
 
 
 def test_pipeline_diagram_prints_the_sizes_it_is_given():
@@ -114,7 +117,9 @@ def test_heatmap_shows_all_words_and_the_first_padding(rng):
     cloud = rng.normal(size=(12, 4))
     ax = figures.token_heatmap(cloud, labels, padding=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == labels[:5]
-    np.testing.assert_array_equal(ax.images[0].get_array(), cloud[:5])
+    [cells] = ax.collections
+    np.testing.assert_array_equal(cells.get_array(), cloud[:5])
+    assert cells.norm(0) == pytest.approx(0.5)  # white, whatever the extremes
 
 
 def test_principal_plane_of_flat_points_keeps_their_distances(rng):
@@ -138,26 +143,34 @@ def test_coupling_map_joins_each_point_to_its_partner(rng):
     x, y, sigma = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.permutation(5)
     ax = figures.coupling_map(x, y, sigma, "optimal")
     plane = figures.principal_plane(np.concatenate([x, y]))
-    drawn = np.array([line.get_xydata() for line in ax.lines])
+    *pairs, of_x, of_y = (line.get_xydata() for line in ax.lines)
+    drawn = np.array(pairs)
     np.testing.assert_allclose(drawn[:, 0], plane[:5])
     np.testing.assert_allclose(drawn[:, 1], plane[5:][sigma])
+    np.testing.assert_allclose(np.concatenate([of_x, of_y]), plane)
 
 
 def test_coupling_matrix_counts_padding_together():
     labels_x = ["<bos>", "cat", "<eos>", PAD, PAD]
     labels_y = ["<bos>", "<eos>", PAD, PAD, PAD]
     ax = figures.coupling_matrix(np.array([0, 4, 1, 2, 3]), labels_x, labels_y)
-    squares = sorted((round(p.get_y() + 0.45), round(p.get_x() + 0.45)) for p in ax.patches)
-    assert squares == [(0, 0), (1, 2), (2, 1), (3, 2)]
-    assert [text.get_text() for text in ax.texts] == ["2"]
+    [squares] = ax.collections
+    assert np.argwhere(~squares.get_array().mask).tolist() == [[0, 0], [1, 2], [2, 1], [3, 2]]
+    [number] = [text for text in ax.texts if text.get_text()]
+    assert (number.get_text(), number.get_position()) == ("2", (2.5, 3.5))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["<bos>", "cat", "<eos>", "padding ×2"]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["<bos>", "<eos>", "padding ×3"]
 
 
 def test_wasserstein_map_marks_groups_at_their_middle(rng):
-    ax = figures.wasserstein_map(rng.random((5, 5)), ["a", "a", "a", "b", "b"])
-    assert ax.get_yticks().tolist() == [1.0, 3.5]
-    assert {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1} == {2.5}
+    distances = rng.random((5, 5))
+    ax = figures.wasserstein_map(distances, ["a", "a", "a", "b", "b"])
+    np.testing.assert_array_equal(ax.collections[0].get_array(), distances)
+    assert ax.get_yticks().tolist() == [1.5, 4.0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    across, down = (lines.get_segments()[0].tolist() for lines in ax.collections[1:3])
+    assert across == [[0, 3], [5, 3]]
+    assert down == [[3, 0], [3, 5]]
 
 
 def test_embedding_joins_the_members_of_a_group(rng):
@@ -174,8 +187,8 @@ def test_curves_use_the_palette_and_are_named():
         [0, 1], {"row": np.array([1.0, 2.0]), "worst": np.array([3.0, 4.0])}, "x", "y"
     )
     assert [line.get_label() for line in ax.lines] == ["row", "worst"]
-    colours = [to_hex(line.get_color()).upper() for line in ax.lines]
-    assert colours == [figures.PALETTE["row"], figures.PALETTE["worst"]]
+    colours = [line.get_color() for line in ax.lines]
+    assert colours == [figures.look("row").colour, figures.look("worst").colour]
     assert ax.get_ylim()[0] == 0
 
 
@@ -188,8 +201,19 @@ def test_curves_draw_the_bands_they_are_given():
 
 
 def test_couplings_differ_by_more_than_colour():
-    assert len(set(figures.MARKERS.values())) == len(figures.PALETTE)
-    assert list(figures.MARKERS) == list(figures.GLYPHS) == list(figures.PALETTE)
+    _, markers, glyphs = zip(*figures.LOOKS.values(), strict=True)
+    assert len(set(markers)) == len(set(glyphs)) == len(figures.LOOKS)
+
+
+def test_a_coupling_of_no_look_is_drawn_all_the_same(rng):
+    values = {"row": np.array([1.0, 2.0]), "newest": np.array([2.0, 1.0])}
+    row, newest = figures.curves([0, 1], values, "x", "y").lines
+    assert newest.get_color() == figures.INK != row.get_color()
+    assert newest.get_marker() != row.get_marker()
+    frames = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    strip, below = figures.film_strips({"newest": frames}, {"newest": np.ones(2)}).axes
+    assert strip.get_title("left") == "newest"
+    assert len(below.lines) == 1
 
 
 def study_pairs(rng):
@@ -222,11 +246,24 @@ def test_distributions_have_enough_numbers_on_every_scale(low, high):
 
 def test_boxes_keep_the_order_from_top_to_bottom(rng):
     ax = figures.boxes({"top": rng.normal(size=9), "bottom": rng.normal(size=9)}, "x")
-    labels = {
-        label.get_text(): tick
-        for label, tick in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)
-    }
-    assert labels["top, n = 9"] > labels["bottom, n = 9"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["top, n = 9", "bottom, n = 9"]
+    assert list(ax.get_yticks()) == [0, 1]
+    assert ax.yaxis.get_inverted()
+
+
+def boxes_drawn(ax, along):
+    """The lower and upper ends of boxes and of whiskers, and the medians."""
+    corners = [patch.get_path().vertices[:, along] for patch in ax.patches]
+    middles = [line.get_xydata()[:, along] for line in ax.lines if line.get_linewidth() == 1.8]
+    return [(min(c), max(c)) for c in corners], [median[0] for median in middles]
+
+
+def test_boxes_hold_the_middle_half_and_whiskers_the_middle_90_per_cent(rng):
+    ax = figures.boxes({"a": np.arange(101.0), "b": 2 * np.arange(101.0)}, "x")
+    assert boxes_drawn(ax, 0) == ([(25, 75), (50, 150)], [50, 100])
+    whiskers = {x for line in ax.lines for x in line.get_xdata() if x not in (25, 75, 50, 100)}
+    assert {5, 95, 10, 190} <= whiskers
+    assert {0, 4, 96, 100} <= set(ax.lines[5].get_xdata())  # beyond them, dots
 
 
 def test_boxes_of_positive_values_start_at_zero():
@@ -238,21 +275,21 @@ def test_forest_draws_estimates_and_intervals_from_top_to_bottom():
     effects = pd.DataFrame(
         {"estimate": [1.0, -2.0], "low": [0.5, -3.0], "high": [2.0, -1.0]}, index=["a", "b"]
     )
-    ax = figures.forest(effects, "effect")
+    [ax] = figures.forest({"effect": effects}).axes
     [intervals] = ax.collections
     np.testing.assert_array_equal(
         intervals.get_segments(), [[[0.5, 1], [2.0, 1]], [[-3.0, 0], [-1.0, 0]]]
     )
     np.testing.assert_array_equal(ax.lines[-1].get_xydata(), [[1.0, 1], [-2.0, 0]])
-    counted = figures.forest(effects.assign(n=[7, 8]), "effect")
+    [counted] = figures.forest({"effect": effects.assign(n=[7, 8])}).axes
     assert [t.get_text() for t in counted.get_yticklabels()] == ["a, n = 7", "b, n = 8"]
 
 
-def test_forests_stand_below_each_other_on_one_scale():
+def test_panels_of_a_forest_stand_below_each_other_on_one_scale():
     table = pd.DataFrame(
         {"estimate": [1.0, 2], "low": [0.0, 1], "high": [2.0, 3]}, index=["a", "b"]
     )
-    upper, lower = figures.forests({"first": table, "second": 10 * table}).axes
+    upper, lower = figures.forest({"first": table, "second": 10 * table}).axes
     assert [upper.get_xlabel(), lower.get_xlabel()] == ["first", "second"]
     assert upper.get_position().y0 > lower.get_position().y0
     assert upper.get_xlim() == lower.get_xlim()
@@ -267,7 +304,7 @@ def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
     figure = figures.way_panels(x, y, paths)
     drawn = [ax for ax in figure.axes if ax.get_title()]
     assert [ax.get_title() for ax in drawn] == ["row", "short"]
-    assert drawn[0].title.get_color() == figures.PALETTE["row"]
+    assert drawn[0].title.get_color() == figures.look("row").colour
     for ax, path in zip(drawn, paths.values(), strict=True):
         curves, (ends, dots, rings, crosses) = ax.lines[:5], ax.lines[5:]
         np.testing.assert_array_equal([line.get_xydata() for line in curves], path.swapaxes(0, 1))
@@ -312,11 +349,14 @@ def test_dose_and_response_have_a_panel_for_each_grade_and_a_line_for_each_pair(
     figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
     of_5, of_0 = figure.axes
     assert [ax.get_title() for ax in (of_5, of_0)] == ["grade 5, n = 1", "grade 0, n = 2"]
-    pair, dashed = of_5.lines
+    pair, *marks, dashed = of_5.lines
     np.testing.assert_array_equal(pair.get_xdata(), [1.0, 1.4, 2.0])
     np.testing.assert_array_equal(pair.get_ydata(), [0.5, 1.0, 1.5])
     np.testing.assert_allclose(dashed.get_ydata(), [1, 4])
-    assert len(of_0.lines) == 3
+    assert [(mark.get_marker(), mark.get_xdata()[0]) for mark in marks] == [
+        (".", 1.4), ("s", 1.0), ("D", 2.0)
+    ]  # fmt: skip
+    assert len(of_0.lines) == 2 + 2 + 1  # pairs, couplings, the slope
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["optimal", "worst"]
 
@@ -353,13 +393,11 @@ def test_flows_are_as_high_as_their_tokens_and_the_padding_is_a_number():
     ways = {("BOS", "BOS"): 1, ("word", "word"): 5, ("word", "padding"): 2, ("EOS", "EOS"): 1}
     table = flow_table(ways | {("padding", "word"): 3, ("padding", "padding"): 60})
     [ax] = figures.token_flows({"all": table}).axes
-    bands = [patch for patch in ax.patches if patch.get_alpha() is not None]
-    heights = [
-        np.ptp(patch.get_path().vertices[[0, -1], 1])
-        for patch in bands
-        if np.ptp(patch.get_path().vertices[[0, -1], 1]) > 0
-    ]
-    assert sorted(heights) == pytest.approx([1, 1, 2, 3, 5])
+    corners = [band.get_paths()[0].vertices for band in ax.collections]
+    starts, ends = ([np.ptp(c[c[:, 0] == x, 1]) for c in corners] for x in (0.03, 0.97))
+    assert starts == pytest.approx(ends)
+    assert sorted(filter(None, np.round(starts, 9))) == [1, 1, 2, 3, 5]
+    assert [bar.get_height() for bar in ax.patches] == [-1, -7, -1, -3, -1, -8, -1, -2]
     texts = [text.get_text() for text in ax.texts]
     assert texts == [
         *["BOS\n1.0", "word\n7.0", "EOS\n1.0", "padding\n3.0"],
@@ -402,9 +440,14 @@ def test_before_and_after_stand_side_by_side(rng):
     ax = figures.before_and_after({"row": sides, "random": sides[::-1]}, "Gini coefficient")
     labels = [tick.get_text() for tick in ax.get_xticklabels()]
     assert labels == ["row\nbefore", "row\nafter", "random\nbefore", "random\nafter"]
-    medians = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 1.8]
-    wanted = [np.median(each) for each in (*sides, *sides[::-1])]
-    assert medians == pytest.approx(wanted)
+    halves, medians = boxes_drawn(ax, 1)
+    drawn = (*sides, *sides[::-1])
+    assert medians == pytest.approx([np.median(each) for each in drawn])
+    np.testing.assert_allclose(halves, [np.quantile(each, [0.25, 0.75]) for each in drawn])
+    joined = [line.get_xydata() for line in ax.lines if line.get_color() == figures.FAINT]
+    np.testing.assert_array_equal(
+        joined[:20], [[(0, b), (1, a)] for b, a in zip(*sides, strict=True)]
+    )
 
 
 def test_a_notice_stands_in_the_place_of_a_picture():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from strategies import without_type_checks
 
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import (
-    RenderSettings,
     decode_latents,
     default_settings,
     initial_latent,
@@ -17,6 +17,7 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.settings import RenderSettings
 
 CAT = "a small cat on the beach at night"
 CAR = "two birds over the sea"
@@ -52,7 +53,14 @@ def latents_of(model, clouds, settings):
 
 
 def test_defaults_come_from_the_folder(settings):
-    assert settings == RenderSettings(steps=4, guidance_scale=3.0)
+    assert settings == RenderSettings(steps=4, guidance_scale=3.0, height=64, width=64)
+
+
+def test_what_is_left_to_the_model_is_as_if_it_were_given(tiny_model, clouds, latent, settings):
+    given = render(tiny_model, clouds, latent, settings)
+    np.testing.assert_array_equal(render(tiny_model, clouds, latent, RenderSettings()), given)
+    resolved = RenderSettings(7, height=48).resolve(tiny_model)
+    assert resolved == RenderSettings(7, 3.0, height=48, width=64)
 
 
 def test_the_initial_latent_is_the_seeds(tiny_model, exact_model):
@@ -225,11 +233,24 @@ def test_a_latent_of_another_shape_is_refused(tiny_model, clouds, settings, shap
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch_size": 0}, {"guidance_scale": float("nan")}]
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "steps is 0; use 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; use 1 or more"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan; use a finite number"),
+        ({"height": 60}, "height is 60; use a multiple of 8 pixels"),
+        ({"width": 0}, "width is 0; use a multiple of 8"),
+        ({"width": -8}, "width is -8; use a multiple of 8"),
+        ({"scheduler": "ddpm"}, "scheduler is 'ddpm'; use one of ddim, dpm, euler"),
+    ],
 )
-def test_settings_are_checked(wrong):
-    with pytest.raises(ValueError, match=r"must be .*RenderSettings\(steps="):
-        RenderSettings(**{"steps": 5, "guidance_scale": 2.0} | wrong)
+def test_settings_are_checked(tiny_model, clouds, latent, wrong, message):
+    with without_type_checks():
+        settings = RenderSettings(**wrong)
+        with pytest.raises(ValueError, match=message):
+            render(tiny_model, clouds, latent, settings)
+        with pytest.raises(ValueError, match=message):
+            initial_latent(tiny_model, 0, settings)
 
 
 def test_more_steps_than_trained_are_refused(tiny_model, clouds, latent):

@@ -9,8 +9,9 @@ import torch
 from embedding_geometry.diffusion import generation
 from embedding_geometry.diffusion.attention import cross_attention_layers
 from embedding_geometry.diffusion.clouds import encode_prompts
-from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, sample_latents
+from embedding_geometry.diffusion.generation import initial_latent, sample_latents
 from embedding_geometry.diffusion.keys_and_values import projected_once
+from embedding_geometry.diffusion.settings import RenderSettings
 
 TEXTS = ["a small cat on the beach at night", "a red car in the snow next to a big dog"]
 

@@ -12,7 +12,6 @@ from embedding_geometry.pages.ledger import (
     Claim,
     LedgerError,
     Section,
-    _effect_key,
     count_text,
     data_address,
     ledger,
@@ -52,7 +51,7 @@ def find(table, manifest):
     worst = table["gain"].min()
     facts = {"all-gain": worst > 0, "none-gains": worst < 0}
     return {
-        name: Finding(f"{worst:g}", "0 to 1", "counted", len(table), "cases",
+        name: Finding("slope", worst, (0.0, 1.0), "fitted", len(table), "cases",
                       "holds" if true else "does not hold", p_value=0.25)
         for name, true in facts.items()
     }  # fmt: skip
@@ -132,30 +131,13 @@ def test_a_line_tells_everything_and_links_to_page_and_data(source):
         "Claim &lt;all-gain&gt;.",
         'href="../notebooks/03_couplings.ipynb#sec-x">page 3<',
         '<td class="holds" data-label="verdict">holds</td>',
-        "0.1 [0 to 1]",
-        "counted; p\u00a0=\u00a00.25",
+        "slope 0.10 [0.00\u00a0to\u00a01.00]",
+        "fitted; p\u00a0=\u00a00.25",
         "3\u00a0cases",
         'href="../data/results/made.csv">made.csv<',
         ">pocket<",
     ):
         assert fact in line, fact
-
-
-def test_effects_of_one_kind_are_sorted_by_their_number():
-    """The page compares keys with numeric collation: digits as whole numbers, decimals digit by
-    digit, for which all keys need as many of them."""
-    values = [
-        "−10.5\u202f%",
-        "−9.25\u202f%",
-        "−0.2\u202f%",
-        "0.18\u202f%",
-        "1.7\u202f%",
-        "67\u202f%",
-    ]
-    keys = [_effect_key(value) for value in values]
-    assert keys == sorted(keys)
-    assert len({len(key) for key in keys}) == 1
-    assert _effect_key("none") == "none"
 
 
 def test_data_elsewhere_is_addressed_as_if_it_were_here(tmp_path, monkeypatch):

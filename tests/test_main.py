@@ -103,10 +103,12 @@ def test_help_comes_without_loading_torch() -> None:
     [
         ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
+        ("study", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
+        ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("ppl", "PATHS --net --compare --seed --csv --json --device"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
-        ("info", "--model --net --device"),
+        ("info", "--model --net --device --revision"),
     ],
 )
 def test_help_names_and_explains_every_option(
@@ -425,6 +427,8 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("render cat dog --model {model} --couplings diagonal", "'diagonal' is unknown"),
         ("study --pairs {pairs} --couplings diagonal", "'diagonal' is unknown"),
         ("render cat dog --model {model} --device tpu", "tpu"),
+        ("render cat dog --model {model} --steps 0", "steps is 0; use 1 or more"),
+        ("study --pairs {pairs} --height 50", "height is 50; use a multiple of 8 pixels"),
         ("render cat dog --model {model} --seed -1 --out {tmp}/o", "seed is -1; use 0, 1, 2"),
         ("render cat dog --model {model} --seed 9223372036854775808", "seed is 9223372036854775"),
         ("study --pairs {pairs} --seeds 0 9223372036854775808", "seed is 9223372036854775"),

@@ -18,6 +18,7 @@ import torch
 import torchvision
 from tiny_model import randomize, write_tiny_family
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS
 from embedding_geometry.study.run import publish_results, run_study
 from embedding_geometry.study.settings import StudySettings
@@ -91,13 +92,11 @@ def record_study(model: str, pairs: Path, folder: Path, revision: str | None = N
     """Record a small study of the model: one latent, short paths."""
     settings = StudySettings(
         pairs,
-        model=model,
         net="alex",
         seeds=(0,),
         frames=4,
-        scheduler="euler",
-        device="cpu",
-        revision=revision,
+        loading=LoadSettings(model, "cpu", revision=revision),
+        rendering=RenderSettings(scheduler="euler"),
     )
     run_study(settings, folder / "study", progress=False)
     publish_results(folder / "study", folder / "results" / Path(model).name)

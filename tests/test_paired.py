@@ -10,6 +10,7 @@ from scipy import stats
 from strategies import without_type_checks
 
 from embedding_geometry.statistics.paired import (
+    confirmed,
     holm,
     mean_with_interval,
     median_interval,
@@ -229,6 +230,29 @@ def test_verdict_asks_where_the_interval_lies(low, high, expected):
     assert verdict(low, high) == expected
 
 
+@pytest.mark.parametrize(
+    ("by_interval", "p_value", "expected"),
+    [
+        ("holds", 0.049, "holds"),
+        ("holds", 0.05, "undecided on this model"),
+        ("does not hold", 0.9, "does not hold"),
+        ("undecided on this model", 0.01, "undecided on this model"),
+    ],
+)
+def test_a_verdict_that_needs_a_test_holds_only_with_it(by_interval, p_value, expected):
+    assert confirmed(by_interval, p_value) == expected
+
+
+def test_a_two_sided_test_counts_losses_too(rng):
+    treatment, control = planted(rng, 60, gain=0.05)
+    for a, b in ((treatment, control), (control, treatment)):
+        found = paired_comparison(a, b, rng, alternative="two-sided")
+        expected = stats.wilcoxon(a, b, zero_method="zsplit").pvalue
+        assert found.p_value == pytest.approx(expected, rel=1e-12)
+        one_sided = paired_comparison(a, b, rng)
+        assert found.rank_biserial == one_sided.rank_biserial
+
+
 # ------------------------------------------------------------------ bad input
 
 
@@ -283,9 +307,9 @@ def test_interval_of_a_median_is_that_of_the_comparison():
 
 
 def test_interval_of_a_median_needs_two_finite_values(rng):
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="two finite values or more"):
         median_interval(np.array([1.0]), rng)
-    with pytest.raises(ValueError, match="NaN or infinity"):
+    with pytest.raises(ValueError, match="1 not finite"):
         median_interval(np.array([1.0, np.nan]), rng)
 
 

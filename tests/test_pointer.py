@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from embedding_geometry.pages.figures import studies
+from embedding_geometry.pages import figures
 from embedding_geometry.pages.pointer import Pointer, sheet
 from embedding_geometry.transport.barycenters import square_grid, triangle_grid
 
@@ -24,7 +24,7 @@ every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 @pytest.fixture(autouse=True)
 def clean_canvas():
     with plt.rc_context():
-        studies.set_style()
+        figures.set_style()
         yield
         plt.close("all")
 
@@ -102,12 +102,6 @@ def test_pointer_carries_no_picture_and_asks_for_nothing():
     shown = pointer(GRIDS["triangle"])._repr_html_()
     assert len(shown) < 12_000
     assert not re.search(r"https?:|data:|url\(|<img", shown)
-
-
-def test_latex_escapes_the_prompts():
-    shown = pointer(GRIDS["square"])._repr_latex_()
-    assert r"\item[C] 50 \% of a house" in shown
-    assert r"a boat\_on\_the\_sea" in shown
 
 
 def test_another_number_of_pictures_is_an_error():

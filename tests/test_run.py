@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 import time
 import weakref
@@ -15,14 +16,17 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from embedding_geometry.diffusion import loading
 from embedding_geometry.diffusion.clouds import PromptTooLongError, encode_prompts
-from embedding_geometry.diffusion.generation import RenderSettings, initial_latent, render
+from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study import cells, run
+from embedding_geometry.study import worker as workers
 from embedding_geometry.study.cells import coupling_rng
-from embedding_geometry.study.planning import WHOLE, Shard, plan_tasks
+from embedding_geometry.study.planning import WHOLE, Shard, Task, plan_tasks, unfinished
 from embedding_geometry.study.prompts import read_prompt_pairs
 from embedding_geometry.study.results import DamagedCellWarning
 from embedding_geometry.study.run import StudySettings, open_study, publish_results, run_study
@@ -52,11 +56,9 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
     pairs.write_text(PAIRS, encoding="utf-8")
     return StudySettings(
         pairs,
-        model=str(tiny_folder),
         frames=FRAMES,
-        steps=STEPS,
-        guidance_scale=SCALE,
-        device="cpu",
+        loading=LoadSettings(str(tiny_folder), "cpu"),
+        rendering=RenderSettings(STEPS, SCALE),
     )
 
 
@@ -86,13 +88,13 @@ def half_done(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished, folder)
     for path in sorted((folder / "cells").iterdir())[::2]:
         path.unlink()
-    for name in ("run.csv", "steps.parquet", "manifest.json"):
+    for name in ("study.csv", "steps.parquet", "manifest.json"):
         (folder / name).unlink()
     return folder
 
 
 def tables(folder: Path) -> list[bytes]:
-    return [(folder / name).read_bytes() for name in ("run.csv", "steps.parquet")]
+    return [(folder / name).read_bytes() for name in ("study.csv", "steps.parquet")]
 
 
 def cell_times(folder: Path) -> dict[str, int]:
@@ -100,7 +102,7 @@ def cell_times(folder: Path) -> dict[str, int]:
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "run.csv")
+    return pd.read_csv(folder / "study.csv")
 
 
 # --- the tables ---------------------------------------------------------------------------------
@@ -252,18 +254,23 @@ def test_a_corrected_similarity_reaches_the_table_without_new_images(
     ("change", "message"),
     [
         ({"frames": 4}, "frames is 5 there and 4 now"),
-        ({"steps": 1}, "steps is 2 there and 1 now"),
+        ({"rendering": {"steps": 1}}, "steps is 2 there and 1 now"),
         ({"seeds": (0,)}, r"seeds is \[0, 1\] there and \[0\] now"),
         ({"couplings": ("row", "optimal")}, "couplings is .*'random'.* there"),
-        ({"dtype": "float64"}, "dtype is 'float32' there and 'float64' now"),
+        ({"loading": {"dtype": "float64"}}, "dtype is 'float32' there and 'float64' now"),
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused(
     settings: StudySettings, finished: Path, change: dict, message: str
 ) -> None:
     before = tables(finished)
+    inside = {
+        name: replace(getattr(settings, name), **value)
+        for name, value in change.items()
+        if isinstance(value, dict)
+    }
     with pytest.raises(StudySettingsError, match=message):
-        run_study(replace(settings, **change), finished, progress=False)
+        run_study(replace(settings, **change | inside), finished, progress=False)
     assert tables(finished) == before
 
 
@@ -287,9 +294,9 @@ def test_a_disk_that_fills_up_is_one_error_and_the_study_goes_on_later(
         written.append(target)
         rename(source, target)
 
-    rename = run.os.replace
+    rename = os.replace
     with monkeypatch.context() as patch:
-        patch.setattr(run.os, "replace", fill_up)
+        patch.setattr(os, "replace", fill_up)
         with pytest.raises(ResultsFolderError, match="No space left on device. What was finished"):
             run_study(settings, folder, progress=False)
     before = cell_times(folder)
@@ -336,7 +343,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
         model.vae.decoder.register_forward_hook(lambda *call: images.append(len(call[-1])))
         return model
 
-    monkeypatch.setattr(cells, "load_model", load_and_watch)
+    monkeypatch.setattr(loading, "load_model", load_and_watch)
     before = all_files(half_done)
     with open_study(settings, half_done) as opened:
         plan = opened.plan()
@@ -354,7 +361,7 @@ def test_a_plan_counts_the_images_that_a_run_then_renders_and_writes_nothing(
 def test_the_plan_of_a_finished_study_costs_no_image(
     settings: StudySettings, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "compute_cells", None)
+    monkeypatch.setattr(workers, "compute_cells", None)
     with open_study(settings, finished) as opened:
         plan = opened.plan()
     assert (plan.pending, plan.images, plan.seconds) == (0, 0, None)
@@ -379,12 +386,12 @@ def test_the_estimated_time_is_that_of_a_run_whose_time_is_a_line_in_the_steps(
         warm.append(True)
         return iter([(task, None) for task in tasks])
 
-    worker = StudyWorker(replace(settings, steps=steps))
+    worker = StudyWorker(replace(settings, rendering=RenderSettings(steps, SCALE)))
     first, *others = tasks_of(settings, worker)
     tasks = [first, *(task for task in others if task.seed == first.seed)]
     assert len(tasks) == 4
-    monkeypatch.setattr(run, "compute_cells", take_time)
-    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(workers, "compute_cells", take_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     images = 2 + 4 * (FRAMES - 2)  # all couplings of the first latent, whatever is asked for
     assert worker.seconds_per_image(tasks) == pytest.approx((2 + 0.25 * steps) / images)
     assert worker.seconds_per_image(tasks[:1]) == pytest.approx((0.5 + 0.25 * steps) / images)
@@ -394,14 +401,14 @@ def test_the_plan_times_all_that_is_missing_of_one_latent(
     settings: StudySettings, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The metric of every coupling is timed, not that of the first alone."""
-    timed: list[run.Task] = []
+    timed: list[Task] = []
     measure = StudyWorker.seconds_per_image
     monkeypatch.setattr(
         StudyWorker, "seconds_per_image", lambda self, t: timed.extend(t) or measure(self, t)
     )
     with open_study(settings, half_done) as opened:
         opened.plan()
-        pending = [t for p in opened.pairs for t in run.unfinished(half_done, opened._tasks(p))]
+        pending = [t for p in opened.pairs for t in unfinished(half_done, opened._tasks(p))]
     [latent, *_] = [(task.pair.pair_id, task.seed) for task in pending]
     assert timed == [task for task in pending if (task.pair.pair_id, task.seed) == latent]
 
@@ -429,9 +436,9 @@ def test_a_run_that_gets_faster_is_not_estimated_to_end_before_it_began(
         clock[0] += 9.0 - bench.rendering.steps
         return iter([(task, None) for task in tasks])
 
-    worker = StudyWorker(replace(settings, steps=50))
-    monkeypatch.setattr(run, "compute_cells", take_time)
-    monkeypatch.setattr(run.time, "perf_counter", lambda: clock[0])
+    worker = StudyWorker(replace(settings, rendering=RenderSettings(50, SCALE)))
+    monkeypatch.setattr(workers, "compute_cells", take_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     assert worker.seconds_per_image(tasks_of(settings, worker)[:1]) == 4.0 / 14
 
 
@@ -445,7 +452,7 @@ def test_finished_cells_are_not_taken_for_speed(
     assert (bars[0].n, bars[0].initial) == (CELLS, there)
 
 
-def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[run.Task]:
+def tasks_of(settings: StudySettings, worker: StudyWorker) -> list[Task]:
     [pair, *_] = read_prompt_pairs(settings.pairs)
     return plan_tasks(settings, [pair], worker.facts().conditions)
 
@@ -480,10 +487,10 @@ def test_cells_that_another_process_finishes_in_the_meantime_are_not_computed(
         while others:
             shutil.copy2(others.pop(), folder / "cells")
 
-    save, cells = run.save_cell, (finished / "cells").iterdir()
+    save, cells = workers.save_cell, (finished / "cells").iterdir()
     others = [path for path in cells if '"pair_id": "b"' not in path.read_text()]
     assert len(others) == CELLS - 7
-    monkeypatch.setattr(run, "save_cell", save_while_others_work)
+    monkeypatch.setattr(workers, "save_cell", save_while_others_work)
     run_study(settings, tmp_path, progress=False)
     same = cell_times(tmp_path).items() & cell_times(finished).items()
     assert len(same) == CELLS - 7
@@ -499,7 +506,7 @@ def test_another_study_begun_in_the_folder_in_the_meantime_keeps_its_tables(
         (tmp_path / "settings.json").write_text(text.replace('"frames": 5', '"frames": 6'))
         with pytest.raises(StudySettingsError, match="frames is 6 there and 5 now"):
             opened.collect()
-    assert not (tmp_path / "run.csv").exists()
+    assert not (tmp_path / "study.csv").exists()
     assert len(cell_times(tmp_path)) == CELLS
 
 
@@ -518,7 +525,7 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is flat in the number of pairs: when a pair's are made, those before are let go."""
-    alive = {"render_paths": [], "encode_prompts": []}
+    alive = {"render_paths": [], "encode": []}
 
     def watch(name: str) -> None:
         function, made = getattr(cells, name), []
@@ -526,22 +533,23 @@ def test_no_frames_and_no_clouds_of_earlier_pairs_are_kept(
         def watched(*args, **kwargs):
             result = function(*args, **kwargs)
             alive[name].append(sum(array() is not None for array in made))
-            arrays = result.values() if isinstance(result, dict) else [result]
+            arrays = result.values() if isinstance(result, dict) else [result.clouds]
             made.extend(map(weakref.ref, arrays))
             return result
 
         monkeypatch.setattr(cells, name, watched)
 
     watch("render_paths")
-    watch("encode_prompts")
+    watch("encode")
     lines = [f"{k},a small cat number {k},two birds over the sea,2" for k in range(8)]
     table = tmp_path / "pairs.csv"
     table.write_text("\n".join(["pair_id,source,target,similarity", *lines]))
-    settings = StudySettings(table, model=str(tiny_folder), frames=3, steps=1, device="cpu")
+    on_cpu = LoadSettings(str(tiny_folder), "cpu")
+    settings = StudySettings(table, frames=3, loading=on_cpu, rendering=RenderSettings(1))
     run_study(settings, tmp_path / "out", progress=False)
     assert [len(calls) for calls in alive.values()] == [8 * 2, 8]
     assert max(alive["render_paths"]) <= len(settings.couplings_of(0))  # of the latent before
-    assert max(alive["encode_prompts"]) <= 1
+    assert max(alive["encode"]) <= 1
 
 
 # --- out of memory ------------------------------------------------------------------------------
@@ -564,7 +572,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch):
             model.unet.register_forward_pre_hook(check, with_kwargs=True)
             return model
 
-        monkeypatch.setattr(cells, "load_model", load_limited)
+        monkeypatch.setattr(loading, "load_model", load_limited)
         return attempts
 
     return limit
@@ -740,7 +748,7 @@ def test_a_users_tables_of_pairs_are_left_alone(
 def test_an_unfinished_study_is_not_published(
     finished: Path, half_done: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(finished / "run.csv", half_done)
+    shutil.copy(finished / "study.csv", half_done)
     with pytest.raises(FileNotFoundError, match="steps.parquet is missing; run the study there"):
         publish_results(half_done, tmp_path / "tiny")
     assert not list(tmp_path.glob("tiny*"))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.study.settings import StudySettings
 
 PAIRS = Path("pairs.csv")
 
@@ -24,10 +25,10 @@ def test_the_first_latent_alone_gets_the_extra_couplings() -> None:
         (StudySettings(PAIRS, seeds=(0, -1)), r"seed is -1; use 0, 1, 2"),
         (StudySettings(PAIRS, couplings=()), "couplings is empty"),
         (StudySettings(PAIRS, couplings=("row", "worst")), "named twice: row worst worst"),
-        (StudySettings(PAIRS, steps=0), "steps is 0"),
-        (StudySettings(PAIRS, batch_size=0), "batch_size is 0"),
+        (StudySettings(PAIRS, rendering=RenderSettings(steps=0)), "steps is 0; use 1 or more"),
+        (StudySettings(PAIRS, rendering=RenderSettings(batch_size=0)), "batch_size is 0"),
     ],
 )
 def test_settings_that_cannot_be_run_are_refused(settings: StudySettings, message: str) -> None:
-    with pytest.raises(StudySettingsError, match=message):
+    with pytest.raises(ValueError, match=message):
         settings.check()

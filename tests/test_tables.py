@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.tables import Cell, Row, SortableTable
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NUMBERS = {"ten": 10, "two": 2, "one": 1}  # by name, by number and as given: three orders
@@ -22,7 +22,7 @@ def table(names=NUMBERS):
         for name, n in names.items()
     )
     tones = {"does not hold": ("#123456", "#abcdef")}
-    return SortableTable("three <rows>", ("name", "n & unit"), rows, "Verdict", tones, "printed")
+    return SortableTable("three <rows>", ("name", "n & unit"), rows, "Verdict", tones)
 
 
 def test_the_table_is_complete_without_a_script_and_fetches_nothing():
@@ -49,18 +49,13 @@ def test_a_kind_has_a_colour_on_light_and_on_dark_ground():
 
 
 def test_a_row_with_too_few_cells_is_an_error():
-    short = SortableTable("t", ("a", "b"), (Row((Cell("x"),), "g"),), "c", {}, "")
+    short = SortableTable("t", ("a", "b"), (Row((Cell("x"),), "g"),), "c", {})
     with pytest.raises(ValueError, match="zip"):
         short._repr_html_()
 
 
-def test_print_and_plain_text_have_their_own_form():
+def test_in_plain_text_a_table_is_its_title():
     assert repr(table()) == "<three <rows>>"
-    assert table()._repr_latex_() == "printed"
-    assert latex_table("ll", ["a", "b"], [["95 %", "x_y & z"]]) == (
-        "\\begin{longtable}{ll}\na & b \\\\ \\hline \\endhead\n"
-        "95 \\% & x\\_y \\& z \\\\\n\\end{longtable}"
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from embedding_geometry.diffusion.clouds import encode
+from embedding_geometry.diffusion.settings import LoadSettings
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import tempo
-from embedding_geometry.study.cells import cloud_path, encode_ends, render_paths
+from embedding_geometry.study.cells import cloud_path, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.tempo import Tempo, compared, main, recorded, sample
+from embedding_geometry.study.tempo import Tempo, main, recorded, sample
 
 ROOT = Path(__file__).parents[1]
 PAIRS = """\
@@ -75,12 +77,12 @@ def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, 
 
 
 def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
-    command = Tempo(pairs=pairs, model=str(tiny_folder), device="cpu", frames=4)
+    command = Tempo(pairs=pairs, loading=LoadSettings(str(tiny_folder), "cpu"), frames=4)
     bench = command.prepare()
     pair = read_prompt_pairs(pairs)[0]
-    ends = encode_ends(bench.model, pair.source, pair.target)
-    paths = {name: cloud_path(pair, name, ends, 4) for name in tempo.COUPLINGS}
-    frames = render_paths(bench, pair, 0, ends, paths)
+    texts = encode(bench.model, [pair.source, pair.target])
+    paths = {name: cloud_path(pair, name, texts.ends, 4) for name in tempo.COUPLINGS}
+    frames = render_paths(bench, texts, 0, paths)
     rows = list(tempo.retimed_rows(bench, pair, seed=0, rounds=1))
     for row in rows[::2]:
         wanted = perceptual_path_length(
@@ -88,24 +90,6 @@ def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
         )
         assert row["ppl"] == pytest.approx(wanted.mean, rel=1e-2)
         assert row["gini"] == pytest.approx(wanted.gini, rel=1e-2)
-
-
-def test_paths_are_compared_before_the_first_and_after_the_last_round():
-    rounds = pd.DataFrame(
-        {
-            "pair_id": ["a"] * 3,
-            "coupling": ["row"] * 3,
-            "round": [2, 0, 1],
-            "gini": [0.1, 0.9, 0.5],
-            "ppl": [1.0, 3.0, 2.0],
-            "root_sum": [5.0, 4.0, 4.5],
-            "maximum_step": [1.0, 9.0, 2.0],
-            "extra": [18, 0, 9],
-        }
-    )
-    [row] = compared(rounds).to_dict("records")
-    assert (row["gini", "before"], row["gini", "after"]) == (0.9, 0.1)
-    assert (row["extra", "before"], row["extra", "after"]) == (0, 18)
 
 
 def test_no_pair_left_is_an_error(pairs):

@@ -4,6 +4,7 @@ import pytest
 from study_tables import study_table
 
 from embedding_geometry.pages import texts
+from embedding_geometry.pages.findings import Finding
 from embedding_geometry.statistics.paired import Correlation
 
 
@@ -42,6 +43,47 @@ def test_p_value_of_a_table_needs_no_p():
 def test_test_of_a_sentence_names_p_and_n_without_a_break_within():
     result = Correlation(rho=0.5, interval=(0.1, 0.9), p_value=0.012, n=36)
     assert texts.p_and_n_text(result) == "p\u00a0=\u00a00.012, n\u00a0=\u00a036"
+
+
+def finding(kind, estimate, interval=None, test="counted", n=24, **rest):
+    return Finding(kind, estimate, interval, test, n, "cases", "holds", **rest)
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (
+            finding("improvement", -0.0149, (-0.02, 0.013), "Wilcoxon", corrected=True),
+            ("−1.5\u202f%", "−2.0\u00a0to\u00a01.3\u202f%", "Wilcoxon, Holm"),
+        ),
+        (finding("count", 23.0), ("23 of 24", "", "counted")),
+        (finding("smoother", 1.0, n=6, facts=(2,)), ("1 of 6 smoother, 2 rougher", "", "counted")),
+        (
+            finding("change", 3e-6, test="below {:g}; at least {:.1f}", facts=(1e-3, 0.74)),
+            ("relative change ≤\u00a010⁻⁵", "", "below 0.001; at least 0.7"),
+        ),
+        (
+            finding("straightness", 0.9996, test="the least for {1}", facts=(0.99, "frames")),
+            ("R² ≥\u00a01.000", "", "the least for frames"),
+        ),
+        (
+            finding("rank correlation", 0.123, (0.1, 0.15), "Spearman"),
+            ("rank correlation 0.12", "0.10\u00a0to\u00a00.15", "Spearman"),
+        ),
+    ],
+)
+def test_findings_are_written_by_their_kind(finding, expected):
+    found = texts.effect_text(finding), texts.effect_interval(finding), texts.test_text(finding)
+    assert found == expected
+
+
+def test_effects_of_one_kind_are_sorted_by_their_number():
+    """The page compares keys with numeric collation: digits as whole numbers, decimals digit by
+    digit, for which all keys need as many of them."""
+    values = [-0.105, -0.0925, -0.002, 0.0018, 0.017, 0.67]
+    keys = [texts.effect_key(finding("improvement", value)) for value in values]
+    assert keys == sorted(keys)
+    assert len({len(key) for key in keys}) == 1
 
 
 @pytest.mark.parametrize(

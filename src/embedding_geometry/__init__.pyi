@@ -1,10 +1,12 @@
 from .diffusion.attention import cross_attention as cross_attention
 from .diffusion.attention import order_sensitivity as order_sensitivity
+from .diffusion.clouds import Texts as Texts
+from .diffusion.clouds import encode as encode
 from .diffusion.clouds import encode_pooled as encode_pooled
 from .diffusion.clouds import encode_prompts as encode_prompts
+from .diffusion.clouds import interpolate as interpolate
 from .diffusion.clouds import interpolate_pooled as interpolate_pooled
 from .diffusion.clouds import token_labels as token_labels
-from .diffusion.generation import RenderSettings as RenderSettings
 from .diffusion.generation import decode_latents as decode_latents
 from .diffusion.generation import default_settings as default_settings
 from .diffusion.generation import initial_latent as initial_latent
@@ -12,6 +14,8 @@ from .diffusion.generation import render as render
 from .diffusion.generation import sample_latents as sample_latents
 from .diffusion.loading import configured_model as configured_model
 from .diffusion.loading import load_model as load_model
+from .diffusion.settings import LoadSettings as LoadSettings
+from .diffusion.settings import RenderSettings as RenderSettings
 from .perception.evaluation import compare_paths as compare_paths
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
-from embedding_geometry.ground.types import Frames, SchedulerName, check_seed
+from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.ground.types import Frames, check_seed
 from embedding_geometry.study.engines import EngineSettings
 from embedding_geometry.study.settings import Net, StudySettings
 
@@ -95,19 +97,10 @@ class Render:
             lossless WebP, MP4) or its frames one by one. Every file holds the settings as JSON.
         frames_as: Format of single frames: png or webp, both lossless.
         out: Folder for the images.
-        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
         frames: Images along a path, both ends included.
         seed: Seed of the initial latent and of the random coupling.
-        steps: Denoising steps; the model's own default if not given.
-        guidance_scale: Classifier-free guidance scale; the model's own default if not given.
-        negative_prompt: Text of the unconditional half of the guidance.
-        batch_size: Images denoised at once, at most.
-        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic.
-        height: Height of the images in pixels, a multiple of 8; the model's own if not given.
-        width: Width of the images in pixels, likewise.
-        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
-        dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
-        revision: Branch, tag or commit of a hub id.
+        loading: Which model computes, and where.
+        rendering: How its images are made.
     """
 
     source: Positional[str]
@@ -116,19 +109,10 @@ class Render:
     write: tuple[Output, ...] = ("strips", "gif")
     frames_as: Literal["png", "webp"] = "png"
     out: Path = Path("runs/render")
-    model: str | None = None
     frames: int = 11
     seed: int = 0
-    steps: int | None = None
-    guidance_scale: float | None = None
-    negative_prompt: str = ""
-    batch_size: int = 16
-    scheduler: SchedulerName = "ddim"
-    height: int | None = None
-    width: int | None = None
-    device: str | None = None
-    dtype: str | None = None
-    revision: str | None = None
+    loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
+    rendering: OmitArgPrefixes[RenderSettings] = RenderSettings()
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
@@ -158,14 +142,8 @@ class Render:
         """Return the frames of each coupling, and what else they depend on as JSON values."""
         import numpy as np
 
-        from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
-        from embedding_geometry.diffusion.generation import (
-            initial_latent,
-            render,
-            rendering_settings,
-        )
-        from embedding_geometry.diffusion.loading import configured_model, load_model
-        from embedding_geometry.study.cells import encode_ends
+        from embedding_geometry.diffusion.clouds import encode
+        from embedding_geometry.diffusion.generation import initial_latent, render
         from embedding_geometry.transport.ways import find_way
 
         if self.frames < 2 or not self.couplings:
@@ -175,25 +153,16 @@ class Render:
             )
         ways = {coupling: find_way(coupling) for coupling in self.couplings}
         times = np.linspace(0.0, 1.0, self.frames)
-        name = configured_model(self.model)
-        model = load_model(name, self.device, self.dtype, self.revision)
-        settings = rendering_settings(
-            model,
-            self.steps,
-            self.guidance_scale,
-            self.negative_prompt,
-            self.batch_size,
-            self.scheduler,
-            (self.height, self.width),
-        )
-        ends = encode_ends(model, self.source, self.target)
-        pooled = interpolate_pooled(encode_pooled(model, [self.source, self.target]), times)
+        model = self.loading.load()
+        settings = self.rendering.resolve(model)
+        texts = encode(model, [self.source, self.target])
         latent = initial_latent(model, self.seed, settings)
         make_folder(self.out)
         frames: dict[str, Frames] = {}
         for coupling, way in ways.items():
-            path = way(ends, times, np.random.default_rng(self.seed))
-            frames[coupling] = render(model, path, latent, settings, pooled, progress=True)
+            path = way(texts.ends, times, np.random.default_rng(self.seed))
+            between = texts.along(path, times)
+            frames[coupling] = render(model, between, latent, settings, progress=True)
         prompts = {"source": self.source, "target": self.target, "seed": self.seed}
         return frames, prompts | asdict(settings) | {"model": asdict(model.provenance)}
 
@@ -320,27 +289,20 @@ class Info:
     """Say which model, metric, device and versions are in use, and where they are.
 
     Attributes:
-        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        loading: Which model computes, and where.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
-        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
-        revision: Branch, tag or commit of a hub id.
     """
 
-    model: str | None = None
+    loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
     net: Net = "pocket"
-    device: str | None = None
-    revision: str | None = None
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.diffusion.folders import POCKET_FOLDER
-        from embedding_geometry.diffusion.loading import configured_model, load_model
         from embedding_geometry.perception.metric import load_metric
         from embedding_geometry.study.cells import environment
 
-        name = configured_model(self.model)
-        model = load_model(name, self.device, revision=self.revision)
-        metric = load_metric(self.net, self.device)
+        model = self.loading.load()
+        metric = load_metric(self.net, self.loading.device)
         source = model.provenance
         facts = {
             "model": f"{source.name}, revision {source.revision}, {source.dtype}",

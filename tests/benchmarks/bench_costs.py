@@ -14,6 +14,7 @@ import pytest
 from opponents import PAIR
 from prompt_clouds import prompt_clouds
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.study.cells import Bench, compute_cells, prepare_bench
 from embedding_geometry.study.planning import Task
@@ -35,11 +36,10 @@ ROUNDS = 3
 def bench() -> Bench:
     settings = StudySettings(
         POCKET_FOLDER,
-        model="pocket",
-        device="cpu",
         couplings=("row", "optimal"),
         extra_couplings_first_seed=(),
-        steps=8,
+        loading=LoadSettings("pocket", "cpu"),
+        rendering=RenderSettings(steps=8),
     )
     return prepare_bench(settings)
 

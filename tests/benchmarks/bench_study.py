@@ -11,15 +11,21 @@ import pandas as pd
 import pytest
 from opponents import Opponent, Result, study_cells
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study.cells import Bench, prepare_bench
 from embedding_geometry.study.settings import StudySettings
 
 # the images of a latent, 2 + 3 · 15, fit into one batch
-SETTINGS = StudySettings(POCKET_FOLDER, model="pocket", device="cpu", frames=17, batch_size=48)
+SETTINGS = StudySettings(
+    POCKET_FOLDER,
+    frames=17,
+    loading=LoadSettings("pocket", "cpu"),
+    rendering=RenderSettings(batch_size=48),
+)
 FASTER_THAN_FRAME_BY_FRAME, FASTER_THAN_BATCH_BY_BATCH = 3.0, 1.25
-DEFAULT_BATCH = StudySettings(POCKET_FOLDER).batch_size
+DEFAULT_BATCH = RenderSettings().batch_size
 ROUNDS = 5
 
 
@@ -65,7 +71,10 @@ def test_cells_against_frame_by_frame_and_batch_by_batch(bench: Bench, record) -
     )
     table.insert(1, "couplings", len(opponent.paths))
     table.insert(2, "frames", bench.frames)
-    batch_sizes = {"batch_size": SETTINGS.batch_size, "default_batch_size": DEFAULT_BATCH}
+    batch_sizes = {
+        "batch_size": SETTINGS.rendering.batch_size,
+        "default_batch_size": DEFAULT_BATCH,
+    }
     record("study", table, rounds=ROUNDS, steps=bench.rendering.steps, **batch_sizes)
     ratios = table.set_index("what")["times the study's"]
     assert ratios["frame by frame"] >= FASTER_THAN_FRAME_BY_FRAME

@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from embedding_geometry.diffusion import generation
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import decode_latents, initial_latent, sample_latents
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.study.cells import Bench, images_of_latent, prepare_bench
 from embedding_geometry.study.settings import StudySettings
 
@@ -67,13 +68,10 @@ class Arguments:
 def prepare(arguments: Arguments, dtype: str) -> Bench:
     settings = StudySettings(
         arguments.folder,
-        model=str(arguments.folder),
-        device=arguments.device,
-        dtype=dtype,
-        frames=arguments.frames,
-        steps=arguments.steps,
-        guidance_scale=arguments.guidance_scale,
         extra_couplings_first_seed=(),
+        frames=arguments.frames,
+        loading=LoadSettings(str(arguments.folder), arguments.device, dtype),
+        rendering=RenderSettings(arguments.steps, arguments.guidance_scale),
     )
     return prepare_bench(settings)
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent
 from embedding_geometry.perception.metric import perceptual_distances
-from embedding_geometry.study.cells import Bench, cloud_path, compute_cells, encode_ends
+from embedding_geometry.study.cells import Bench, cloud_path, compute_cells
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 
@@ -47,11 +47,11 @@ class Opponent:
         ).to(bench.model.device)
         self.pipeline.scheduler = DDIMScheduler.from_config(bench.model.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
-        ends = encode_ends(bench.model, PAIR.source, PAIR.target)
+        ends = encode(bench.model, [PAIR.source, PAIR.target]).ends
         couplings = bench.couplings_of(seed)
         self.paths = [cloud_path(PAIR, c, ends, bench.frames) for c in couplings]
         self.latent = initial_latent(bench.model, seed, bench.rendering)
-        self.negative = self._tensor(encode_prompts(bench.model, [""]))
+        self.negative = self._tensor(encode(bench.model, [""]).clouds)
 
     def frame_by_frame(self) -> Result:
         """The loop of the tutorials: one frame at a time, `lpips(a, b)` for each pair."""

@@ -31,6 +31,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_model, as under pytest
 
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ABANDONED_AFTER_SECONDS
 from embedding_geometry.study.settings import StudySettings
 
@@ -201,11 +202,9 @@ def stress(kills: int = 50, seed: int = 0, pairs: int = 12, record: Path | None 
         write_pairs(here / "pairs.csv", pairs)
         settings = StudySettings(
             here / "pairs.csv",
-            model=str(here / "model"),
             frames=4,
-            steps=2,
-            guidance_scale=3.0,
-            device="cpu",
+            loading=LoadSettings(str(here / "model"), "cpu"),
+            rendering=RenderSettings(2, 3.0),
         )
 
         def start(folder: Path) -> ForkServerProcess:

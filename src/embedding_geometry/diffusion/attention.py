@@ -25,7 +25,7 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor
 
-from embedding_geometry.diffusion.clouds import conditions_beside
+from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
 
 Response = Callable[[np.ndarray], np.ndarray]
@@ -200,27 +200,25 @@ def layer_response(
     if layer_name not in layers:
         raise ValueError(f"no cross-attention layer {layer_name!r}; there are {', '.join(layers)}")
     layer = layers[layer_name]
-    image = _as_tensor(model, rng.standard_normal((queries, layer.query_dim)))
+    image = as_tensor(model, rng.standard_normal((1, queries, layer.query_dim)))
     return _response(model, lambda cloud: layer(image, encoder_hidden_states=cloud))
 
 
 def unet_response(
-    model: TextToImageModel,
-    latent: Float[Tensor, "1 c h w"],
-    timestep: int,
-    pooled: Float[np.ndarray, "1 p"] | None = None,
+    model: TextToImageModel, latent: Float[Tensor, "1 c h w"], timestep: int, text: Texts
 ) -> Response:
     """Return the UNet's prediction for a latent at a time as a function of the token cloud.
 
-    SDXL's pooled vector, as ``encode_pooled`` makes it of one text, has no tokens and so no order:
-    it is held fixed beside the cloud.
+    Of the text only SDXL's pooled vector is used. It has no tokens and so no order: it is held
+    fixed beside the cloud.
 
     Raises:
-        ValueError: a pooled vector is missing, not wanted, or of another width.
+        ValueError: not one text, or one that the model cannot read.
     """
-    vector = None if pooled is None else _as_tensor(model, pooled)[0]
-    height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
-    beside = conditions_beside(model, vector, height, width)
+    check_texts(model, text)
+    if len(text) != 1:
+        raise ValueError(f"one text's pooled vector stands beside the cloud, not {len(text)}")
+    _, beside = as_tensors(model, text, latent)
     return _response(
         model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
     )
@@ -231,10 +229,6 @@ def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> R
 
     @torch.no_grad()
     def response(cloud: np.ndarray) -> np.ndarray:
-        return network(_as_tensor(model, cloud))[0].cpu().double().numpy()
+        return network(as_tensor(model, cloud[None]))[0].cpu().double().numpy()
 
     return response
-
-
-def _as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array)[None].to(model.dtype).to(model.device)

@@ -14,6 +14,7 @@ straight line from one prompt to the other, the same for every coupling, and the
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,90 +23,197 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.ground.types import CloudPath, Coupling, Times
+from embedding_geometry.transport.paths import displacement_interpolation
+from embedding_geometry.transport.ways import Ends
 
 
 class PromptTooLongError(ValueError):
     """A prompt has more tokens than the text encoder has places."""
 
 
-def encode_prompts(
-    model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False
-) -> Float[np.ndarray, "prompts n d"]:
-    """Return the token cloud of every text, the hidden states that the UNet attends to.
+@dataclass(frozen=True)
+class Texts:
+    """What the UNet reads of b texts, or at b places between texts.
+
+    Attributes:
+        clouds: token clouds.
+        pooled: the vectors that SDXL reads beside them; None for the other models.
+        end_rows: row of each text's end token: its words are the rows 1 … end - 1, padding
+            follows; None between texts, where a row is no token.
+
+    Raises:
+        ValueError: another number of pooled vectors than of clouds.
+    """
+
+    clouds: Float[np.ndarray, "b n d"]
+    pooled: Float[np.ndarray, "b p"] | None = None
+    end_rows: Int[np.ndarray, " b"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that they stand beside each other."""
+        if self.pooled is not None and len(self.pooled) != len(self.clouds):
+            raise ValueError(
+                f"{len(self.pooled)} pooled vectors stand beside {len(self.clouds)} clouds"
+            )
+
+    def __len__(self) -> int:
+        """Return b."""
+        return len(self.clouds)
+
+    def __getitem__(self, rows: slice | list[int]) -> "Texts":
+        """Return some of them."""
+        pooled = None if self.pooled is None else self.pooled[rows]
+        end_rows = None if self.end_rows is None else self.end_rows[rows]
+        return Texts(self.clouds[rows], pooled, end_rows)
+
+    def __add__(self, other: "Texts") -> "Texts":
+        """Return these and those; all have as many tokens."""
+        pooled = None
+        if self.pooled is not None and other.pooled is not None:
+            pooled = np.concatenate([self.pooled, other.pooled])
+        return Texts(np.concatenate([self.clouds, other.clouds]), pooled)
+
+    @property
+    def ends(self) -> Ends:
+        """Two texts as a way between them sees them; row 0 is no end token, where none is known.
+
+        Raises:
+            ValueError: these are not two.
+        """
+        if len(self) != 2:
+            raise ValueError(f"a way leads from one text to another; these are {len(self)}")
+        rows = (0, 0) if self.end_rows is None else self.end_rows.tolist()
+        return Ends(*self.clouds, *rows)
+
+    def along(self, path: CloudPath, times: Times) -> "Texts":
+        """Return what the UNet reads on a path from the first of two texts to the second.
+
+        The pooled vectors go along a straight line, (1 - t) p0 + t p1, whatever the path.
+        """
+        return Texts(path, interpolate_pooled(self.pooled, times))
+
+    def mixed(self, clouds: CloudPath, weights: Float[np.ndarray, "t b"]) -> "Texts":
+        """Return mixtures of the texts: the clouds given, and weighted means of the vectors."""
+        return Texts(clouds, _means(self.pooled, weights))
+
+
+def encode(model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False) -> Texts:
+    """Return what the UNet reads of every text: its token cloud, and what goes beside it.
 
     The texts go through the encoder one at a time, so that a cloud depends on its own text
     alone, to the last bit. The empty text is a valid prompt: the unconditional one.
 
     Args:
-        model: the model whose tokenizer and text encoder are used.
+        model: the model whose tokenizers and text encoders are used.
         texts: at least one text.
         truncate: cut texts that are too long instead of raising.
 
     Returns:
-        float32, or float64 when the model computes in float64.
+        Arrays in float32, or in float64 when the model computes in float64.
 
     Raises:
         PromptTooLongError: a text does not fit, its begin and end tokens counted.
         ValueError: no text, or one text where a sequence of them is wanted.
     """
-    _check_texts(texts)
-    return np.stack([_cloud(model, text, truncate) for text in texts])
+    if isinstance(texts, str) or len(texts) == 0:
+        raise ValueError(f"a non-empty list of texts is wanted, not {texts!r}")
+    end_rows = np.array([end_row(model, text, truncate=truncate) for text in texts])
+    once = {text: _encode(model, text) for text in dict.fromkeys(texts)}
+    clouds, pooled = zip(*(once[text] for text in texts), strict=True)
+    second = model.text_encoder_2 is not None
+    return Texts(np.stack(clouds), np.stack(pooled) if second else None, end_rows)
+
+
+def encode_prompts(
+    model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False
+) -> Float[np.ndarray, "prompts n d"]:
+    """Return the token clouds of the texts alone; see `encode`."""
+    return encode(model, texts, truncate=truncate).clouds
 
 
 def encode_pooled(
     model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False
 ) -> Float[np.ndarray, "prompts p"] | None:
-    """Return the pooled vector of every text, or None for a model that reads the cloud alone.
+    """Return the pooled vectors alone, None for a model that reads none; see `encode`."""
+    return encode(model, texts, truncate=truncate).pooled
+
+
+def interpolate(ends: Texts, sigma: Coupling, times: Times) -> Texts:
+    """Return what the UNet reads on the way between two texts along a coupling of their tokens.
+
+    The clouds are those of `displacement_interpolation`, the pooled vectors those of
+    `Texts.along`, which also takes a path of another kind.
 
     Raises:
-        PromptTooLongError: a text does not fit and is not to be truncated.
-        ValueError: no text, or one text where a sequence of them is wanted.
+        ValueError: not two texts, or as `displacement_interpolation`.
     """
-    _check_texts(texts)
-    encoder = model.text_encoder_2
-    if encoder is None:
-        return None
-    with torch.no_grad():
-        ids = [_second_ids(model, text, truncate) for text in texts]
-        return np.stack([_as_array(encoder(each).text_embeds[0]) for each in ids])
+    path = displacement_interpolation(ends.ends.x, ends.ends.y, sigma, times)
+    return ends.along(path, times)
 
 
 def interpolate_pooled(
-    pooled: Float[np.ndarray, "2 p"] | None, times: Float[np.ndarray, " t"]
+    pooled: Float[np.ndarray, "2 p"] | None, times: Times
 ) -> Float[np.ndarray, "t p"] | None:
-    """Return (1 - t) p0 + t p1 at each time between two pooled vectors; of None, None.
+    """Return (1 - t) p0 + t p1 at each time between two pooled vectors; of None, None."""
+    return _means(pooled, np.stack([1 - times, times], axis=1))
 
-    With it a caller treats all models alike: ``encode_pooled`` returns None where there are none.
-    """
+
+def _means(
+    pooled: Float[np.ndarray, "b p"] | None, weights: Float[np.ndarray, "t b"]
+) -> Float[np.ndarray, "t p"] | None:
     if pooled is None:
         return None
-    return (1 - times)[:, None] * pooled[0] + times[:, None] * pooled[1]
+    if weights.shape[1] != len(pooled):
+        raise ValueError(f"{weights.shape[1]} weights are given for {len(pooled)} texts")
+    return (weights[:, :, None] * pooled).sum(axis=1)
 
 
-def conditions_beside(
-    model: TextToImageModel, pooled: Float[Tensor, "b p"] | None, height: int, width: int
-) -> dict[str, Tensor] | None:
-    """Return what the UNet reads beside b clouds, under diffusers' names; None if nothing.
+def check_texts(model: TextToImageModel, texts: Texts) -> None:
+    """Raise a ValueError for texts that are not what the model reads."""
+    clouds, pooled, name = texts.clouds, texts.pooled, model.provenance.name
+    if clouds.ndim != 3 or min(clouds.shape) < 1 or clouds.shape[2] != model.text_width:
+        raise ValueError(
+            f"clouds have shape {clouds.shape}; {name} reads (frames, tokens, "
+            f"{model.text_width}) with at least one frame"
+        )
+    bad = np.flatnonzero(~np.isfinite(clouds).all(axis=(1, 2)))
+    if bad.size:
+        raise ValueError(f"clouds {bad.tolist()} of {len(clouds)} hold NaN or infinity")
+    if model.pooled_width is None and pooled is not None:
+        raise ValueError(f"{name} reads clouds alone; leave out the pooled vectors")
+    if model.pooled_width is not None and (
+        pooled is None or pooled.shape[1] != model.pooled_width
+    ):
+        raise ValueError(
+            f"{name} reads a pooled vector of width {model.pooled_width} beside each cloud, not "
+            f"{None if pooled is None else pooled.shape}: encode(model, texts) makes both, and "
+            "interpolate(...), .along(...) or .mixed(...) of them what is between"
+        )
+
+
+def as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
+    """Return the array where the model is and in its dtype."""
+    # rounded before it is moved: not every device has float64
+    return torch.from_numpy(array).to(model.dtype).to(model.device)
+
+
+def as_tensors(
+    model: TextToImageModel, texts: Texts, latent: Float[Tensor, "1 c h w"]
+) -> tuple[Float[Tensor, "b n d"], dict[str, Tensor] | None]:
+    """Return the clouds, and what the UNet reads beside them under diffusers' names.
 
     SDXL reads the pooled vectors and, for each, the size of the picture before it was cropped, the
     corner of the crop and the size wanted (Podell et al., section 2.2), in pixels: here the
     picture is whole.
-
-    Raises:
-        ValueError: pooled vectors are missing, not wanted, or of another width.
     """
-    if model.pooled_width is None:
-        if pooled is not None:
-            raise ValueError(f"{model.provenance.name} reads clouds alone; leave out `pooled`")
-        return None
-    if pooled is None or pooled.shape[1] != model.pooled_width:
-        raise ValueError(
-            f"{model.provenance.name} reads a pooled vector of width {model.pooled_width} beside "
-            f"each cloud, not {None if pooled is None else tuple(pooled.shape)}: pass pooled="
-            "encode_pooled(model, texts), along a path interpolate_pooled of it"
-        )
-    sizes = torch.tensor([height, width, 0, 0, height, width]).to(pooled)
-    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
+    clouds = as_tensor(model, texts.clouds)
+    if texts.pooled is None:
+        return clouds, None
+    height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
+    sizes = torch.tensor([height, width, 0, 0, height, width]).to(clouds)
+    pooled = as_tensor(model, texts.pooled)
+    return clouds, {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
 
 
 def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) -> list[str]:
@@ -116,73 +224,53 @@ def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) 
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
-    ids = token_ids(model, text, truncate=truncate)
     end = end_row(model, text, truncate=truncate)
-    words = [model.tokenizer.decode([index]) for index in ids[1:end].tolist()]
+    words = [model.tokenizer.decode([index]) for index in token_ids(model, text)[1:end].tolist()]
     return ["<bos>", *words, "<eos>", *["<pad>"] * (model.n_tokens - end - 1)]
 
 
 def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> int:
-    """Return the row of a text's end token: its words are the rows 1 … end - 1, padding follows.
+    """Return the row of a text's end token.
 
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
-    _check_length(model, text, truncate)
-    return min(_length(model, text), model.n_tokens) - 1
-
-
-def token_ids(model: TextToImageModel, text: str, *, truncate: bool) -> Int[np.ndarray, " n"]:
-    """Return the ids of a text's n tokens, padded.
-
-    Raises:
-        PromptTooLongError: the text does not fit and is not to be truncated.
-    """
-    _check_length(model, text, truncate)
-    return _padded_ids(model.tokenizer, text, model.n_tokens)
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or len(texts) == 0:
-        raise ValueError(f"a non-empty list of texts is wanted, not {texts!r}")
-
-
-def _check_length(model: TextToImageModel, text: str, truncate: bool) -> None:
-    length = _length(model, text)
+    # verbose=False: the library would warn about the very length that is asked for
+    length = len(model.tokenizer(text, verbose=False).input_ids)
     if length > model.n_tokens and not truncate:
         raise PromptTooLongError(
             f"the prompt {text!r} has {length} tokens with its begin and end, but the model has "
             f"places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
         )
+    return min(length, model.n_tokens) - 1
 
 
-def _length(model: TextToImageModel, text: str) -> int:
-    # verbose=False: the library would warn about the very length that is asked for
-    return len(model.tokenizer(text, verbose=False).input_ids)
-
-
-def _padded_ids(tokenizer: CLIPTokenizer, text: str, places: int) -> Int[np.ndarray, " n"]:
-    ids = tokenizer(text, padding="max_length", max_length=places, truncation=True).input_ids
-    return np.asarray(ids)
+def token_ids(
+    model: TextToImageModel, text: str, tokenizer: CLIPTokenizer | None = None
+) -> Int[np.ndarray, " n"]:
+    """Return the ids of a text's n tokens, padded or cut; by default the first tokenizer's."""
+    encoding = (tokenizer or model.tokenizer)(
+        text, padding="max_length", max_length=model.n_tokens, truncation=True
+    )
+    return np.asarray(encoding.input_ids)
 
 
 @torch.no_grad()
-def _cloud(model: TextToImageModel, text: str, truncate: bool) -> Float[np.ndarray, "n d"]:
-    ids = torch.from_numpy(token_ids(model, text, truncate=truncate))[None].to(model.device)
+def _encode(
+    model: TextToImageModel, text: str
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " p"] | None]:
+    """Return a text's cloud and, of SDXL, its pooled vector."""
+
+    def ids(tokenizer: CLIPTokenizer) -> Tensor:
+        return torch.from_numpy(token_ids(model, text, tokenizer))[None].to(model.device)
+
     if model.text_encoder_2 is None:
-        return _as_array(model.text_encoder(ids).last_hidden_state[0])
-    outputs = (
-        model.text_encoder(ids, output_hidden_states=True),
-        model.text_encoder_2(_second_ids(model, text, truncate), output_hidden_states=True),
-    )
-    return _as_array(torch.cat([output.hidden_states[-2][0] for output in outputs], dim=-1))
-
-
-def _second_ids(model: TextToImageModel, text: str, truncate: bool) -> Int[Tensor, "1 n"]:
-    """Return the ids for SDXL's second encoder: the same words, another padding."""
-    _check_length(model, text, truncate)
-    ids = _padded_ids(model.tokenizer_2, text, model.n_tokens)
-    return torch.from_numpy(ids)[None].to(model.device)
+        return _as_array(model.text_encoder(ids(model.tokenizer)).last_hidden_state[0]), None
+    # the second tokenizer makes the same words, and another padding
+    first = model.text_encoder(ids(model.tokenizer), output_hidden_states=True)
+    second = model.text_encoder_2(ids(model.tokenizer_2), output_hidden_states=True)
+    cloud = torch.cat([each.hidden_states[-2][0] for each in (first, second)], dim=-1)
+    return _as_array(cloud), _as_array(second.text_embeds[0])
 
 
 def _as_array(states: Tensor) -> np.ndarray:

@@ -136,26 +136,21 @@ def check_folder(folder: Path) -> Family:
         ValueError: a damaged file, or a folder of another architecture.
     """
     family = _find_family(folder)
-    weights = {part: weight_files(folder, part) for part in family.networks}
-    wanted = {part: [folder / part / "config.json", *weights[part]] for part in family.networks}
-    wanted["scheduler"] = [folder / SCHEDULER]
-    missing = [
-        f"{part} ({file.relative_to(folder)})"
-        for part, files in wanted.items()
-        for file in files
-        if not file.is_file()
+    wanted = [
+        (part, file)
+        for part in family.networks
+        for file in (folder / part / "config.json", *weight_files(folder, part))
     ]
+    wanted.append(("scheduler", folder / SCHEDULER))
+    missing = [f"{p} ({file.relative_to(folder)})" for p, file in wanted if not file.is_file()]
     for part in family.tokenizers:
         if not any(all((folder / part / name).is_file() for name in n) for n in TOKENIZER_FILES):
             missing.append(f"{part} ({part}/tokenizer.json, or vocab.json and merges.txt)")
+        wanted += [(part, file) for file in (folder / part).glob("*.json")]
     if missing:
         raise _incomplete(folder, missing)
-    for files in wanted.values():
-        read_json(files[0])
-    for file in (file for part in family.tokenizers for file in (folder / part).glob("*.json")):
-        read_json(file)
-    for file in (file for files in weights.values() for file in files):
-        _check_weights(file)
+    for _, file in wanted:
+        _check_weights(file) if file.suffix == ".safetensors" else read_json(file)
     return family
 
 

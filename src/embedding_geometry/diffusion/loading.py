@@ -168,49 +168,40 @@ def load_model(
     """
     where = find_device(device)
     use_full_float32()
-    precision = _parse_dtype(dtype)
-    if where.type == "mps" and precision == torch.float64:
-        raise ValueError("device 'mps' has no float64; use dtype='float32', or the device 'cpu'")
+    precision = _parse_dtype(dtype, where)
     folder, commit = find_folder(name, revision)
     family = check_folder(folder)
     steps, guidance_scale = _read_defaults(folder, family)
-    with _quiet_loading():
-        parts: dict[str, Any] = {
-            part: _load_tokenizer(folder / part) for part in family.tokenizers
-        }
-        parts |= {
-            part: _load_part(folder, part, where, _part_dtype(folder, part, family, precision))
-            for part in family.networks
-        }
-        model = TextToImageModel(
-            **parts,
-            scheduler=_load_scheduler(folder),
-            provenance=Provenance(
-                name=name,
-                revision=commit or content_hash(folder, family),
-                device=_device_name(where),
-                dtype=str(precision).removeprefix("torch."),
-                versions=library_versions("torch", "diffusers", "transformers"),
-            ),
-            default_steps=steps,
-            default_guidance_scale=guidance_scale,
-            force_zeros_for_empty_prompt=_zeros_for_empty_prompt(folder, family),
-        )
+    card = f" ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else ""
+    model = TextToImageModel(
+        **_load_parts(folder, family, where, precision),
+        provenance=Provenance(
+            name=name,
+            revision=commit or content_hash(folder, family),
+            device=f"{where}{card}",
+            dtype=str(precision).removeprefix("torch."),
+            versions=library_versions("torch", "diffusers", "transformers"),
+        ),
+        default_steps=steps,
+        default_guidance_scale=guidance_scale,
+        force_zeros_for_empty_prompt=_says(folder / INDEX, "force_zeros_for_empty_prompt", family),
+    )
     _check_fit(model, folder)
     return model
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
-
-
-def _parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+def _parse_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
     if found not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of float16, bfloat16, float32, float64")
+    if device.type == "mps" and found == torch.float64:
+        raise ValueError("device 'mps' has no float64; use dtype='float32', or the device 'cpu'")
     return found
+
+
+def _says(file: Path, option: str, family: Family) -> bool:
+    """Whether an option of SDXL is on, as it is where its description leaves it out."""
+    return family is SDXL and bool(read_json(file).get(option, True))
 
 
 def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
@@ -230,36 +221,28 @@ def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
     )
 
 
-def _zeros_for_empty_prompt(folder: Path, family: Family) -> bool:
-    return family is SDXL and read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
+def _load_parts(
+    folder: Path, family: Family, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Return all parts in the model's precision, the autoencoder where it would not overflow."""
+    upcast = dtype == torch.float16 and _says(folder / "vae/config.json", "force_upcast", family)
+    dtypes = dict.fromkeys(family.networks, dtype) | ({"vae": torch.float32} if upcast else {})
+    parts: dict[str, Any] = {}
+    with _quiet_loading():
+        for part in family.tokenizers:
+            with _named(f"the tokenizer in {folder / part} is damaged"):
+                parts[part] = CLIPTokenizer.from_pretrained(folder / part)
+        for part in family.networks:
+            parts[part] = _load_network(folder, part, device, dtypes[part])
+        return parts | {"scheduler": _load_scheduler(folder)}
 
 
-def _part_dtype(folder: Path, part: str, family: Family, dtype: torch.dtype) -> torch.dtype:
-    """Return the precision of a part: the model's, but float32 where float16 would overflow."""
-    if part == "vae" and family is SDXL and dtype == torch.float16:
-        upcast = read_json(folder / "vae/config.json").get("force_upcast", True)
-        return torch.float32 if upcast else dtype
-    return dtype
-
-
-def _load_tokenizer(folder: Path) -> CLIPTokenizer:
-    try:
-        return CLIPTokenizer.from_pretrained(folder)
-    except Exception as error:  # the tokenizers library raises bare exceptions
-        raise ValueError(f"the tokenizer in {folder} is damaged: {_first_words(error)}") from error
-
-
-def _first_words(error: Exception) -> str:
-    """The beginning of a message; libraries list every tensor that does not fit."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 300 else f"{text[:300]} ..."
-
-
-def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
-    network_class = NETWORKS[part]
+    network_class, where = NETWORKS[part], f"the weights in {folder / part}"
+    name = network_class.__name__
     half = ".fp16." in weight_files(folder, part)[0].name
-    try:
+    with _named(f"{where} do not fit its config.json, or that describes no {name}"):
         network, report = network_class.from_pretrained(
             folder / part,
             dtype=dtype,
@@ -268,22 +251,13 @@ def _load_part(folder: Path, part: str, device: torch.device, dtype: torch.dtype
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported, and refused below
         )
-    except Exception as error:  # a block or a shape that the class does not know, and more
-        raise ValueError(
-            f"the weights in {folder / part} do not fit its config.json, or that describes no "
-            f"{network_class.__name__}: {_first_words(error)}"
-        ) from error
     if report["mismatched_keys"]:
-        name, found, wanted = sorted(report["mismatched_keys"])[0]
-        raise ValueError(
-            f"the weights in {folder / part} do not fit its config.json: {name} is "
-            f"{tuple(found)}, not {tuple(wanted)}"
-        )
+        key, found, wanted = min(report["mismatched_keys"])
+        shapes = f"{tuple(found)}, not {tuple(wanted)}"
+        raise ValueError(f"{where} do not fit its config.json: {key} is {shapes}")
     if report["missing_keys"]:
-        names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ValueError(
-            f"the weights in {folder / part} lack {names}: not a {network_class.__name__} as named"
-        )
+        keys = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ValueError(f"{where} lack {keys}: not a {name} as named")
     # convolutions then need not rearrange what they read; nobody has tried it on MPS
     layout = torch.preserve_format if device.type == "mps" else torch.channels_last
     return network.to(device, memory_format=layout).eval().requires_grad_(False)
@@ -302,10 +276,19 @@ def _load_scheduler(folder: Path) -> DDIMScheduler:
             "beta_schedule; only models trained on the noise of DDPM can be sampled"
         )
     # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
-    try:
+    with _named(f"{folder / SCHEDULER} cannot be used"):
         return DDIMScheduler.from_config(config, clip_sample=False)
-    except Exception as error:  # depends on what the description lacks
-        raise ValueError(f"{folder / SCHEDULER} cannot be used: {_first_words(error)}") from error
+
+
+@contextlib.contextmanager
+def _named(problem: str) -> Iterator[None]:
+    """Name what a library could not load; it raises errors of all kinds and lists all tensors."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        dots = " ..." if len(text) > 300 else ""
+        raise ValueError(f"{problem}: {text[:300]}{dots}") from error
 
 
 def _check_fit(model: TextToImageModel, folder: Path) -> None:
@@ -327,18 +310,14 @@ def _check_fit(model: TextToImageModel, folder: Path) -> None:
             f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
             "inpainting or distilled to read the guidance scale; only plain models can be sampled"
         )
-    if model.pooled_width is not None:
-        if unet.addition_embed_type != "text_time":
-            raise ValueError(
-                f"the UNet in {folder} does not read the pooled vector of the second text encoder "
-                f"(addition_embed_type is {unet.addition_embed_type!r}, not 'text_time')"
-            )
-        beside = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
-        if beside != model.pooled_width:
-            raise ValueError(
-                f"the UNet in {folder} reads a pooled vector of width {beside}, but its second "
-                f"text encoder makes one of width {model.pooled_width}"
-            )
+    pooled = None
+    if unet.addition_embed_type == "text_time":
+        pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
+    if pooled != model.pooled_width:
+        raise ValueError(
+            f"the UNet in {folder} reads a pooled vector of width {pooled}, but its text encoders "
+            f"make one of width {model.pooled_width}"
+        )
 
 
 @contextlib.contextmanager
@@ -348,15 +327,11 @@ def _quiet_loading() -> Iterator[None]:
     Published text encoders hold a buffer that current versions no longer have, and each library
     would print a paragraph about it; missing weights are reported by this module as errors.
     """
-    libraries = (diffusers_logging, transformers_logging)
-    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in libraries]
-    try:
-        for log in libraries:
+    with contextlib.ExitStack() as restored:
+        for log in (diffusers_logging, transformers_logging):
+            restored.callback(log.set_verbosity, log.get_verbosity())
             log.set_verbosity_error()
-            log.disable_progress_bar()
+            if log.is_progress_bar_enabled():
+                restored.callback(log.enable_progress_bar)
+                log.disable_progress_bar()
         yield
-    finally:
-        for log, verbosity, progress in before:
-            log.set_verbosity(verbosity)
-            if progress:
-                log.enable_progress_bar()

@@ -1,6 +1,7 @@
 from . import figures as figures
 from .display import agreement_badge as agreement_badge
 from .display import benchmark_line as benchmark_line
+from .display import glue_all as glue_all
 from .display import glue_number as glue_number
 from .display import glue_text as glue_text
 from .display import note_other_revision as note_other_revision
@@ -13,9 +14,16 @@ from .display import studied_model as studied_model
 from .texts import SUPERSCRIPTS as SUPERSCRIPTS
 from .texts import at_most as at_most
 from .texts import comparison_row as comparison_row
+from .texts import correlation_row as correlation_row
 from .texts import coverage_text as coverage_text
+from .texts import effect_interval as effect_interval
+from .texts import effect_text as effect_text
+from .texts import improvement_row as improvement_row
 from .texts import interval_text as interval_text
+from .texts import model_row as model_row
 from .texts import number_text as number_text
 from .texts import p_and_n_text as p_and_n_text
 from .texts import p_number as p_number
 from .texts import p_text as p_text
+from .texts import slope_row as slope_row
+from .texts import test_text as test_text

@@ -5,14 +5,15 @@ from collections.abc import Hashable
 from html import escape
 from typing import Any
 
-import matplotlib.pyplot as plt
+import lazy_loader
 import pandas as pd
 from matplotlib.axes import Axes
 
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
-from embedding_geometry.pages.figures.style import WIDTH
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
+from embedding_geometry.pages.figures.style import new_axes
+from embedding_geometry.pages.tables import Cell, Row, SortableTable
 
+sns = lazy_loader.load("seaborn")
 HEADS = {
     "model": "model",
     "family": "family",
@@ -49,16 +50,12 @@ def size_text(change: float, precision: str) -> str:
 def atlas_table(table: pd.DataFrame) -> SortableTable:
     """A recorded atlas as a table to sort and filter."""
     lines: list[Line] = table.fillna({"cause": ""}).to_dict("records")
-    printed = [[str(line[name]) for name in ("model", "verdict", "cause")] for line in lines]
     return SortableTable(
         title=f"atlas of {len(table)} backbones",
         heads=tuple(HEADS.values()),
         rows=tuple(map(_row, lines)),
         choice="Sees a",
         tones=TONES,
-        latex=latex_table(
-            "p{0.27\\linewidth}lp{0.42\\linewidth}", ["model", "sees a", "because of"], printed
-        ),
     )
 
 
@@ -74,13 +71,13 @@ def _row(line: Line) -> Row:
     return Row((*cells, Cell(escape(str(line["cause"])))), group=verdict)
 
 
-def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def plane(table: pd.DataFrame) -> Axes:
     """Every model by what permuting and what doubling its tokens changes.
 
     An arrow leads from each sequence to where it comes to lie once the cause is taken out. A model
     that takes a fixed number of tokens lies on the upper edge.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(WIDTH, 4.2))[1]
+    ax = new_axes(4.2)
     table = table[table["verdict"].isin(COLOURS)]  # the absent have no place
     places = table[["permuting", "doubling", "permuting_removed", "doubling_removed"]]
     places = places.fillna({"doubling": 1}).clip(lower=SMALLEST)
@@ -90,19 +87,19 @@ def plane(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for x, y, x_removed, y_removed in places.dropna().itertuples(index=False):
         arrow = {"arrowstyle": "->", "color": "#888888", "lw": 0.6, "alpha": 0.6}
         ax.annotate("", (x_removed, y_removed), (x, y), arrowprops=arrow)
-    for marker, (family, members) in zip(
-        MARKERS, table.groupby("family", sort=False), strict=False
-    ):
-        here = places.loc[members.index]
-        colours = members["verdict"].map(COLOURS)
-        ax.scatter(here["permuting"], here["doubling"], s=34, c=colours, marker=marker,
-                   edgecolor="white", lw=0.6, alpha=0.85, zorder=3)  # fmt: skip
-        ax.scatter([], [], s=34, c="#555555", marker=marker, label=family)
+    families = table["family"].unique()
+    sns.scatterplot(
+        table.assign(permuting=places["permuting"], doubling=places["doubling"]),
+        x="permuting", y="doubling", hue="verdict", palette=COLOURS, style="family",
+        markers=dict(zip(families, MARKERS, strict=False)), s=34, alpha=0.85, linewidth=0.6,
+        zorder=3, ax=ax,
+    )  # fmt: skip
     named = {"measure": (3e-11, 3e-11), "multiset": (3e-11, 2e-3), "sequence": (5e-2, 1e-6)}
     for verdict, (x, y) in named.items():
         ax.text(x, y, verdict, color=COLOURS[verdict], fontweight="bold", fontsize=11, ha="center")
     for precision, x in {"float64": 1e-15, "float32": 3e-7}.items():
         ax.text(x, 1.5e-9, f"in {precision}", fontsize=8, color="#666666", ha="center")
     ax.set(xlabel="change when the tokens are permuted", ylabel="change when each is doubled")
-    ax.legend(loc="lower right", fontsize=8.5)
+    handles, names = ax.get_legend_handles_labels()  # the verdicts, named above, and the families
+    ax.legend(handles[-len(families) :], names[-len(families) :], loc="lower right")
     return ax

@@ -1,14 +1,13 @@
-"""What a page of the book needs besides mathematics and pictures.
+"""What a page displays besides its figures and tables.
 
-The provenance line, numbers that the prose can quote, photographs small enough to commit, and the
-recorded study with the rule that picks the pairs shown.
+Lines that say what made it, numbers that its prose quotes, badges, and pictures that are small
+enough to commit.
 """
 
 import io
 import math
-import warnings
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -27,11 +26,14 @@ if TYPE_CHECKING:
     from embedding_geometry.perception.metric import PerceptualMetric
 
 
-# Pages show no progress bars; where ipywidgets is missing, tqdm would complain on each of them.
-warnings.filterwarnings("ignore", message="IProgress not found")
+# --- what made a page ---------------------------------------------------------------------------
 
 
-# --- what the reader is told --------------------------------------------------------------------
+def _provenance(facts: Sequence[str], versions: Mapping[str, str]) -> Markdown:
+    """The line that becomes the banner of the page."""
+    # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
+    releases = ", ".join(f"{name} {v.split('+')[0]}" for name, v in versions.items())
+    return Markdown(f"**Provenance.** {', '.join(facts)}; {releases}.")
 
 
 def provenance_line(
@@ -41,15 +43,43 @@ def provenance_line(
 ) -> Markdown:
     """One line that says which model, device, seed and versions made the page."""
     source = model.provenance
-    parts = [f"**Provenance.** Model {source.name} (revision {source.revision})"]
-    parts.append(f"on {source.device} in {source.dtype}")
+    facts = [f"Model {source.name} (revision {source.revision})"]
+    facts += [f"on {source.device} in {source.dtype}"]
     if metric is not None:
-        parts.append(f"perceptual metric {metric.net} (revision {metric.revision})")
+        facts += [f"perceptual metric {metric.net} (revision {metric.revision})"]
     if seed is not None:
-        parts.append(f"seed {seed}")
-    # "2.6.0+cpu" and "2.6.0" are the same release built for other hardware.
-    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in source.versions.items())
-    return Markdown(", ".join(parts) + f"; {versions}.")
+        facts += [f"seed {seed}"]
+    return _provenance(facts, source.versions)
+
+
+def recorded_line(manifest: dict[str, Any]) -> Markdown:
+    """One line that says with what a recorded study was made, where and when."""
+    model, metric = manifest["model"], manifest["metric"]
+    facts = [
+        f"Model {model['name']} (revision {model['revision']}) on {model['device']} in "
+        f"{model['dtype']}",
+        f"perceptual metric {metric['net']} (revision {metric['revision']})",
+        f"recorded on {manifest['ended'][:10]}",
+    ]
+    return _provenance(facts, model["versions"])
+
+
+def benchmark_line(manifest: dict[str, Any]) -> Markdown:
+    """One line that says on what machine, when and with what a benchmark was recorded."""
+    facts = [
+        f"Model {manifest['model']}; timed on {manifest['recorded'][:10]} on {manifest['cpu']}",
+        f"{manifest['cores']} cores",
+        f"{manifest['threads']} threads",
+    ]
+    return _provenance(facts, {"python": manifest["python"], **manifest["versions"]})
+
+
+# --- what its prose quotes ----------------------------------------------------------------------
+
+
+def _record(name: str, prefix: str = "") -> dict[str, Any]:
+    """The metadata by which Jupyter Book knows an output under a name."""
+    return {"scrapbook": {"name": name, "mime_prefix": prefix}}
 
 
 def glue_text(name: str, text: str) -> None:
@@ -59,8 +89,13 @@ def glue_text(name: str, text: str) -> None:
     page runs the same where Jupyter Book is not installed.
     """
     prefix = "application/papermill.record/"
-    record = {"scrapbook": {"name": name, "mime_prefix": prefix}}
-    display({f"{prefix}text/plain": repr(text)}, metadata=record, raw=True)
+    display({f"{prefix}text/plain": repr(text)}, metadata=_record(name, prefix), raw=True)
+
+
+def glue_all(values: Mapping[str, str | int]) -> None:
+    """Record many values for the prose by their names: texts and counts, as they are."""
+    for name, value in values.items():
+        glue_text(name, str(value))
 
 
 def glue_number(name: str, value: float, digits: int, *, percent: bool = False) -> None:
@@ -95,6 +130,9 @@ def agreement_badge(agreeing: int, compared: int, tolerance: float) -> HTML:
     )
 
 
+# --- what it shows ------------------------------------------------------------------------------
+
+
 def show_photo(
     figure: Figure,
     name: str | None = None,
@@ -113,7 +151,7 @@ def show_photo(
     encoding = {"quality": quality, "optimize": True, "progressive": True}
     figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs=encoding)
     plt.close(figure)
-    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
+    metadata = _record(name) if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
     display(bundle, metadata=metadata | dict(extra or {}), raw=True)
 
@@ -143,11 +181,10 @@ def show_html(html: str, name: str, plain: str) -> None:
         name: the name under which another page can show it.
         plain: the same where HTML cannot be shown.
     """
-    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}}
-    display({"text/html": html, "text/plain": plain}, metadata=metadata, raw=True)
+    display({"text/html": html, "text/plain": plain}, metadata=_record(name), raw=True)
 
 
-# --- the recorded study -------------------------------------------------------------------------
+# --- the model that a page is about -------------------------------------------------------------
 
 
 def studied_model(model_name: str) -> str:
@@ -179,27 +216,3 @@ def note_other_revision(model: "TextToImageModel", manifest: dict[str, Any]) -> 
                 f"{now.revision}. The badge below says whether the two agree."
             )
         )
-
-
-def recorded_line(manifest: dict[str, Any]) -> Markdown:
-    """One line that says with what a recorded study was made, where and when."""
-    model, metric = manifest["model"], manifest["metric"]
-    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in model["versions"].items())
-    return Markdown(
-        f"**Provenance.** Model {model['name']} (revision {model['revision']}) on "
-        f"{model['device']} in {model['dtype']}, perceptual metric {metric['net']} (revision "
-        f"{metric['revision']}), recorded on {manifest['ended'][:10]}; {versions}."
-    )
-
-
-# --- the recorded benchmarks --------------------------------------------------------------------
-
-
-def benchmark_line(manifest: dict[str, Any]) -> Markdown:
-    """One line that says on what machine, when and with what a benchmark was recorded."""
-    versions = ", ".join(f"{name} {v.split('+')[0]}" for name, v in manifest["versions"].items())
-    return Markdown(
-        f"**Provenance.** Model {manifest['model']}; timed on {manifest['recorded'][:10]} on "
-        f"{manifest['cpu']}, {manifest['cores']} cores, {manifest['threads']} threads; "
-        f"python {manifest['python']}, {versions}."
-    )

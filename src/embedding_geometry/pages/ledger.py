@@ -6,7 +6,6 @@ claim whose table is missing stays in the ledger as *not recorded*, with the com
 the table.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,8 +23,14 @@ from embedding_geometry.pages.sources import (
     recorded_manifest,
     recorded_table,
 )
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, latex_table
-from embedding_geometry.pages.texts import p_text
+from embedding_geometry.pages.tables import Cell, Row, SortableTable
+from embedding_geometry.pages.texts import (
+    effect_interval,
+    effect_key,
+    effect_text,
+    p_text,
+    test_text,
+)
 from embedding_geometry.statistics.paired import Verdict
 
 Status = Verdict | Literal["not recorded"]
@@ -173,18 +178,12 @@ def summary_table(entries: Sequence[Entry]) -> str:
 
 def ledger_table(entries: Sequence[Entry], model_name: str) -> SortableTable:
     """The ledger to sort and filter, each claim with links to its page and its data."""
-    printed = [
-        [entry.claim.statement, entry.status, entry.finding.value if entry.finding else ""]
-        for entry in entries
-    ]
-    columns = "p{0.5\\linewidth}p{0.2\\linewidth}p{0.2\\linewidth}"
     return SortableTable(
         title=f"ledger of {len(entries)} claims",
         heads=("claim", "verdict", "effect [95 % interval]", "test", "n", "data"),
         rows=tuple(_row(place, entry, model_name) for place, entry in enumerate(entries)),
         choice="Verdict",
         tones=TONES,
-        latex=latex_table(columns, ["claim", "verdict", "effect"], printed),
     )
 
 
@@ -206,22 +205,13 @@ def _found_cells(entry: Entry) -> tuple[Cell, ...]:
     if found is None:
         command = escape(entry.section.source.command)
         return Cell(f"made by <code>{command}</code>"), Cell(""), Cell("")
-    interval = f" [{found.interval}]" if found.interval else ""
-    p_value = "" if found.p_value is None else f"; {p_text(found.p_value)}"
+    interval = f" [{effect_interval(found)}]" if found.interval else ""
+    test, p_value = test_text(found), "" if found.p_value is None else f"; {p_text(found.p_value)}"
     return (
-        Cell(escape(found.value + interval), key=_effect_key(found.value)),
-        Cell(escape(found.test + p_value), key=f"{found.test} {found.p_value or 0:.20f}"),
+        Cell(escape(effect_text(found) + interval), key=effect_key(found)),
+        Cell(escape(test + p_value), key=f"{test} {found.p_value or 0:.20f}"),
         Cell(f"{found.n}\u00a0{found.unit}"),
     )
-
-
-def _effect_key(value: str) -> str:
-    """Sort effects of one kind by their number; raised, for a minus would count as a hyphen."""
-    number = re.search(r"[−-]?\d+(\.\d+)?", value)
-    if number is None:
-        return value
-    kind = value.replace(number[0], "", 1)
-    return f"{kind} {float(number[0].replace('−', '-')) + 5e6:.6f}"
 
 
 def _data_cell(source: Source, model_name: str) -> Cell:

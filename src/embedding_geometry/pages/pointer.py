@@ -19,14 +19,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from embedding_geometry.pages.figures.strips import Images
-from embedding_geometry.pages.figures.style import INK, PALETTE, WIDTH
+from embedding_geometry.pages.figures.style import INK, LOOKS, WIDTH
 from embedding_geometry.transport.barycenters import WeightGrid
 
-COLOURS = {"barycenter": PALETTE["optimal"], "mean of rows": PALETTE["row"]}
+COLOURS = {"barycenter": LOOKS["optimal"].colour, "mean of rows": LOOKS["row"].colour}
 # The measures of a sheet, in cells: a picture is one cell less the gap.
 GAP, MARGIN, TITLE = 0.04, 0.35, 0.45
 FOLDER = Path(__file__).parent
-LATEX = str.maketrans({sign: f"\\{sign}" for sign in "&%#_$"})
 
 
 def sheet(pictures: Mapping[str, Images], grid: WeightGrid) -> Figure:
@@ -139,10 +138,3 @@ class Pointer:
             f'<div class="pointer" data-layout="{escape(self._layout())}"><style>{style}</style>\n'
             f'<ul class="prompts">{lines}</ul></div>\n<script>{script}</script>'
         )
-
-    def _repr_latex_(self) -> str:
-        lines = "\n".join(
-            f"\\item[{letter}] {prompt.translate(LATEX)}"
-            for letter, prompt in zip(ascii_uppercase, self.prompts, strict=False)
-        )
-        return f"\\begin{{description}}\n{lines}\n\\end{{description}}"

@@ -126,3 +126,12 @@ RETIMING = Source(
     _of_all("pocket_retiming_manifest.json"),
     "python -m embedding_geometry.tempo",
 )
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        *(ORDER, GRIDS, STUDY, ATLAS, POCKET, REPEAT, DOSE, WAYS, RETIMING),
+        *(benchmark(name) for name in ("study", "wasserstein", "costs")),
+    )
+}

@@ -1,16 +1,15 @@
 """Tables of a page to sort and filter, stacked on a phone, and complete without a script.
 
 They carry their own style and script and fetch nothing. What they say they say in words; colours
-only repeat it. In LaTeX each is a long table of fewer columns.
+only repeat it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-LATEX = str.maketrans({sign: f"\\{sign}" for sign in "&%#_"})
 Tones = Mapping[str, tuple[str, str]]
 
 
@@ -49,7 +48,6 @@ class SortableTable:
         rows: its lines, in the order shown at first.
         choice: the label of the choice between the groups of lines.
         tones: for each kind of cell that is coloured, its colour on light and on dark ground.
-        latex: the same for print.
     """
 
     title: str
@@ -57,7 +55,6 @@ class SortableTable:
     rows: tuple[Row, ...]
     choice: str
     tones: Tones
-    latex: str
 
     def __repr__(self) -> str:
         """Name the table where it cannot be shown."""
@@ -73,9 +70,6 @@ class SortableTable:
             f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
             f"<script>{script}</script>"
         )
-
-    def _repr_latex_(self) -> str:
-        return self.latex
 
     def _row(self, row: Row) -> str:
         name, *cells = row.cells
@@ -108,16 +102,3 @@ def tone_rules(tones: Tones) -> str:
         rules += [f"{word} {{ color: {light}; font-weight: 600; }}"]
         rules += [f'html[data-theme="dark"] {word} {{ color: {dark}; }}']
     return "\n".join(rules)
-
-
-def latex_table(columns: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A long table for print.
-
-    Args:
-        columns: LaTeX's description of the columns, such as "lp{3cm}".
-        heads: their headings.
-        rows: lines of plain text; LaTeX's signs in it are escaped.
-    """
-    lines = "".join(" & ".join(cell.translate(LATEX) for cell in row) + " \\\\\n" for row in rows)
-    head = f"{' & '.join(heads)} \\\\ \\hline \\endhead"
-    return f"\\begin{{longtable}}{{{columns}}}\n{head}\n{lines}\\end{{longtable}}"

@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
+    from embedding_geometry.pages.findings import Finding
+    from embedding_geometry.statistics.dose import MedianSlope, MixedModel
     from embedding_geometry.statistics.paired import Correlation, PairedComparison
 
-
+# Of each kind of effect how it is written, and to how many decimals.
+EFFECTS = {
+    "improvement": ("{}\u202f%", 1),
+    "rank correlation": ("rank correlation {}", 2),
+    "median slope": ("median slope {}", 2),
+    "slope": ("slope {}", 2),
+    "change": ("relative change {}", 3),
+    "count": ("{} of {n}", 0),
+    "smoother": ("{} of {n} smoother, {} rougher", 0),
+    "straightness": ("R² ≥\u00a0{}", 3),
+    "speed": ("{} times as fast", 1),
+}
 SIZE_CLASSES = (-12, -9, -5, -2, -1, 0)  # powers of ten
-
-
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -39,21 +50,107 @@ def p_text(p_value: float) -> str:
     return f"p\u00a0{number}" if number.startswith("<") else f"p\u00a0=\u00a0{number}"
 
 
-def p_and_n_text(result: "PairedComparison | Correlation") -> str:
+def p_and_n_text(result: "PairedComparison | Correlation | Finding") -> str:
     """Write what a test rests on for a sentence, such as "p = 0.012, n = 36"."""
+    if result.p_value is None:
+        raise ValueError("there was no test, so there is no p-value to write")
     return f"{p_text(result.p_value)}, n\u00a0=\u00a0{result.n}"
 
 
-def comparison_row(comparison: "PairedComparison") -> dict[str, str]:
+def comparison_row(
+    comparison: "PairedComparison", corrected: float | None = None
+) -> dict[str, str]:
     """Write a paired comparison as a line of a table."""
     return {
         "pairs": str(comparison.n),
+        **improvement_row(comparison),
+        "effect size": number_text(comparison.rank_biserial, 2),
+        "p": p_number(comparison.p_value),
+        "p, Holm": "–" if corrected is None else p_number(corrected),
+    }
+
+
+def improvement_row(comparison: "PairedComparison") -> dict[str, str]:
+    """Write the effect of a paired comparison as cells of a table."""
+    return {
         "improvement": number_text(comparison.relative_improvement, 1, percent=True),
         "95 % interval": interval_text(comparison.relative_interval, 1, percent=True),
         "pairs won": number_text(comparison.share_won, 0, percent=True),
-        "effect size": number_text(comparison.rank_biserial, 2),
-        "p": p_number(comparison.p_value),
     }
+
+
+def correlation_row(found: "Correlation", corrected: float | None = None) -> dict[str, str]:
+    """Write a rank correlation as a line of a table."""
+    return {
+        "rank correlation": number_text(found.rho, 2),
+        "95 % interval": interval_text(found.interval, 2),
+        "p, Holm": "–" if corrected is None else p_number(corrected),
+    }
+
+
+def slope_row(found: "MedianSlope") -> dict[str, str]:
+    """Write a median slope as a line of a table."""
+    return {
+        "median slope": number_text(found.estimate, 2),
+        "95 % interval": interval_text(found.interval, 2),
+        "pairs": str(found.n),
+    }
+
+
+def model_row(model: "MixedModel", corrected: float) -> dict[str, str]:
+    """Write a mixed-effects model as a line of a table."""
+    return {
+        "slope": number_text(model.slope, 2),
+        "95 % interval": interval_text(model.interval, 2),
+        "p, Holm": p_number(corrected),
+        "sd of slopes": number_text(model.sd_slope, 2),
+        "sd of pairs": number_text(model.sd_pair, 2),
+        "sd of latents": number_text(model.sd_seed, 2),
+        "sd of the rest": number_text(model.sd_residual, 2),
+    }
+
+
+# --- findings -----------------------------------------------------------------------------------
+
+
+def effect_text(finding: "Finding") -> str:
+    """Write the effect of a finding, such as "rank correlation 0.12" or "23 of 24"."""
+    _, digits = EFFECTS[finding.kind]
+    number = number_text(_shown(finding), digits)
+    return _effect(finding, at_most(finding.estimate) if finding.kind == "change" else number)
+
+
+def effect_interval(finding: "Finding") -> str:
+    """Write the interval of a finding; nothing where it has none."""
+    if finding.interval is None:
+        return ""
+    if finding.kind == "improvement":
+        return interval_text(finding.interval, 1, percent=True)
+    return interval_text(finding.interval, EFFECTS[finding.kind][1])
+
+
+def effect_key(finding: "Finding") -> str:
+    """A key that sorts effects of one kind by what is shown; raised, for a minus is a hyphen."""
+    return f"{_effect(finding, '')} {_shown(finding) + 5e6:.6f}"
+
+
+def test_text(finding: "Finding") -> str:
+    """Write how a claim was decided, such as "Wilcoxon, one-sided, Holm"."""
+    return finding.test.format(*finding.facts) + (", Holm" if finding.corrected else "")
+
+
+def _effect(finding: "Finding", number: str) -> str:
+    form, _ = EFFECTS[finding.kind]
+    return form.format(number, *finding.facts, n=finding.n)
+
+
+def _shown(finding: "Finding") -> float:
+    """The estimate in the unit in which it is written, rounded."""
+    unit = 100 if finding.kind == "improvement" else 1
+    return round(unit * finding.estimate, EFFECTS[finding.kind][1])
+
+
+# --- sizes and coverage -------------------------------------------------------------------------
 
 
 def at_most(value: float) -> str:

@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from embedding_geometry.pages.figures.strips import Images
@@ -24,11 +24,11 @@ LARGEST = 192  # pixels; a larger frame is reduced, so that a page stays light
 HEIGHT = 100  # of the drawing of the curves, in its own units; a step is one unit wide
 
 
-def _reduced(frame: np.ndarray) -> Image.Image:
-    """A frame as a picture of no more than LARGEST pixels in either direction."""
+def _reduced(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """A frame of no more than LARGEST pixels in either direction."""
     picture = Image.fromarray(frame)
     picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
-    return picture
+    return np.asarray(picture)
 
 
 def sprite(frames_by_coupling: Mapping[str, Images], quality: int = 78) -> bytes:
@@ -38,14 +38,9 @@ def sprite(frames_by_coupling: Mapping[str, Images], quality: int = 78) -> bytes
         frames_by_coupling: for each coupling's name its frames, all of the same number and size.
         quality: of the WebP, 1 to 100.
     """
-    rows = [[_reduced(frame) for frame in frames] for frames in frames_by_coupling.values()]
-    width, height = rows[0][0].size
-    sheet = Image.new("RGB", (width * len(rows[0]), height * len(rows)))
-    for top, row in enumerate(rows):
-        for left, picture in enumerate(row):
-            sheet.paste(picture, (left * width, top * height))
+    rows = [np.hstack([*map(_reduced, frames)]) for frames in frames_by_coupling.values()]
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=quality, method=6)
+    Image.fromarray(np.vstack(rows)).save(buffer, "WEBP", quality=quality, method=6)
     return buffer.getvalue()
 
 
@@ -93,10 +88,8 @@ def twin_sliders(twins: Mapping[str, Any], sprite_url: str) -> str:
         twins: what `twin_metadata` wrote under KEY.
         sprite_url: where the page finds the picture with all frames.
     """
-    frames, distances = (
-        twins["frames"],
-        dict(zip(twins["couplings"], twins["distances"], strict=True)),
-    )
+    frames = twins["frames"]
+    distances = dict(zip(twins["couplings"], twins["distances"], strict=True))
     style = (
         f"--frames: {frames}; --rows: {len(distances)}; "
         f"--shape: {twins['width']} / {twins['height']}; --sprite: url('{escape(sprite_url)}')"

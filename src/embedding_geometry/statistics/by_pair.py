@@ -1,9 +1,11 @@
-"""The study's table by prompt pair, and the comparisons that pages and claims make with it."""
+"""The study's table by prompt pair, and what is asked of two couplings of it."""
 
 import numpy as np
 import pandas as pd
 
+from embedding_geometry.ground.grades import RIGID, grade
 from embedding_geometry.statistics.paired import (
+    Alternative,
     Correlation,
     PairedComparison,
     paired_comparison,
@@ -28,7 +30,7 @@ def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
     complete = study[study["coupling"].isin(seeds.index[seeds == seeds.max()])]
     means = complete.pivot_table(index="pair_id", columns="coupling", values=measure)
     pairs = fixed.join(means)
-    pairs.insert(0, "grade", pairs["similarity"].round().astype(int))
+    pairs.insert(0, "grade", pairs["similarity"].map(grade))
     # Two equal prompts have paths of length zero under every coupling: nothing to improve.
     change = pairs["row"] - pairs["optimal"]
     pairs["improvement"] = (change / pairs["row"]).where(pairs["row"] > 0, 0.0)
@@ -46,19 +48,27 @@ def representative_pairs(pairs: pd.DataFrame) -> list[str]:
     return [group.index[(len(group) - 1) // 2] for _, group in grades][::-1]
 
 
+def of_first_seed(study: pd.DataFrame) -> pd.DataFrame:
+    """The paths from a study's first initial latent, on which all its couplings are computed."""
+    return study[study["seed"] == study["seed"].iloc[0]]
+
+
 def free_and_rigid(study: pd.DataFrame, measure: str = "ppl") -> tuple[pd.DataFrame, pd.DataFrame]:
     """A measure by pair, the pairs of the rigid control kept apart."""
     pairs = by_pair(study, measure)
-    rigid = pairs["stratum"] == "rigid"
+    rigid = pairs["stratum"] == RIGID
     return pairs[~rigid], pairs[rigid]
 
 
 def compare(
-    pairs: pd.DataFrame, treatment: str = "optimal", control: str = "row"
+    pairs: pd.DataFrame,
+    treatment: str = "optimal",
+    control: str = "row",
+    alternative: Alternative = "greater",
 ) -> PairedComparison:
     """Paired comparison of two couplings; the resampling always starts from the same seed."""
-    rng = np.random.default_rng(0)
-    return paired_comparison(pairs[treatment].to_numpy(), pairs[control].to_numpy(), rng)
+    a, b = pairs[treatment].to_numpy(), pairs[control].to_numpy()
+    return paired_comparison(a, b, np.random.default_rng(0), alternative=alternative)
 
 
 def correlate(pairs: pd.DataFrame, values: "pd.Series[float]") -> Correlation:

@@ -22,6 +22,8 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLMResultsWrapper
 from statsmodels.tools.sm_exceptions import ModelWarning
 
+from embedding_geometry.ground.grades import MOST_SIMILAR, RIGID, grade
+from embedding_geometry.statistics.by_pair import of_first_seed
 from embedding_geometry.statistics.paired import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
@@ -81,6 +83,35 @@ class MixedModel:
     sd_residual: float
 
 
+@dataclass(frozen=True)
+class DoseResponse:
+    """What is asked of one measure of the images.
+
+    Attributes:
+        slope: within pairs, the median.
+        signs: in how many pairs longer paths tend to have the larger response.
+        trend: p-value of Page's test.
+        model: of all pairs together.
+        beyond: the same with a level for each coupling's name.
+    """
+
+    slope: MedianSlope
+    signs: SignTest
+    trend: float
+    model: MixedModel
+    beyond: MixedModel
+
+    @property
+    def p_values(self) -> dict[str, float]:
+        """The p-values of all tests by the names of what they test."""
+        return {
+            "signs": self.signs.p_value,
+            "trend": self.trend,
+            "model": self.model.p_value,
+            "beyond": self.beyond.p_value,
+        }
+
+
 def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
     """Dose and response of every path of a study.
 
@@ -113,7 +144,7 @@ def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
         )
     response = whole[measure] if measure in NOT_IN_LOGARITHMS else np.log(whole[measure])
     return whole[["pair_id", "seed", "coupling"]].assign(
-        grade=whole["similarity"].round().astype(int),
+        grade=whole["similarity"].map(grade),
         dose=np.log(whole["wasserstein_length"] / whole["w2"]),
         response=response,
     )
@@ -158,14 +189,30 @@ def rank_trends(table: pd.DataFrame) -> pd.Series:
     return (sums["xy"] / np.sqrt(sums["xx"] * varying)).groupby("pair_id").mean()
 
 
-def median_slope(slopes: pd.Series, rng: np.random.Generator) -> MedianSlope:
-    """Median of the pairs' slopes with its BCa interval at 95 %.
+def median_slope(slopes: pd.Series) -> MedianSlope:
+    """Median of the pairs' slopes with its BCa interval at 95 %, resampled from one fixed seed.
 
     Raises:
         ValueError: There are fewer than two pairs.
     """
     values = slopes.to_numpy(dtype=float)
-    return MedianSlope(float(np.median(values)), median_interval(values, rng), len(values))
+    interval = median_interval(values, np.random.default_rng(0))
+    return MedianSlope(float(np.median(values)), interval, len(values))
+
+
+def same_scene_slope(study: pd.DataFrame, picked: pd.Series) -> tuple[MedianSlope, float]:
+    """Median slope of the pairs of grade 5 outside the control, and whether it is above zero.
+
+    Args:
+        study: the study's table.
+        picked: the `pair_id` of pairs that suggested the question, which are left out.
+
+    Returns:
+        The slope, and the one-sided p-value of Wilcoxon's signed-rank test.
+    """
+    same = (study["stratum"] != RIGID) & (study["similarity"] == MOST_SIMILAR)
+    slopes = pair_slopes(dose_table(study[same & ~study["pair_id"].isin(picked)]))
+    return median_slope(slopes), float(stats.wilcoxon(slopes, alternative="greater").pvalue)
 
 
 def sign_test(trends: pd.Series) -> SignTest:
@@ -194,8 +241,9 @@ def page_trend(table: pd.DataFrame, couplings: Sequence[str]) -> float:
     Raises:
         ValueError: A pair lacks one of the couplings on the first seed.
     """
-    first = table[table["seed"] == table["seed"].iloc[0]]
-    by_coupling = first.pivot(index="pair_id", columns="coupling", values="response")
+    by_coupling = of_first_seed(table).pivot(
+        index="pair_id", columns="coupling", values="response"
+    )
     values = by_coupling.reindex(columns=list(couplings))
     if values.isna().any(axis=None):
         raise ValueError(
@@ -235,6 +283,22 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
     raise MixedModelError(
         f"the mixed-effects model of {len(table)} paths of {pairs} pairs does not "
         "converge; look at the slopes of the single pairs instead"
+    )
+
+
+def dose_response(table: pd.DataFrame, couplings: Sequence[str]) -> DoseResponse:
+    """All that is asked of one measure.
+
+    Args:
+        table: as from `dose_table`.
+        couplings: as for `page_trend`.
+    """
+    return DoseResponse(
+        slope=median_slope(pair_slopes(table)),
+        signs=sign_test(rank_trends(table)),
+        trend=page_trend(table, couplings),
+        model=fit_mixed_model(table),
+        beyond=fit_mixed_model(table, by_coupling=True),
     )
 
 

@@ -24,6 +24,8 @@ from statsmodels.stats.multitest import multipletests
 
 Interval = tuple[float, float]
 Verdict = Literal["holds", "does not hold", "undecided on this model"]
+Alternative = Literal["greater", "two-sided"]
+LEVEL = 0.05  # of a test that a verdict asks for
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PairedComparison:
         relative_improvement: median of (control - treatment) / control; 0.02 is a gain of 2 %.
         relative_interval: bootstrap interval of `relative_improvement`.
         share_won: share of pairs in which the treatment is lower, ties counting half.
-        p_value: one-sided Wilcoxon signed-rank test against "the treatment is not lower".
+        p_value: Wilcoxon signed-rank test, one-sided against "the treatment is not lower", unless
+            the other alternative was asked for.
         rank_biserial: effect size from -1 (treatment always higher) to 1 (always lower).
     """
 
@@ -70,6 +73,7 @@ def paired_comparison(
     control: Float[np.ndarray, " p"],
     rng: np.random.Generator,
     *,
+    alternative: Alternative = "greater",
     confidence: float = 0.95,
     resamples: int = 9999,
 ) -> PairedComparison:
@@ -86,6 +90,7 @@ def paired_comparison(
         treatment: measurements (p,), one a pair.
         control: measurements (p,) of the same pairs in the same order, none negative.
         rng: source of the bootstrap resamples.
+        alternative: what the test takes for an effect, a lower treatment or any difference.
         confidence: coverage of the intervals.
         resamples: number of bootstrap resamples.
 
@@ -97,7 +102,7 @@ def paired_comparison(
     treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
     difference = control - treatment
     relative = _relative(difference, control)
-    p_value, rank_biserial = _signed_ranks(difference)
+    p_value, rank_biserial = _signed_ranks(difference, alternative)
 
     def interval(sample: np.ndarray, statistic: Callable) -> Interval:
         return _bootstrap_interval((sample,), statistic, rng, confidence, resamples)
@@ -134,7 +139,7 @@ def median_interval(
     Raises:
         ValueError: There are fewer than two pairs, or NaN or infinity among them.
     """
-    sample = _check_pairs("sample", sample, "itself", sample, least=2)[0]
+    sample = _check_sample(sample)
     return _bootstrap_interval((sample,), np.median, rng, confidence, resamples)
 
 
@@ -211,15 +216,9 @@ def mean_with_interval(
     Raises:
         ValueError: There are fewer than two values, or NaN or infinity among them.
     """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"an interval needs two finite values or more in one array; got shape {values.shape} "
-            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
-        )
-    return float(values.mean()), _bootstrap_interval(
-        (values,), np.mean, rng, confidence, resamples
-    )
+    values = _check_sample(values)
+    interval = _bootstrap_interval((values,), np.mean, rng, confidence, resamples)
+    return float(values.mean()), interval
 
 
 def verdict(low: float, high: float) -> Verdict:
@@ -237,6 +236,13 @@ def verdict(low: float, high: float) -> Verdict:
     return "does not hold" if high <= 0 else "undecided on this model"
 
 
+def confirmed(by_interval: Verdict, p_value: float) -> Verdict:
+    """A verdict that needs a p-value below `LEVEL`, too, in order to hold."""
+    if by_interval == "holds" and p_value >= LEVEL:
+        return "undecided on this model"
+    return by_interval
+
+
 def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Improvement of each pair as a share of its control."""
     undefined = (control < 0) | ((control == 0) & (difference != 0))
@@ -249,13 +255,13 @@ def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     return np.divide(difference, control, out=np.zeros_like(difference), where=control > 0)
 
 
-def _signed_ranks(difference: np.ndarray) -> tuple[float, float]:
-    """One-sided signed-rank test for positive differences: p-value and rank-biserial."""
+def _signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[float, float]:
+    """Signed-rank test for positive differences, or for any: p-value and rank-biserial."""
     if not difference.any():
         return 1.0, 0.0
-    test = stats.wilcoxon(difference, alternative="greater", zero_method="zsplit")
-    n = len(difference)
-    return float(test.pvalue), float(2 * test.statistic / (n * (n + 1) / 2) - 1)
+    test = stats.wilcoxon(difference, alternative=alternative, zero_method="zsplit")
+    ranks = stats.rankdata(np.abs(difference))
+    return float(test.pvalue), float(np.sign(difference) @ ranks / ranks.sum())
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> float | np.ndarray:
@@ -290,6 +296,17 @@ def _bootstrap_interval(
         tail = (1 - confidence) / 2
         ends = np.quantile(result.bootstrap_distribution, [tail, 1 - tail])
     return float(ends[0]), float(ends[1])
+
+
+def _check_sample(values: np.ndarray) -> np.ndarray:
+    """A sample in float64, once it is known to be finite and long enough for an interval."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            f"an interval needs two finite values or more in one array; got shape {values.shape} "
+            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
+        )
+    return values
 
 
 def _check_pairs(

@@ -15,21 +15,10 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from embedding_geometry.diffusion.clouds import (
-    encode_pooled,
-    encode_prompts,
-    end_row,
-    interpolate_pooled,
-    token_ids,
-)
-from embedding_geometry.diffusion.generation import (
-    RenderSettings,
-    check_steps,
-    initial_latent,
-    render,
-    rendering_settings,
-)
-from embedding_geometry.diffusion.loading import TextToImageModel, configured_model, load_model
+from embedding_geometry.diffusion.clouds import Texts, encode, end_row
+from embedding_geometry.diffusion.generation import check_steps, initial_latent, render
+from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.machine import cpu_name, library_versions
 from embedding_geometry.ground.types import CloudPath, Frames
 from embedding_geometry.perception.metric import (
@@ -62,18 +51,9 @@ class Bench:
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
-    name = configured_model(settings.model)
-    model = load_model(name, settings.device, settings.dtype, settings.revision)
+    model = settings.loading.load()
     metric = load_metric(settings.net, str(model.device))
-    rendering = rendering_settings(
-        model,
-        settings.steps,
-        settings.guidance_scale,
-        settings.negative_prompt,
-        settings.batch_size,
-        settings.scheduler,
-        (settings.height, settings.width),
-    )
+    rendering = settings.rendering.resolve(model)
     return Bench(
         model, metric, rendering, settings.frames, settings.couplings_of, environment(model)
     )
@@ -86,7 +66,7 @@ def check_prompts(
     check_steps(model, settings)
     texts = [text for pair in pairs for text in (pair.source, pair.target)]
     for text in (settings.negative_prompt, *texts):
-        token_ids(model, text, truncate=False)
+        end_row(model, text)
 
 
 def conditions_of_cells(bench: Bench) -> dict[str, object]:
@@ -110,14 +90,14 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
     """
     started = datetime.now(UTC)
     for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
-        ends = encode_ends(bench.model, pair.source, pair.target)
-        w2 = wasserstein_distance(ends.x, ends.y, normalized=False)
+        texts = encode(bench.model, [pair.source, pair.target])
+        w2 = wasserstein_distance(*texts.clouds, normalized=False)
         for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
             paths = {
-                coupling: cloud_path(pair, coupling, ends, bench.frames)
+                coupling: cloud_path(pair, coupling, texts.ends, bench.frames)
                 for coupling in bench.couplings_of(seed)
             }
-            frames = render_paths(bench, pair, seed, ends, paths)
+            frames = render_paths(bench, texts, seed, paths)
             for task in tasks_of_latent:
                 distances = perceptual_distances(bench.metric, frames[task.coupling])
                 cell = Cell(
@@ -139,36 +119,23 @@ def images_of_latent(bench: Bench, seed: int) -> int:
 
 
 def render_paths(
-    bench: Bench,
-    pair: PromptPair,
-    seed: int,
-    ends: Ends,
-    paths: Mapping[str, CloudPath],
+    bench: Bench, texts: Texts, seed: int, paths: Mapping[str, CloudPath]
 ) -> dict[str, Frames]:
-    """The frames of each path between two ends, in shared batches and the ends rendered once.
+    """The frames of each path between two texts, in shared batches and the ends rendered once.
 
     A path that stops short of the target ends with an image of its own.
     """
-    own = {name: path[1 : len(path) - ends.arrives(path)] for name, path in paths.items()}
+    own = {name: path[1 : len(path) - texts.ends.arrives(path)] for name, path in paths.items()}
     inner = np.linspace(0.0, 1.0, bench.frames)[1:]
     times = np.concatenate([[0.0, 1.0], *(inner[: len(path)] for path in own.values())])
-    pooled = interpolate_pooled(encode_pooled(bench.model, [pair.source, pair.target]), times)
-    clouds = np.concatenate([np.stack([ends.x, ends.y]), *own.values()])
+    frames = texts.along(np.concatenate([texts.clouds, *own.values()]), times)
     latent = initial_latent(bench.model, seed, bench.rendering)
-    images = render(bench.model, clouds, latent, bench.rendering, pooled)
+    images = render(bench.model, frames, latent, bench.rendering)
     stops = 2 + np.cumsum([len(path) for path in own.values()])
     parts = np.split(images, [2, *stops[:-1]])[1:]
     # the shared image of the target follows where the path arrives there
     ways = (np.concatenate([images[:1], part, images[1:2]])[: bench.frames] for part in parts)
     return dict(zip(paths, ways, strict=True))
-
-
-def encode_ends(model: TextToImageModel, source: str, target: str) -> Ends:
-    """Token clouds of the two prompts; the same array twice where the prompts are the same."""
-    texts = list(dict.fromkeys([source, target]))
-    clouds = dict(zip(texts, encode_prompts(model, texts), strict=True))
-    rows = {text: end_row(model, text) for text in texts}
-    return Ends(clouds[source], clouds[target], rows[source], rows[target])
 
 
 def cloud_path(pair: PromptPair, name: str, ends: Ends, frames: int) -> CloudPath:

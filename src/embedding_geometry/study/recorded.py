@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.places import PROMPTS, RESULTS
 from embedding_geometry.ground.records import RecordError, read_manifest, read_table
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
@@ -22,17 +23,6 @@ REPEAT_COMMAND = "python -m embedding_geometry study ... --publish data/results/
 
 
 FULL_SIZE_COMMAND = "python tests/benchmarks/full_size.py FOLDER --record data/results"
-
-
-RENDERING = (
-    "steps",
-    "guidance_scale",
-    "negative_prompt",
-    "batch_size",
-    "scheduler",
-    "height",
-    "width",
-)
 
 
 COMPARED = {"row", "optimal", "random", "worst"}
@@ -176,13 +166,9 @@ def recorded_commit(model_name: str) -> str | None:
     return model["revision"] if whole and model["name"] == model_name else None
 
 
-def recorded_rendering(model_name: str) -> dict[str, Any]:
-    """How the recorded study made its images, by the names of `RenderSettings`.
-
-    A study recorded before a setting existed leaves it out.
-    """
-    settings = recorded_manifest(model_name)["settings"]
-    return {name: settings[name] for name in RENDERING if name in settings}
+def recorded_rendering(model_name: str) -> RenderSettings:
+    """How the recorded study made its images."""
+    return RenderSettings.recorded(recorded_manifest(model_name)["settings"])
 
 
 def recorded_benchmark(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -38,11 +38,7 @@ from embedding_geometry.study.prompts import (
     read_prompt_pairs,
     write_prompt_pairs,
 )
-from embedding_geometry.study.results import (
-    check_settings,
-    load_cell,
-    open_results,
-)
+from embedding_geometry.study.results import check_settings, load_cell, open_results
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
@@ -122,8 +118,10 @@ def open_study(
     for name in settings.couplings + settings.extra_couplings_first_seed:
         find_way(name)
     pairs = read_prompt_pairs(settings.pairs)
-    settings = replace(settings, model=configured_model(settings.model))
-    with open_engine(engine, settings.device, partial(StudyWorker, settings)) as workers:
+    # by name: a worker on another machine has an environment of its own
+    loading = replace(settings.loading, model=configured_model(settings.loading.model))
+    settings = replace(settings, loading=loading)
+    with open_engine(engine, loading.device, partial(StudyWorker, settings)) as workers:
         workers.ask(lambda worker: worker.check(pairs))
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
         check_settings(study.folder, study.conditions)

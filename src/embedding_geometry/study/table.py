@@ -5,9 +5,7 @@ import pandas as pd
 
 from embedding_geometry.ground.disk import digest
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study.planning import (
-    Task,
-)
+from embedding_geometry.study.planning import Task
 from embedding_geometry.study.results import Cell
 
 

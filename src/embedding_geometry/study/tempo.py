@@ -20,8 +20,9 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import encode_pooled, interpolate_pooled
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
+from embedding_geometry.diffusion.settings import LoadSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.records import read_manifest, read_table
@@ -29,13 +30,7 @@ from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
-from embedding_geometry.study.cells import (
-    Bench,
-    check_prompts,
-    coupling_rng,
-    encode_ends,
-    prepare_bench,
-)
+from embedding_geometry.study.cells import Bench, check_prompts, coupling_rng, prepare_bench
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import Net, StudySettings
 from embedding_geometry.transport.ways import find_way
@@ -51,9 +46,8 @@ class Tempo:
         out: Beginning of the names of the two files, `<out>_retiming.csv` and
             `<out>_retiming_manifest.json`.
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        loading: Which model computes, and where.
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
-        device: Where to compute; the best there is if not given.
         per_grade: Pairs of each grade, the first ones of the table.
         rounds: How often the times of a path are improved.
         frames: Images along a path, both ends included.
@@ -62,9 +56,8 @@ class Tempo:
 
     out: Annotated[Path, tyro.conf.arg(metavar="PREFIX")] = Path("data/results/pocket")
     pairs: Path = Path("data/prompts/pocket_pairs.csv")
-    model: str | None = None
+    loading: tyro.conf.OmitArgPrefixes[LoadSettings] = LoadSettings()
     net: Net = "pocket"
-    device: str | None = None
     per_grade: int = 8
     rounds: int = 2
     frames: int = 11
@@ -93,12 +86,11 @@ class Tempo:
         """
         settings = StudySettings(
             pairs=self.pairs,
-            model=self.model,
             net=self.net,
             couplings=COUPLINGS,
             seeds=(self.seed,),
             frames=self.frames,
-            device=self.device,
+            loading=self.loading,
         )
         settings.check()
         return prepare_bench(settings)
@@ -141,14 +133,12 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
 
 def known_frames(bench: Bench, pair: PromptPair, coupling: str, seed: int) -> KnownFrames:
     """The frames of a pair's path along a coupling, as the study renders them, at any times."""
-    ends = encode_ends(bench.model, pair.source, pair.target)
-    pooled = encode_pooled(bench.model, [pair.source, pair.target])
+    texts = encode(bench.model, [pair.source, pair.target])
     latent = initial_latent(bench.model, seed, bench.rendering)
 
     def frames_at(times: Times) -> Frames:
-        path = find_way(coupling)(ends, times, coupling_rng(pair.pair_id))
-        beside = interpolate_pooled(pooled, times)
-        return render(bench.model, path, latent, bench.rendering, beside)
+        path = find_way(coupling)(texts.ends, times, coupling_rng(pair.pair_id))
+        return render(bench.model, texts.along(path, times), latent, bench.rendering)
 
     return KnownFrames(frames_at)
 
@@ -214,22 +204,6 @@ def recorded(prefix: Path) -> tuple[pd.DataFrame, dict[str, object]]:
     command = f"python -m embedding_geometry.tempo --out {prefix}"
     table = read_table(Path(f"{prefix}_retiming.csv"), command)
     return table, read_manifest(Path(f"{prefix}_retiming_manifest.json"), command)
-
-
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round and after its last, side by side.
-
-    Args:
-        table: the recorded table.
-
-    Returns:
-        Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,
-        `gini`, `maximum_step`, `extra`) and `before` or `after`.
-    """
-    measures = ["ppl", "root_sum", "gini", "maximum_step", "extra"]
-    paths = table.sort_values("round", kind="stable").groupby(["pair_id", "coupling"])[measures]
-    sides = pd.concat({"before": paths.first(), "after": paths.last()}, axis=1)
-    return sides.swaplevel(axis=1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -18,13 +19,8 @@ from embedding_geometry.study.cells import (
     prepare_bench,
 )
 from embedding_geometry.study.engines import Facts
-from embedding_geometry.study.planning import (
-    Task,
-    unfinished,
-)
-from embedding_geometry.study.prompts import (
-    PromptPair,
-)
+from embedding_geometry.study.planning import Task, unfinished
+from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell, save_cell
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
@@ -37,7 +33,7 @@ class StudyWorker:
         if threads is not None:
             torch.set_num_threads(threads)
         self._bench = prepare_bench(settings)
-        self._batch_size = settings.batch_size
+        self._batch_size = settings.rendering.batch_size
 
     def facts(self) -> Facts:
         """Say what the cells depend on, the batch size that was asked for included."""
@@ -56,7 +52,7 @@ class StudyWorker:
         Args:
             tasks: What there is to do for one pair and one seed.
         """
-        steps = self._bench.rendering.steps
+        steps = cast(int, self._bench.rendering.steps)
         few, more = min(2, steps), min(5, steps)
         self._seconds(tasks, few)  # the first pass through the networks is slower
         at_few, at_more = self._seconds(tasks, few), self._seconds(tasks, more)
@@ -89,7 +85,7 @@ class StudyWorker:
         list(self._cells(tasks, steps))
         return time.perf_counter() - started
 
-    def _cells(self, tasks: Sequence[Task], steps: int) -> Iterator[tuple[Task, Cell]]:
+    def _cells(self, tasks: Sequence[Task], steps: int | None) -> Iterator[tuple[Task, Cell]]:
         """`compute_cells`, in batches that fit into memory from the first failure on."""
         missing = list(tasks)
         while missing:

@@ -1,43 +1,32 @@
 """The pipeline, token clouds, couplings and the flow of tokens, drawn."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
+import lazy_loader
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch
-from matplotlib.path import Path
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
 from embedding_geometry.pages.figures.style import (
+    BLUE,
     INK,
     KIND_COLOURS,
     PADDING,
-    PALETTE,
     WIDTH,
-    _axes,
-    _legend_above,
+    legend_above,
+    look,
+    new_axes,
+    panels,
 )
 
+sns = lazy_loader.load("seaborn")  # takes two seconds, and half of the pages draw without it
 
-def _box(ax: Axes, centre: tuple[float, float], text: str, colour: str) -> None:
-    """A rounded box with its text."""
-    (x, y), width, height = centre, 2.5, 0.95
-    ax.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor=colour,
-            edgecolor=INK,
-        )
-    )
-    ax.text(x, y, text, ha="center", va="center", fontsize=9.5, linespacing=1.35)
+# --- the pipeline -------------------------------------------------------------------------------
 
 
 def pipeline_diagram(
@@ -55,30 +44,31 @@ def pipeline_diagram(
     ax.axis("off")
     left, right, fixed, varied = 1.4, 5.0, "#EFEFEF", "#CFE6F5"
     (n, d), latent, (h, w) = cloud_shape, "×".join(map(str, latent_shape)), image_size
-    boxes = {
-        "prompt": (left, 5.05, "prompt\n(a sentence)", varied),
-        "clip": (left, 3.75, "tokenizer and\nCLIP text encoder", fixed),
-        "cloud": (left, 2.45, f"token cloud $x$\n{n} rows × {d}", varied),
-        "noise": (right, 5.05, f"initial latent $L_T$\n{latent}, one seed", fixed),
-        "unet": (right, 3.5, f"UNet\n{steps} steps, $L_T \\to L_0$", fixed),
-        "decoder": (right, 2.05, "VAE decoder", fixed),
-        "image": (right, 0.6, f"image\n{h} × {w} pixels", varied),
-    }
-    for x, y, text, colour in boxes.values():
-        _box(ax, (x, y), text, colour)
+    text_side = [
+        (5.05, "prompt\n(a sentence)", varied),
+        (3.75, "tokenizer and\nCLIP text encoder", fixed),
+        (2.45, f"token cloud $x$\n{n} rows × {d}", varied),
+    ]
+    image_side = [
+        (5.05, f"initial latent $L_T$\n{latent}, one seed", fixed),
+        (3.5, f"UNet\n{steps} steps, $L_T \\to L_0$", fixed),
+        (2.05, "VAE decoder", fixed),
+        (0.6, f"image\n{h} × {w} pixels", varied),
+    ]
     arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
-    for start, end in [
-        ("prompt", "clip"),
-        ("clip", "cloud"),
-        ("noise", "unet"),
-        ("unet", "decoder"),
-        ("decoder", "image"),
-    ]:
-        (x, top), bottom = boxes[start][:2], boxes[end][1]
-        ax.annotate("", (x, bottom + 0.475), (x, top - 0.475), arrowprops=arrow)
+    for x, boxes in [(left, text_side), (right, image_side)]:
+        for y, text, colour in boxes:
+            corner, rounded = (x - 1.25, y - 0.475), "round,pad=0,rounding_size=0.12"
+            ax.add_patch(FancyBboxPatch(corner, 2.5, 0.95, rounded, fc=colour, ec=INK))
+            ax.text(x, y, text, ha="center", va="center", fontsize=9.5, linespacing=1.35)
+        for (above, *_), (below, *_) in zip(boxes[:-1], boxes[1:], strict=True):
+            ax.annotate("", (x, below + 0.475), (x, above - 0.475), arrowprops=arrow)
     ax.annotate("", (right - 1.25, 3.3), (left + 1.25, 2.45), arrowprops=arrow)
     ax.text((left + right) / 2 + 0.1, 2.65, "cross-\nattention", fontsize=9, ha="center", va="top")
     return figure
+
+
+# --- a cloud and its coupling -------------------------------------------------------------------
 
 
 def token_heatmap(
@@ -88,17 +78,21 @@ def token_heatmap(
 
     Of the padding only the first rows are drawn, as many as `padding` says.
     """
-    words = sum(label != PADDING for label in labels)
-    shown = cloud[: words + padding]
-    ax = _axes(None, 0.16 * len(shown) + 0.8)
-    limit = float(np.quantile(np.abs(cloud), 0.99))
-    image = ax.imshow(
-        shown, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
+    rows = sum(label != PADDING for label in labels) + padding
+    shown = pd.DataFrame(cloud[:rows], index=pd.Index(labels[:rows], name="token"))
+    shown = shown.rename_axis(columns="dimension")
+    ax, bar = new_axes(0.16 * len(shown) + 0.8), {"label": "value", "shrink": 0.7}
+    limit = np.quantile(np.abs(cloud), 0.99)
+    sns.heatmap(
+        shown,
+        vmin=-limit,
+        vmax=limit,
+        cmap="RdBu_r",
+        xticklabels=cloud.shape[1] // 8,
+        cbar_kws=bar,
+        ax=ax,
     )
-    ax.set_yticks(range(len(shown)), labels[: len(shown)], fontsize=8)
-    ax.set(xlabel="dimension", ylabel="token")
-    ax.grid(False)
-    ax.figure.colorbar(image, ax=ax, label="value", shrink=0.7)
+    ax.tick_params(labelsize=8)
     return ax
 
 
@@ -121,17 +115,52 @@ def coupling_map(
     ax: Axes | None = None,
 ) -> Axes:
     """Both clouds in their common principal plane, a line for each pair of the coupling."""
-    ax = _axes(ax, 4.2)
+    ax, colour = ax or new_axes(4.2), look(name).colour
     plane = principal_plane(np.concatenate([x, y]))
     start, end = plane[: len(x)], plane[len(x) :]
-    ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=PALETTE[name], lw=0.9)
-    ax.scatter(start[:, 0], start[:, 1], s=13, color=INK, zorder=3, label="tokens of A")
-    ax.scatter(
-        end[:, 0], end[:, 1], s=16, facecolor="white", edgecolor=INK, zorder=3, label="tokens of B"
-    )
+    ax.plot(*np.stack([start, end[sigma]]).transpose(2, 0, 1), color=colour, lw=0.9)
+    ax.plot(*start.T, "o", ms=4, color=INK, label="tokens of A")
+    ax.plot(*end.T, "o", ms=4, mfc="white", mec=INK, label="tokens of B")
     ax.set(aspect="equal", xlabel="first principal component", ylabel="second principal component")
-    ax.set_title(name, color=PALETTE[name], fontweight="bold")
+    ax.set_title(name, color=colour, fontweight="bold")
     ax.label_outer()
+    return ax
+
+
+def _gathered(labels: Sequence[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
+    """The line of each token, the padding at their end sharing the last, and the lines' names."""
+    words = [label for label in labels if label != PADDING]
+    padding = len(labels) - len(words)
+    lines = np.minimum(np.arange(len(labels)), len(words))
+    return lines, words + ([f"padding ×{padding}"] if padding else [])
+
+
+def coupling_matrix(
+    sigma: Int[np.ndarray, " n"],
+    labels_x: Sequence[str],
+    labels_y: Sequence[str],
+    name: str = "optimal",
+) -> Axes:
+    """Which token goes to which: a square per pair, all padding tokens gathered in one line."""
+    (rows, row_names), (columns, column_names) = _gathered(labels_x), _gathered(labels_y)
+    counts = pd.crosstab(rows, columns[sigma]).set_axis(row_names)
+    colour = look(name).colour
+    ax = sns.heatmap(
+        counts.set_axis(column_names, axis=1),
+        mask=counts.to_numpy() == 0,
+        annot=counts.astype(str).where(counts > 1, ""),
+        fmt="",
+        annot_kws={"fontsize": 7},
+        cmap=[colour],
+        cbar=False,
+        linewidths=1.5,
+        square=True,
+        ax=new_axes(0.2 * len(row_names) + 1.2),
+    )
+    ax.xaxis.tick_top()
+    ax.tick_params(axis="x", rotation=90, labelsize=8)
+    ax.tick_params(axis="y", rotation=0, labelsize=8)
+    ax.set_xlabel(name, color=colour, fontweight="bold")
     return ax
 
 
@@ -145,14 +174,9 @@ def way_panels(
     Tokens of x are dots, those of y rings, one that is the same in both a cross. A curve ends in a
     diamond, which a ring covers where it is reached.
     """
-    rows = -(-len(paths) // 3)
-    figure, axes = plt.subplots(
-        rows, 3, figsize=(WIDTH, 1.4 * rows), sharex=True, sharey=True, squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, (name, path) in zip(axes.flat, paths.items(), strict=False):
-        colour = PALETTE.get(name, INK)
+    figure, axes = panels(len(paths), 3, 1.4, shared=True)
+    for ax, (name, path) in zip(axes, paths.items(), strict=True):
+        colour = look(name).colour
         ax.plot(*path.transpose(2, 0, 1), color=colour, lw=1.1)
         ax.plot(*path[-1].T, "D", ms=3.5, color=colour, mec="white", mew=0.5)
         ax.plot(*x.T, "o", ms=4, color=INK)
@@ -161,59 +185,22 @@ def way_panels(
         ax.set_title(name, color=colour, fontweight="bold", fontsize=8.5, pad=2)
         ax.set_aspect("equal")
         ax.margins(0.08)
+        ax.axis("off")
     return figure
 
 
-def _groups(labels: Sequence[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
-    """Give each word its own number and all padding tokens the last one, with tick labels."""
-    words = [label for label in labels if label != PADDING]
-    padding = len(labels) - len(words)
-    numbers = np.empty(len(labels), dtype=np.int64)
-    is_padding: Bool[np.ndarray, " n"] = np.array([label == PADDING for label in labels])
-    numbers[~is_padding] = np.arange(len(words))
-    numbers[is_padding] = len(words)
-    return numbers, words + ([f"padding ×{padding}"] if padding else [])
+# --- many clouds --------------------------------------------------------------------------------
 
 
-def coupling_matrix(
-    sigma: Int[np.ndarray, " n"],
-    labels_x: Sequence[str],
-    labels_y: Sequence[str],
-    name: str = "optimal",
-    ax: Axes | None = None,
-) -> Axes:
-    """Which token goes to which: a square per pair, all padding tokens gathered in one line."""
-    (rows, row_labels), (columns, column_labels) = _groups(labels_x), _groups(labels_y)
-    ax = _axes(ax, 0.2 * len(row_labels) + 1.2)
-    counts = np.zeros((len(row_labels), len(column_labels)), dtype=np.int64)
-    np.add.at(counts, (rows, columns[sigma]), 1)
-    for i, j in zip(*np.nonzero(counts), strict=True):
-        ax.add_patch(plt.Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, color=PALETTE[name]))
-        if counts[i, j] > 1:
-            ax.text(j, i, str(counts[i, j]), color="white", ha="center", va="center", fontsize=7)
-    ax.set(xlim=(-0.5, len(column_labels) - 0.5), ylim=(len(row_labels) - 0.5, -0.5), aspect=1)
-    ax.xaxis.tick_top()
-    ax.set_xticks(range(len(column_labels)), column_labels, rotation=90, fontsize=8)
-    ax.set_yticks(range(len(row_labels)), row_labels, fontsize=8)
-    ax.set_xlabel(name, color=PALETTE[name], fontweight="bold")
-    return ax
-
-
-def wasserstein_map(
-    distances: Float[np.ndarray, "p p"], groups: Sequence[str], ax: Axes | None = None
-) -> Axes:
+def wasserstein_map(distances: Float[np.ndarray, "p p"], groups: Sequence[str]) -> Axes:
     """A heat map of the distances between prompts, which come sorted by group."""
-    ax = _axes(ax, 4.0)
-    image = ax.imshow(distances, cmap="viridis", interpolation="none")
-    sizes = [(name, len(list(members))) for name, members in groupby(groups)]
-    edges = np.cumsum([0] + [size for _, size in sizes])
-    ax.set_yticks((edges[:-1] + edges[1:] - 1) / 2, [name for name, _ in sizes])
-    ax.set_xticks([])
-    for edge in edges[1:-1] - 0.5:
-        ax.axhline(edge, color="white", lw=0.8)
-        ax.axvline(edge, color="white", lw=0.8)
-    ax.grid(False)
-    ax.figure.colorbar(image, ax=ax, label="Wasserstein distance", shrink=0.7)
+    ax, bar = new_axes(4.0), {"label": "Wasserstein distance", "shrink": 0.7}
+    sns.heatmap(distances, cmap="viridis", square=True, xticklabels=False, cbar_kws=bar, ax=ax)
+    sizes = pd.Series(groups).value_counts(sort=False)
+    ends = sizes.cumsum()
+    ax.set_yticks(ends - sizes / 2, sizes.index, rotation=0)
+    ax.hlines(ends[:-1], 0, len(groups), color="white", lw=0.8)
+    ax.vlines(ends[:-1], 0, len(groups), color="white", lw=0.8)
     return ax
 
 
@@ -226,30 +213,25 @@ def classical_scaling(distances: Float[np.ndarray, "p p"]) -> Float[np.ndarray, 
     return vectors * signs * np.sqrt(np.maximum(values, 0))
 
 
-def wasserstein_embedding(
-    distances: Float[np.ndarray, "p p"], groups: Sequence[str], ax: Axes | None = None
-) -> Axes:
+def wasserstein_embedding(distances: Float[np.ndarray, "p p"], groups: Sequence[str]) -> Axes:
     """The prompts as points of a plane that keeps their distances as well as it can.
 
     Lines join the prompts of a group, and its name stands above the highest of them.
     """
-    ax = _axes(ax, 4.4)
+    ax, halo = new_axes(4.4), withStroke(linewidth=2.5, foreground="white")
     points, names = classical_scaling(distances), np.asarray(groups)
     for name in dict.fromkeys(groups):
         members = points[names == name]
         ax.plot(*members.T, "o-", ms=6, mec="white", color=INK)
-        ax.annotate(
-            name,
-            members[members[:, 1].argmax()],
-            xytext=(0, 5),
-            textcoords="offset points",
-            fontsize=8,
-            ha="center",
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )
+        highest = members[members[:, 1].argmax()]
+        ax.annotate(name, highest, (0, 5), textcoords="offset points", fontsize=8, ha="center",
+                    path_effects=[halo])  # fmt: skip
     ax.margins(0.1)
     ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
     return ax
+
+
+# --- where tokens go ----------------------------------------------------------------------------
 
 
 def token_flows(flows_by_group: Mapping[str, pd.DataFrame]) -> Figure:
@@ -262,64 +244,51 @@ def token_flows(flows_by_group: Mapping[str, pd.DataFrame]) -> Figure:
         flows_by_group: for each group's name a table with `kind`, `target_kind` and `tokens`, the
             mean number of tokens of a prompt pair.
     """
-    count = len(flows_by_group)
-    figure, axes = plt.subplots(1, count, figsize=(WIDTH, 3.7), squeeze=False)
-    for ax, (name, flows) in zip(axes.flat, flows_by_group.items(), strict=True):
+    figure, axes = panels(len(flows_by_group), len(flows_by_group), 3.7)
+    for ax, (name, flows) in zip(axes, flows_by_group.items(), strict=True):
         within = (flows["kind"] == "padding") & (flows["target_kind"] == "padding")
-        _draw_flows(ax, flows[~within], gap=1.1)
+        _draw_flows(ax, flows[~within])
         left_out = flows.loc[within, "tokens"].sum()
         ax.set_title(name)
         ax.set_xlabel(f"padding to padding: {left_out:.1f}", fontsize=8)
-    lowest = min(ax.get_ylim()[0] for ax in axes.flat)
-    for ax in axes.flat:
-        ax.set_ylim(lowest, 0.3)
+    lowest = min(ax.get_ylim()[0] for ax in axes)
+    plt.setp(axes, ylim=(lowest, 0.3))
     return figure
 
 
-def _draw_flows(ax: Axes, flows: pd.DataFrame, gap: float) -> None:
+def _draw_flows(ax: Axes, flows: pd.DataFrame) -> None:
     """Two columns of bars, one bar for each kind, and the bands between them."""
     ax.set(xlim=(-0.62, 1.62), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.grid(False)
-    starts = _draw_bars(ax, flows.groupby("kind")["tokens"].sum(), gap, x=0.0, side="right")
-    ends = _draw_bars(ax, flows.groupby("target_kind")["tokens"].sum(), gap, x=1.0, side="left")
-    order = list(KIND_COLOURS)
-    ways = flows.assign(
-        source=flows["kind"].map(order.index), target=flows["target_kind"].map(order.index)
-    ).sort_values(["source", "target"])
-    for kind, target, tokens in ways[["kind", "target_kind", "tokens"]].itertuples(index=False):
-        _draw_band(ax, starts[kind], ends[target], tokens, KIND_COLOURS[kind])
-        starts[kind] -= tokens
-        ends[target] -= tokens
-    ax.set_ylim(min(*starts.values(), *ends.values()) - 0.3, 0.3)
+    kinds, colours = zip(*KIND_COLOURS.items(), strict=True)
+    table = flows.pivot_table("tokens", "kind", "target_kind", aggfunc="sum")
+    tokens = table.reindex(index=kinds, columns=kinds).fillna(0.0).to_numpy()
+    starts = _draw_bars(ax, tokens.sum(axis=1), x=0, side=-1)
+    ends = _draw_bars(ax, tokens.sum(axis=0), x=1, side=1)
+    across = np.linspace(0, 1, 50)
+    bend = across**2 * (3 - 2 * across)  # horizontal at both ends
+    for (kind, target), height in np.ndenumerate(tokens):
+        top = starts[kind] + (ends[target] - starts[kind]) * bend
+        ax.fill_between(
+            0.03 + 0.94 * across, top - height, top, color=colours[kind], lw=0, alpha=0.55
+        )
+        starts[kind] -= height
+        ends[target] -= height
+    ax.set_ylim(min(*starts, *ends) - 0.3, 0.3)
 
 
 def _draw_bars(
-    ax: Axes, tokens: "pd.Series[float]", gap: float, x: float, side: str
-) -> dict[str, float]:
-    """One column of bars from the top down, and where each begins."""
-    tops, y = {}, 0.0
-    sign = -1 if side == "right" else 1
-    for kind in KIND_COLOURS:
-        height = float(tokens.get(kind, 0.0))
-        tops[kind] = y
-        ax.add_patch(
-            plt.Rectangle((x - 0.03, y - height), 0.06, height, color=KIND_COLOURS[kind], zorder=3)
-        )
-        label = f"{kind}\n{height:.1f}"
-        place = (x + 0.07 * sign, y - height / 2)
-        ax.text(*place, label, ha=side, va="center", fontsize=8, linespacing=1.0)
-        y -= height + gap
+    ax: Axes, heights: Float[np.ndarray, " kinds"], x: int, side: int
+) -> Float[np.ndarray, " kinds"]:
+    """One column of bars from the top down, named on one side, and where each begins."""
+    tops = heights - heights.cumsum() - 1.1 * np.arange(len(heights))  # with gaps between
+    ax.bar(x, -heights, 0.06, tops, color=list(KIND_COLOURS.values()), zorder=3)
+    place, outward = x + 0.07 * side, "left" if side > 0 else "right"
+    for kind, top, height in zip(KIND_COLOURS, tops, heights, strict=True):
+        label, middle = f"{kind}\n{height:.1f}", top - height / 2
+        ax.text(place, middle, label, ha=outward, va="center", size=8, linespacing=1.0)
     return tops
-
-
-def _draw_band(ax: Axes, start: float, end: float, height: float, colour: str) -> None:
-    """A band from the left column to the right one, its edges horizontal at both."""
-    middle, left, right = 0.5, 0.03, 0.97
-    upper = [(left, start), (middle, start), (middle, end), (right, end)]
-    lower = [(x, y - height) for x, y in upper[::-1]]
-    codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3]
-    ax.add_patch(PathPatch(Path([*upper, *lower], codes), fc=colour, lw=0, alpha=0.55))
 
 
 def shares_by_place(shares: Mapping[str, pd.DataFrame], ylabel: str) -> Axes:
@@ -330,11 +299,10 @@ def shares_by_place(shares: Mapping[str, pd.DataFrame], ylabel: str) -> Axes:
             and `high`, in per cent.
         ylabel: what the shares are.
     """
-    ax = _axes(None, 2.6)
-    blue = PALETTE["optimal"]
+    ax = new_axes(2.6)
     for (name, table), style in zip(shares.items(), ["-", "--"], strict=True):
-        ax.plot(table.index, table["share"], style, color=blue, label=name)
-        ax.fill_between(table.index, table["low"], table["high"], color=blue, alpha=0.2, lw=0)
+        ax.plot(table.index, table["share"], style, color=BLUE, label=name)
+        ax.fill_between(table.index, table["low"], table["high"], color=BLUE, alpha=0.2, lw=0)
     ax.set(xlabel="place in the prompt", ylabel=ylabel, ylim=(0, 100))
-    _legend_above(ax)
+    legend_above(ax)
     return ax

@@ -1,12 +1,12 @@
-"""The paper's figures: functions of tables and arrays that return matplotlib Axes or Figures.
+"""Studies, drawn: path lengths and their improvement, doses and slopes, tempo, and what it costs.
 
-Nothing here computes a result or loads a model. One colour and one marker stand for one coupling
-throughout (colours from Okabe and Ito's colour-blind safe palette), and every figure brings its
-own light background, so that it reads the same on a light and on a dark page.
+Nothing here computes a result. Medians and boxes are drawn from the values given, intervals as
+they are given.
 """
 
 from collections.abc import Mapping, Sequence
 
+import lazy_loader
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,18 +16,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_geometry.pages.figures.style import (
+    BLUE,
     FAINT,
     INK,
-    MARKERS,
-    PALETTE,
+    LOOKS,
     WIDTH,
-    _axes,
-    _few_log_places,
-    _few_log_ticks,
-    _legend_above,
+    few_log_ticks,
+    legend_above,
+    look,
+    new_axes,
+    panels,
+    tint,
 )
 
-# --- couplings and distances --------------------------------------------------------------------
+sns = lazy_loader.load("seaborn")  # takes two seconds, and half of the pages draw without it
+Values = Float[np.ndarray, " values"]
+
+# --- values by coupling and group ---------------------------------------------------------------
 
 
 def curves(
@@ -35,7 +40,6 @@ def curves(
     y_by_coupling: Mapping[str, Float[np.ndarray, " points"]],
     xlabel: str,
     ylabel: str,
-    ax: Axes | None = None,
     bands: Mapping[str, Float[np.ndarray, "2 points"]] | None = None,
 ) -> Axes:
     """A line for each coupling, over an axis that starts at zero.
@@ -45,20 +49,62 @@ def curves(
         y_by_coupling: for each coupling's name its values, none of them negative.
         xlabel: what `x` is.
         ylabel: what the values are.
-        ax: where to draw.
         bands: for each coupling's name the lower and upper ends of intervals of its values.
     """
-    ax = _axes(ax, 3.0)
+    ax = new_axes(3.0)
     for name, values in y_by_coupling.items():
-        ax.plot(x, values, f"{MARKERS[name]}-", ms=4, color=PALETTE[name], label=name)
+        colour, marker, _ = look(name)
+        ax.plot(x, values, f"{marker}-", ms=4, color=colour, label=name)
         if bands:
-            ax.fill_between(x, *bands[name], color=PALETTE[name], alpha=0.2, lw=0)
+            ax.fill_between(x, *bands[name], color=colour, alpha=0.2, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
-# --- the study ----------------------------------------------------------------------------------
+def _draw_boxes(
+    ax: Axes,
+    values: Mapping[str, Values],
+    colours: Sequence[tuple[float, ...]],
+    *,
+    lying: bool = False,
+) -> None:
+    """Boxes of the middle half with the median as a line, whiskers of the middle 90 %.
+
+    The other values are dots where the boxes lie; standing boxes have lines behind them instead.
+    """
+    sns.boxplot(
+        dict(values),
+        palette=dict(zip(values, colours, strict=True)),
+        saturation=1,
+        linecolor=INK,
+        width=0.55,
+        whis=(5, 95),
+        medianprops={"linewidth": 1.8},
+        showfliers=lying,
+        flierprops={"marker": ".", "ms": 4, "mec": "none", "mfc": INK, "alpha": 0.4},
+        legend=False,
+        orient="y" if lying else "x",
+        # seaborn 0.13 would say `vert`, of which matplotlib 3.11 warns
+        vert=None,
+        orientation="horizontal" if lying else "vertical",
+        ax=ax,
+    )
+
+
+def boxes(values_by_group: Mapping[str, Values], xlabel: str) -> Axes:
+    """One box for each group of values, the first group on top, with their numbers.
+
+    Boxes hold the middle half, whiskers the middle 90 %; the other values are dots.
+    """
+    ax = new_axes(0.36 * len(values_by_group) + 0.6)
+    counted = {f"{name}, n = {len(v)}": v for name, v in values_by_group.items()}
+    _draw_boxes(ax, counted, [tint(BLUE, 0.5)] * len(counted), lying=True)
+    if min(values.min() for values in counted.values()) >= 0:
+        ax.set_xlim(left=0)
+    ax.axvline(0, color=INK, lw=1)
+    ax.set_xlabel(xlabel)
+    return ax
 
 
 def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
@@ -71,168 +117,95 @@ def ppl_distributions(pairs: pd.DataFrame, couplings: Sequence[str]) -> Figure:
         couplings: the columns to draw, in order.
     """
     grades = sorted(pairs["grade"].unique(), reverse=True)
-    columns = min(2, len(grades))
-    rows = -(-len(grades) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.9 * rows), squeeze=False)
-    for ax in axes.flat[len(grades) :]:
-        ax.axis("off")
-    for ax, grade in zip(axes.flat, grades, strict=False):
-        values = pairs.loc[pairs["grade"] == grade, list(couplings)].to_numpy()
+    figure, axes = panels(len(grades), min(2, len(grades)), 1.9)
+    for ax, grade in zip(axes, grades, strict=True):
+        values = pairs.loc[pairs["grade"] == grade, list(couplings)].to_numpy().T
         # Hundreds of smoothed lines would double the size of the picture.
-        ax.plot(values.T, color=FAINT, lw=0.5, antialiased=False)
-        boxes = ax.boxplot(
-            values,
-            positions=range(len(couplings)),
-            widths=0.5,
-            whis=(5, 95),
-            showfliers=False,
-            patch_artist=True,
-            medianprops={"color": INK, "lw": 1.8},
-        )
-        ax.set_xticks(range(len(couplings)), couplings)
-        for box, label, name in zip(boxes["boxes"], ax.get_xticklabels(), couplings, strict=True):
-            box.set(facecolor=(PALETTE[name], 0.5), edgecolor=PALETTE[name])
-            label.set(color=PALETTE[name], fontweight="bold")
-        ax.set_title(f"grade {grade:g}, n = {len(values)}")
-        _few_log_ticks(ax)
-    for ax in axes[:, 0]:
+        ax.plot(values, color=FAINT, lw=0.5, antialiased=False)
+        by_coupling = dict(zip(couplings, values, strict=True))
+        _draw_boxes(ax, by_coupling, [tint(look(name).colour, 0.5) for name in couplings])
+        for label, name in zip(ax.get_xticklabels(), couplings, strict=True):
+            label.set(color=look(name).colour, fontweight="bold")
+        ax.set(title=f"grade {grade:g}, n = {values.shape[1]}", yscale="log")
+        few_log_ticks(ax.yaxis)
+    for ax in axes[::2]:
         ax.set_ylabel("PPL")
     return figure
 
 
-def boxes(
-    values_by_group: Mapping[str, Float[np.ndarray, " values"]],
-    xlabel: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """One box for each group of values, the first group on top, with their numbers.
+def before_and_after(values: Mapping[str, tuple[Values, Values]], ylabel: str) -> Axes:
+    """Two boxes for each coupling, before and after, a thin line for each pair between them.
 
-    Boxes hold the middle half, whiskers the middle 90 %; the other values are dots.
+    Boxes hold the middle half, whiskers the middle 90 %.
     """
-    ax = _axes(ax, 0.36 * len(values_by_group) + 0.6)
-    groups = list(values_by_group.items())[::-1]
-    ax.boxplot(
-        [values for _, values in groups],
-        orientation="horizontal",
-        tick_labels=[f"{name}, n = {len(values)}" for name, values in groups],
-        widths=0.6,
-        whis=(5, 95),
-        patch_artist=True,
-        boxprops={"facecolor": (PALETTE["optimal"], 0.5), "edgecolor": PALETTE["optimal"]},
-        medianprops={"color": INK, "lw": 1.8},
-        flierprops={"marker": ".", "ms": 4, "mec": "none", "mfc": INK, "alpha": 0.4},
-    )
-    if min(values.min() for _, values in groups) >= 0:
-        ax.set_xlim(left=0)
-    ax.axvline(0, color=INK, lw=1)
-    ax.set_xlabel(xlabel)
-    ax.grid(False, axis="y")
+    ax, colours = new_axes(2.5), []
+    sides: dict[str, Values] = {}
+    for name, (before, after) in values.items():
+        place = len(sides)
+        ax.plot([place, place + 1], [before, after], color=FAINT, lw=0.6)
+        sides |= {f"{name}\nbefore": before, f"{name}\nafter": after}
+        colours += [tint(look(name).colour, share) for share in (0.15, 0.6)]
+    _draw_boxes(ax, sides, colours)
+    ax.set_ylabel(ylabel)
     return ax
 
 
-def forest(effects: pd.DataFrame, xlabel: str, ax: Axes | None = None) -> Axes:
-    """Estimates with their intervals, one line each, zero marked.
+# --- effects with their intervals ---------------------------------------------------------------
+
+
+def forest(effects: Mapping[str, pd.DataFrame]) -> Figure:
+    """Estimates with their intervals, one line each, zero marked; panels have one scale.
 
     Args:
-        effects: index = what is estimated, columns `estimate`, `low`, `high`, and `n` where the
-            number of pairs is to be shown.
-        xlabel: what the numbers are, with their unit.
-        ax: where to draw.
+        effects: for each panel what its numbers are, with their unit, and a table: index = what
+            is estimated, columns `estimate`, `low`, `high`, and `n` where it is to be shown.
     """
-    ax = _axes(ax, 0.32 * len(effects) + 0.6)
-    labels = [f"{what}, n = {n}" for what, n in effects["n"].items()] if "n" in effects else None
-    rows = np.arange(len(effects))[::-1]
-    ax.axvline(0, color=INK, lw=1)
-    ax.hlines(rows, effects["low"], effects["high"], color=PALETTE["optimal"], lw=2.5)
-    ax.plot(effects["estimate"], rows, "s", color=PALETTE["optimal"], ms=6, mec="white")
-    ax.set_yticks(rows, labels or effects.index)
-    ax.set(xlabel=xlabel, ylim=(-0.6, len(effects) - 0.4))
-    ax.grid(False, axis="y")
-    return ax
-
-
-def forests(effects: Mapping[str, pd.DataFrame]) -> Figure:
-    """Estimates with their intervals in panels one below the other, on one scale.
-
-    Args:
-        effects: for what the numbers are, with their unit, a table as `forest` takes it.
-    """
-    sizes = [len(table) + 2 for table in effects.values()]
-    figure, axes = plt.subplots(
-        len(effects),
-        1,
-        figsize=(WIDTH, 0.27 * sum(sizes)),
-        height_ratios=sizes,
-        sharex=True,
-        squeeze=False,
-    )
+    heights = [0.29 * len(table) + 0.55 for table in effects.values()]
+    figure = plt.figure(figsize=(WIDTH, sum(heights)))
+    axes = figure.subplots(len(effects), sharex=True, squeeze=False, height_ratios=heights)
     for ax, (xlabel, table) in zip(axes.flat, effects.items(), strict=True):
-        forest(table, xlabel, ax)
+        counts = table.get("n", pd.Series()).map(", n = {}".format)
+        rows = np.arange(len(table))[::-1]
+        ax.axvline(0, color=INK, lw=1)
+        ax.hlines(rows, table["low"], table["high"], color=BLUE, lw=2.5)
+        ax.plot(table["estimate"], rows, "s", color=BLUE, ms=6, mec="white")
+        ax.set_yticks(rows, [f"{what}{counts.get(what, '')}" for what in table.index])
+        ax.set(xlabel=xlabel, ylim=(-0.6, len(table) - 0.4))
         ax.tick_params(labelbottom=True)
+        ax.grid(False, axis="y")
     return figure
 
 
-def improvement_by_similarity(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def improvement_by_similarity(pairs: pd.DataFrame) -> Axes:
     """The relative improvement of every pair against its grade, with the median of each grade.
 
     Args:
         pairs: one row per pair with `grade` and `improvement` (a share: 0.1 is 10 % lower PPL).
-        ax: where to draw. Improvements beyond ±100 % are drawn at the edge.
+            Improvements beyond ±100 % are drawn at the edge.
     """
-    ax = _axes(ax, 3.4)
+    ax = new_axes(3.4)
     shown = 100 * pairs["improvement"].clip(-1, 1)
+    # by a generator of its own: the jitter of seaborn's strip plot differs from run to run
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(pairs))
     ax.axhline(0, color=INK, lw=1)
-    ax.scatter(pairs["grade"] + jitter, shown, s=12, color=PALETTE["optimal"], alpha=0.35, lw=0)
-    grades = pairs.groupby("grade")["improvement"]
-    medians = 100 * grades.median()
-    ax.plot(
-        medians.index, medians, "D-", color=INK, mfc="white", ms=6, label="median of the grade"
-    )
-    ax.set_xticks(medians.index, [f"{grade}\nn = {n}" for grade, n in grades.size().items()])
+    ax.scatter(pairs["grade"] + jitter, shown, s=12, color=BLUE, alpha=0.35, lw=0)
+    grades = shown.groupby(pairs["grade"])
+    ax.plot(grades.median(), "D-", color=INK, mfc="white", ms=6, label="median of the grade")
+    sizes = grades.size()
+    ax.set_xticks(sizes.index, [f"{grade}\nn = {n}" for grade, n in sizes.items()])
     ax.set(
         xlabel="grade of similarity (5: the same scene in other words)",
         ylabel="improvement over row order, %",
         ylim=(-105, 105),
     )
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
-# --- tempo --------------------------------------------------------------------------------------
+# --- doses and responses ------------------------------------------------------------------------
 
 
-def before_and_after(
-    values: Mapping[str, tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]],
-    ylabel: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Two boxes for each coupling, before and after, a thin line for each pair between them.
-
-    Boxes hold the middle half, whiskers the middle 90 %.
-    """
-    ax = _axes(ax, 2.5)
-    for number, (name, sides) in enumerate(values.items()):
-        places = [3 * number, 3 * number + 1]
-        ax.plot(places, np.array(sides), color=FAINT, lw=0.6, zorder=1)
-        found = ax.boxplot(
-            list(sides),
-            positions=places,
-            widths=0.55,
-            whis=(5, 95),
-            showfliers=False,
-            patch_artist=True,
-            medianprops={"color": INK, "lw": 1.8},
-        )
-        for box, strength in zip(found["boxes"], (0.15, 0.6), strict=True):
-            box.set(facecolor=(PALETTE[name], strength), edgecolor=PALETTE[name])
-    labels = [f"{name}\n{side}" for name in values for side in ("before", "after")]
-    ax.set_xticks([3 * (k // 2) + k % 2 for k in range(len(labels))], labels, fontsize=8)
-    ax.set(ylabel=ylabel)
-    return ax
-
-
-def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series, ax: Axes | None = None) -> Axes:
+def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series) -> Axes:
     """Relative length of the path of clouds along couplings of graded cost, on a log scale.
 
     A thin line is one pair; a thick one with its number is the median of a grade.
@@ -240,17 +213,16 @@ def lengths_along_scale(lengths: pd.DataFrame, grades: pd.Series, ax: Axes | Non
     Args:
         lengths: one row per pair, one column per coupling, in the order of the scale.
         grades: the grade of each pair, with the same index.
-        ax: where to draw.
     """
-    ax = _axes(ax, 3.6)
+    ax = new_axes(3.6)
     places = np.arange(lengths.shape[1])
     ax.plot(places, lengths.to_numpy().T, color=FAINT, lw=0.6, antialiased=False)
     for grade, part in lengths.groupby(grades):
         colour = plt.get_cmap("viridis_r")(0.35 + 0.65 * grade / 5)  # without the pale end
         ax.plot(places, part.median(), color=colour, lw=2, label=f"{grade}")
     ax.set_xticks(places, lengths.columns, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_ylabel("length over Wasserstein distance")
-    _few_log_ticks(ax)
+    ax.set(ylabel="length over Wasserstein distance", yscale="log")
+    few_log_ticks(ax.yaxis)
     ax.legend(title="median of grade", loc="upper left", ncols=2)
     return ax
 
@@ -261,43 +233,31 @@ def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
     Args:
         cells: columns `grade`, `pair_id`, `coupling`, `length` (of the path of clouds, as a
             multiple of the distance of its ends) and `response` (as a multiple of the pair's own
-            level); couplings without a colour of their own are drawn as small dots.
+            level); couplings without a look of their own are drawn as small dots.
         slope: of the dashed line for comparison, in logarithms.
     """
     grades = sorted(cells["grade"].unique(), reverse=True)
-    rows = -(-len(grades) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.95 * rows), squeeze=False)
-    for ax in axes.flat[len(grades) :]:
-        ax.remove()
-    for ax, grade in zip(axes.flat, grades, strict=False):
+    figure, axes = panels(len(grades), 2, 1.95)
+    for ax, grade in zip(axes, grades, strict=True):
         part = cells[cells["grade"] == grade].sort_values("length")
         for _, pair in part.groupby("pair_id"):
-            ax.plot(pair["length"], pair["response"], color="#A8A8A8", lw=0.6, antialiased=False)
+            ax.plot("length", "response", data=pair, color="#A8A8A8", lw=0.6, antialiased=False)
         for coupling, points in part.groupby("coupling"):
-            colour, marker = PALETTE.get(coupling, INK), MARKERS.get(coupling, ".")
-            size = 14 if coupling in PALETTE else 8
-            ax.scatter(
-                points["length"],
-                points["response"],
-                s=size,
-                c=colour,
-                marker=marker,
-                lw=0,
-                zorder=3,
-            )
+            colour, marker, _ = look(str(coupling))
+            ax.plot("length", "response", marker, data=points, ms=3.7, color=colour, mec="none")
         longest = np.array([1.0, part["length"].max()])
-        low, high = part["response"].min(), part["response"].max()
         ax.plot(longest, longest**slope, "--", color=INK, lw=1)
-        ax.set(xscale="log", ylim=(0.8 * low, 1.25 * high))
+        low, high = part["response"].min(), part["response"].max()
+        ax.set(xscale="log", yscale="log", ylim=(0.8 * low, 1.25 * high))
         ax.set_title(f"grade {grade}, n = {part['pair_id'].nunique()}")
-        _few_log_ticks(ax)
-        _few_log_places(ax)
+        few_log_ticks(ax.xaxis)
+        few_log_ticks(ax.yaxis)
     figure.supxlabel("length over Wasserstein distance", size=9)
     figure.supylabel("PPL over the pair's own level", size=9)
     handles = [
-        Line2D([], [], color=c, marker=MARKERS[n], ls="", ms=5, label=n)
-        for n, c in PALETTE.items()
-        if n in set(cells["coupling"])
+        Line2D([], [], color=colour, marker=marker, ls="", ms=5, label=name)
+        for name, (colour, marker, _) in LOOKS.items()
+        if name in set(cells["coupling"])
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
@@ -313,15 +273,12 @@ def cost_curves(points: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         points: columns `what`, `axis`, `size` and `seconds`.
         lines: index = the axes in the order of the panels, columns `slope` and `intercept`.
     """
-    rows = -(-len(lines) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.1 * rows), squeeze=False)
-    for ax in axes.flat[len(lines) :]:
-        ax.remove()
-    for ax, (axis, line) in zip(axes.flat, lines.iterrows(), strict=False):
+    figure, axes = panels(len(lines), 2, 2.1)
+    for ax, (axis, line) in zip(axes, lines.iterrows(), strict=True):
         panel = points[points["axis"] == axis]
         ends = np.array([0, panel["size"].max()])
-        ax.plot(ends, line["intercept"] + line["slope"] * ends, color=PALETTE["random"], lw=1.5)
-        ax.plot(panel["size"], panel["seconds"], "o", ms=5, color=PALETTE["optimal"])
+        ax.plot(ends, line["intercept"] + line["slope"] * ends, color="#7A7A7A", lw=1.5)
+        ax.plot(panel["size"], panel["seconds"], "o", ms=5, color=BLUE)
         ax.set(xlabel=axis, ylabel="seconds", title=panel["what"].iloc[0])
         ax.set(xlim=(0, None), ylim=(0, None))
         ax.locator_params(nbins=4)

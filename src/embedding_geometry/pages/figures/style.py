@@ -1,33 +1,26 @@
-"""Colours, widths and axes that all figures share."""
+"""What all figures share: how a coupling looks, colours, widths, axes to draw on.
+
+One colour and one marker stand for one coupling throughout, the colours from Okabe and Ito's
+palette for the colour-blind. Every figure brings its own light background, which the book turns
+on a dark page.
+"""
+
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-PALETTE = {"row": "#D55E00", "optimal": "#0072B2", "random": "#7A7A7A", "worst": "#AA4499"}
-
-
-MARKERS = {"row": "o", "optimal": "s", "random": "^", "worst": "D"}
-
-
-GLYPHS = {"row": "●", "optimal": "■", "random": "▲", "worst": "◆"}  # the same markers, in text
-
-
 INK = "#262626"
-
-
 FAINT = "#D6D6D6"
-
-
 KIND_COLOURS = {"BOS": "#E69F00", "word": "#009E73", "EOS": "#56B4E9", "padding": "#B8B8B8"}
-
+PADDING = "<pad>"
 
 WIDTH = 4.8  # inches: so narrow that the labels can still be read on a phone
-
-
 STRIP_WIDTH = 6.4  # inches, of a film strip, which takes the whole width of the text
-
 
 STYLE = {
     "axes.edgecolor": INK,
@@ -52,7 +45,31 @@ STYLE = {
 }
 
 
-PADDING = "<pad>"
+class Look(NamedTuple):
+    """How a coupling is drawn: its colour, its marker, and the same marker in text."""
+
+    colour: str = INK
+    marker: str = "."
+    glyph: str = ""
+
+
+LOOKS = {
+    "row": Look("#D55E00", "o", "●"),
+    "optimal": Look("#0072B2", "s", "■"),
+    "random": Look("#7A7A7A", "^", "▲"),
+    "worst": Look("#AA4499", "D", "◆"),
+}
+BLUE = LOOKS["optimal"].colour  # also where there is nothing to tell apart
+
+
+def look(name: str) -> Look:
+    """How a coupling is drawn; one that is not in `LOOKS`, in ink and with small dots."""
+    return LOOKS.get(name, Look())
+
+
+def tint(colour: str, share: float) -> tuple[float, ...]:
+    """The colour as it looks on white with `share` of its strength."""
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
 def set_style() -> None:
@@ -60,14 +77,42 @@ def set_style() -> None:
     plt.style.use(STYLE)
 
 
-def _axes(ax: Axes | None, height: float) -> Axes:
-    """The given axes, or new ones as wide as the text and `height` inches high."""
-    return ax if ax is not None else plt.subplots(figsize=(WIDTH, height))[1]
+def new_axes(height: float) -> Axes:
+    """Axes as wide as the text and `height` inches high."""
+    return plt.subplots(figsize=(WIDTH, height))[1]
 
 
-def _legend_above(ax: Axes) -> None:
+def panels(
+    count: int, columns: int, height: float, *, shared: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as the text, and its panels in rows of `columns`.
+
+    Args:
+        count: the number of panels.
+        columns: how many stand side by side.
+        height: of a row, in inches.
+        shared: whether all panels have one scale.
+    """
+    rows = -(-count // columns)
+    figure = plt.figure(figsize=(WIDTH, height * rows))
+    axes = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])
+
+
+def legend_above(ax: Axes) -> None:
     """The legend in one line above the axes, where it covers no data."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, handlelength=1.6)
+
+
+def few_log_ticks(axis: Axis) -> None:
+    """Few plain numbers along a logarithmic axis, however much or little it spans."""
+    low, high = axis.get_view_interval()
+    wide = LogLocator() if high / low > 100 else LogLocator(subs=(1, 2, 5))
+    axis.set_major_locator(wide if high / low > 5 else MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def notice(text: str) -> Figure:
@@ -75,23 +120,3 @@ def notice(text: str) -> Figure:
     figure = plt.figure(figsize=(WIDTH, 0.5))
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
-
-
-def _few_log_ticks(ax: Axes) -> None:
-    """A logarithmic vertical axis with few plain numbers, however much or little it spans."""
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    narrow = MaxNLocator(4) if high / low < 5 else LogLocator(subs=(1, 2, 5))
-    ax.yaxis.set_major_locator(LogLocator() if high / low > 100 else narrow)
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter("{x:g}")
-
-
-def _few_log_places(ax: Axes) -> None:
-    """Few plain numbers along a logarithmic horizontal axis, however short."""
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_locator(
-        LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(4, steps=[1, 2, 5, 10])
-    )
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter("{x:g}")

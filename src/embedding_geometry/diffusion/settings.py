@@ -1,0 +1,106 @@
+"""Which model makes the frames, and how: options of the command line, of a study and of `render`.
+
+None leaves an option to the model, or to the machine. They are read before torch is imported.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from embedding_geometry.ground.types import SchedulerName
+
+if TYPE_CHECKING:
+    from embedding_geometry.diffusion.loading import TextToImageModel
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Which model computes, and where.
+
+    Attributes:
+        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
+        dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
+        revision: Branch, tag or commit of a hub id.
+    """
+
+    model: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    revision: str | None = None
+
+    def load(self) -> "TextToImageModel":
+        """Load the model; raises what `load_model` does."""
+        from embedding_geometry.diffusion.loading import configured_model, load_model
+
+        return load_model(configured_model(self.model), self.device, self.dtype, self.revision)
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How frames are made.
+
+    Attributes:
+        steps: Denoising steps; the model's own default if not given.
+        guidance_scale: Classifier-free guidance scale; the model's own default if not given. 1
+            leaves out the unconditional half, and with it half the time.
+        negative_prompt: Text of the unconditional half of the guidance. Where the model was
+            trained with zeros for the empty prompt, as SDXL's base model was, empty means zeros.
+        batch_size: Images denoised at once, at most; changes them by rounding only.
+        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic; dpm and euler
+            step in float32 whatever the model computes in.
+        height: Height of the images in pixels, a multiple of 8; the model's own if not given.
+        width: Width of the images in pixels, likewise.
+    """
+
+    steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    batch_size: int = 16
+    scheduler: SchedulerName = "ddim"
+    height: int | None = None
+    width: int | None = None
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any]) -> "RenderSettings":
+        """Take those of a recorded study from its manifest's settings.
+
+        A study recorded before an option existed leaves it out.
+        """
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: settings[name] for name in names & settings.keys()})
+
+    def check(self) -> None:
+        """Raise a ValueError for a value that no model can render with, saying what would do."""
+        for name in ("steps", "batch_size"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise ValueError(f"{name} is {count}; use 1 or more")
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
+            raise ValueError(f"guidance_scale is {self.guidance_scale}; use a finite number")
+        if self.scheduler not in get_args(SchedulerName):
+            known = ", ".join(get_args(SchedulerName))
+            raise ValueError(f"scheduler is {self.scheduler!r}; use one of {known}")
+        for name in ("height", "width"):
+            if (side := getattr(self, name)) is not None and (side < 8 or side % 8):
+                raise ValueError(f"{name} is {side}; use a multiple of 8 pixels")
+
+    def resolve(self, model: "TextToImageModel") -> "RenderSettings":
+        """Return the settings, checked, with the model's own values where they leave it to it.
+
+        Raises:
+            ValueError: as `check`.
+        """
+        self.check()
+        height, width = model.image_size
+        return replace(
+            self,
+            steps=model.default_steps if self.steps is None else self.steps,
+            guidance_scale=(
+                model.default_guidance_scale
+                if self.guidance_scale is None
+                else self.guidance_scale
+            ),
+            height=height if self.height is None else self.height,
+            width=width if self.width is None else self.width,
+        )

