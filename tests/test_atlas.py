@@ -20,7 +20,7 @@ from embedding_geometry.atlas.table import (
     recorded,
     rows,
 )
-from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
+from embedding_geometry.atlas.tiny import SIZES, AbsentError, normal, redraw
 from embedding_geometry.diffusion.attention import OrderSensitivity
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.loading import load_model
@@ -215,6 +215,22 @@ def test_redrawn_weights_hold_no_zero_and_are_the_same_again():
     for name, parameter in first.items():
         assert (parameter != 0).all(), name
         assert torch.equal(parameter, second[name])
+
+
+def test_a_class_takes_the_sizes_that_it_has_and_an_entry_has_the_last_word():
+    flux = Tiny("FluxTransformer2DModel", {"num_layers": 1})().config
+    assert (flux["num_layers"], flux["num_single_layers"], flux["joint_attention_dim"]) == (
+        1,
+        2,
+        24,
+    )
+    assert "text_embed_dim" not in flux
+
+
+def test_no_entry_says_again_what_all_sizes_say():
+    for _, backbone in backbones():
+        own = backbone.build.config
+        assert [n for n in own.keys() & SIZES if own[n] == SIZES[n]] == [], backbone.name
 
 
 def test_a_random_state_of_the_caller_is_left_alone():

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from embedded import embedded_settings
 from PIL import Image
 
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
-from embedding_geometry.perception.frames import read_frames, read_settings, write_animation
+from embedding_geometry.perception.frames import read_frames, write_animation
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import cells, recorded
@@ -303,7 +304,7 @@ def test_every_rendered_file_holds_the_settings(
     main(render_arguments(tiny_folder, tmp_path, *options.split(), *write.split()))
     files = ["row/frame_001.png", "row.gif", "row.webp", "row.mp4"]
     for file in files:
-        found = read_settings(tmp_path / file)
+        found = embedded_settings(tmp_path / file)
         expected = {
             "coupling": "row",
             "source": "a small cat on the beach",
@@ -315,7 +316,7 @@ def test_every_rendered_file_holds_the_settings(
         }
         assert expected.items() <= found.items(), file
         assert found["model"]["revision"] == tiny_model.provenance.revision
-    strips = read_settings(tmp_path / "strips.png")
+    strips = embedded_settings(tmp_path / "strips.png")
     assert strips == {"couplings": ["row"]} | {k: v for k, v in found.items() if k != "coupling"}
 
 

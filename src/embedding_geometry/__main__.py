@@ -317,12 +317,8 @@ class Pairs:
 
         import numpy as np
 
-        from embedding_geometry.study.prompts import (
-            grade,
-            read_cxc,
-            sample_pairs,
-            write_prompt_pairs,
-        )
+        from embedding_geometry.study.crisscrossed import read_cxc, sample_pairs
+        from embedding_geometry.study.prompts import grade, write_prompt_pairs
 
         check_seed(self.seed)
         if self.out.is_dir() or self.out.resolve() in (
