@@ -80,15 +80,7 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/mypy
 
 study: $(INSTALLED) ## run or resume the recorded studies (one to two hours on two cores)
-	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs.csv --model pocket --device cpu \
-		--out runs/study --publish data/results/pocket
-	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
-		--couplings optimal optimal-random-50 random worst row --extra-couplings-first-seed optimal-random-25 \
-		optimal-random-75 random-worst-50 optimal-row-50 --seeds 0 1 --out runs/dose --publish data/results/pocket_dose
-	$(BIN)/python -m embedding_geometry study --pairs data/prompts/pocket_pairs_dose.csv --model pocket --device cpu \
-		--couplings row optimal slerp-matrix slerp-tokens slerp-optimal words whitened centred cosine entropic-0.01 \
-		entropic-0.1 entropic-1 pooled --extra-couplings-first-seed --seeds 0 \
-		--out runs/ways --publish data/results/pocket_ways
+	$(BIN)/python -m embedding_geometry record pocket pocket_dose pocket_ways pocket_retiming
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
 	$(BIN)/python -m pytest --confcutdir=tests/benchmarks tests/benchmarks/bench_*.py --record data/results

@@ -3,6 +3,7 @@
 The generators return a problem whose answer theory gives, not the code under test.
 """
 
+import math
 from contextlib import contextmanager
 
 import jaxtyping
@@ -79,3 +80,16 @@ def padded(rng: np.random.Generator, n: int, d: int, words: int) -> np.ndarray:
     cloud = random_clouds(rng, n, d)
     cloud[words:] = cloud[words]
     return cloud
+
+
+def pot_distance(x, y):
+    """Wasserstein distance of the uniform measures, by POT's network simplex."""
+    import ot  # takes a second
+
+    return math.sqrt(ot.emd2([], [], ot.dist(x, y)))
+
+
+def angles(path, start):
+    """Angle of every row of the path from the same row of the start, by the arc cosine."""
+    norms = np.linalg.norm(path, axis=-1) * np.linalg.norm(start, axis=-1)
+    return np.arccos(np.clip((start * path).sum(axis=-1) / norms, -1, 1))

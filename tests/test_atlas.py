@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -14,7 +13,6 @@ from embedding_geometry.atlas.__main__ import main
 from embedding_geometry.atlas.check import verdict
 from embedding_geometry.atlas.table import (
     FAMILIES,
-    RECORDED,
     AtlasError,
     backbones,
     measure,
@@ -22,14 +20,14 @@ from embedding_geometry.atlas.table import (
     recorded,
     rows,
 )
-from embedding_geometry.atlas.tiny import AbsentError, normal, redraw
+from embedding_geometry.atlas.tiny import SIZES, AbsentError, normal, redraw
 from embedding_geometry.diffusion.attention import OrderSensitivity
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.records import RecordError
 from embedding_geometry.pages.atlas import atlas_table, plane, size_text
 
-ATLAS = pd.read_csv(RECORDED)
+ATLAS = recorded()
 
 
 class Attention(nn.Module):
@@ -219,6 +217,22 @@ def test_redrawn_weights_hold_no_zero_and_are_the_same_again():
         assert torch.equal(parameter, second[name])
 
 
+def test_a_class_takes_the_sizes_that_it_has_and_an_entry_has_the_last_word():
+    flux = Tiny("FluxTransformer2DModel", {"num_layers": 1})().config
+    assert (flux["num_layers"], flux["num_single_layers"], flux["joint_attention_dim"]) == (
+        1,
+        2,
+        24,
+    )
+    assert "text_embed_dim" not in flux
+
+
+def test_no_entry_says_again_what_all_sizes_say():
+    for _, backbone in backbones():
+        own = backbone.build.config
+        assert [n for n in own.keys() & SIZES if own[n] == SIZES[n]] == [], backbone.name
+
+
 def test_a_random_state_of_the_caller_is_left_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -319,7 +333,7 @@ def test_a_class_that_diffusers_lacks_is_absent(monkeypatch):
 def test_a_recorded_table_is_read_back(tmp_path):
     table = measure(["FLUX.1", "FLUX.2"])
     record(table, tmp_path / "new", 1.23)
-    again = recorded(tmp_path / "new/atlas.csv")
+    again = recorded(tmp_path / "new")
     assert list(again["verdict"]) == ["multiset", "sequence"]
     assert again.loc[1, "cause"] == "rotary positions of the text tokens"
     np.testing.assert_allclose(again["doubling"], table["doubling"], rtol=0.01)
@@ -330,14 +344,14 @@ def test_a_recorded_table_is_read_back(tmp_path):
 def test_a_missing_or_empty_table_names_the_remedy(tmp_path):
     path = tmp_path / "atlas.csv"
     with pytest.raises(FileNotFoundError, match="python -m embedding_geometry.atlas --out"):
-        recorded(path)
+        recorded(tmp_path)
     for text in ("", "model,verdict\n"):
         path.write_text(text)
         with pytest.raises(RecordError, match="has no rows.*embedding_geometry.atlas --out"):
-            recorded(path)
+            recorded(tmp_path)
     path.write_text("model,verdict\nFLUX.1,multiset\n")
     with pytest.raises(AtlasError, match="is no atlas: it lacks cause, doubling, family"):
-        recorded(path)
+        recorded(tmp_path)
 
 
 def test_the_command_shows_rows_and_refuses_unknown_models(tmp_path, capsys):

@@ -8,10 +8,10 @@ import pytest
 from docutils.nodes import make_id
 
 from embedding_geometry.ground.places import RESULTS
-from embedding_geometry.pages import findings, sources
+from embedding_geometry.ground.records import STUDY
+from embedding_geometry.pages import findings
 from embedding_geometry.pages.claims import SECTIONS
 from embedding_geometry.pages.ledger import ledger
-from embedding_geometry.pages.sources import recorded_table
 
 GRIDS = pd.DataFrame(
     {"shape": ["triangle", "square"], "barycenter": [0.5, 0.5], "mean_of_rows": [2.0, 3.0]}
@@ -36,7 +36,7 @@ def test_every_claim_has_one_name_and_a_finding(entries):
 def test_all_that_is_tested_together_is_claimed(find):
     """Else the ledger would correct for tests that it does not show."""
     [section] = [section for section in SECTIONS if section.find is find]
-    found = find(recorded_table(section.source, "pocket"), {})
+    found = find(section.source.rows(), {})
     assert list(found) == [claim.identifier for claim in section.claims]
 
 
@@ -87,15 +87,15 @@ def test_titles_are_those_of_the_pages():
 
 def test_tables_and_manifests_exist_for_pocket():
     for source in {section.source.name: section.source for section in SECTIONS}.values():
-        assert source.table("pocket").is_file(), source.command
-        assert source.manifest is None or source.manifest("pocket").is_file()
+        assert source.path().is_file(), source.command
+        assert source.manifest is None or source.file(source.manifest).is_file()
 
 
 def test_another_models_claims_wait_for_its_study():
     waiting = ledger(SECTIONS, "some/stable-diffusion", {})
     status = {entry.section.source.name: entry.status for entry in waiting}
-    assert status["order"] == status["study"] == "not recorded"
-    assert "not recorded" not in {status["atlas"], status["benchmark study"]}
+    assert status["order"] == status[STUDY.name] == "not recorded"
+    assert "not recorded" not in {status["atlas"], status["benchmark_study"]}
 
 
 def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
@@ -103,6 +103,6 @@ def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(
 ):
     """As pages 5 and 6 do: it comes with the book. Another model's is in the results folder."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    for find in (sources.STUDY.table, sources.STUDY.manifest):
-        assert find("pocket").parent == RESULTS
-        assert find("some/model").parent == tmp_path
+    for ending in ("_study.csv", "_manifest.json"):
+        assert STUDY.file(ending, "pocket").parent == RESULTS
+        assert STUDY.file(ending, "some/model").parent == tmp_path

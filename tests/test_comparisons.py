@@ -110,6 +110,8 @@ def test_paths_are_compared_before_the_first_and_after_the_last_round():
             "extra": [18, 0, 9],
         }
     )
+    twice = pd.concat([rounds.assign(seed=0), rounds.assign(seed=1, gini=rounds["gini"] + 0.04)])
+    assert before_and_after(twice)["gini"].to_numpy() == pytest.approx(np.array([[0.92, 0.12]]))
     [row] = before_and_after(rounds).to_dict("records")
     assert (row["gini", "before"], row["gini", "after"]) == (0.9, 0.1)
     assert (row["extra", "before"], row["extra", "after"]) == (0, 18)

@@ -4,9 +4,8 @@ import itertools
 import math
 
 import numpy as np
-import ot
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
     clouds,
@@ -14,14 +13,13 @@ from strategies import (
     gradient_of_convex,
     hidden_permutation,
     padded,
+    pot_distance,
     random_clouds,
     without_type_checks,
 )
 
-from embedding_geometry.transport.all_pairs import pairwise_wasserstein
 from embedding_geometry.transport.couplings import (
     cost_matrix,
-    couple,
     coupling_cost,
     optimal_coupling,
     optimum_is_unique,
@@ -30,7 +28,6 @@ from embedding_geometry.transport.couplings import (
     wasserstein_distance,
     worst_coupling,
 )
-from embedding_geometry.transport.other_couplings import cayley_distance, go_toward
 
 
 @pytest.fixture
@@ -45,11 +42,6 @@ def brute_force(x, y):
         for sigma in itertools.permutations(range(len(x)))
     ]
     return min(sums), max(sums)
-
-
-def pot_distance(x, y):
-    """Wasserstein distance of the uniform measures, by POT's network simplex."""
-    return math.sqrt(ot.emd2([], [], ot.dist(x, y)))
 
 
 def test_cost_matrix_is_the_squared_distance_of_each_pair(rng):
@@ -171,15 +163,6 @@ def test_random_coupling_sends_each_token_everywhere_equally_often():
     assert max(abs(count - 1000) for count in counts) < 5 * math.sqrt(1000 * 5 / 6)
 
 
-def test_couple_maps_each_name_to_its_function(rng):
-    x, y = random_clouds(rng, 12, 3), random_clouds(rng, 12, 3)
-    np.testing.assert_array_equal(couple("row", x, y, rng), row_coupling(x, y))
-    np.testing.assert_array_equal(couple("optimal", x, y, rng), optimal_coupling(x, y))
-    np.testing.assert_array_equal(couple("worst", x, y, rng), worst_coupling(x, y))
-    drawn = couple("random", x, y, np.random.default_rng(3))
-    np.testing.assert_array_equal(drawn, random_coupling(x, y, np.random.default_rng(3)))
-
-
 @given(coupled_clouds())
 def test_every_coupling_costs_between_optimal_and_worst(problem):
     x, y, sigma = problem
@@ -223,96 +206,6 @@ def test_wasserstein_distance_ignores_the_order_of_the_tokens(problem):
     x, y, sigma = problem
     shuffled = wasserstein_distance(x[sigma], y, normalized=False)
     assert shuffled == pytest.approx(wasserstein_distance(x, y, normalized=False), rel=1e-12)
-
-
-# ------------------------------------------------------------------ all pairs
-
-
-def loop_over_pairs(stack, *, normalized):
-    """The distances of all pairs, one assignment each, from exact float64 costs."""
-    distances = np.zeros((len(stack), len(stack)))
-    for i, j in itertools.combinations(range(len(stack)), 2):
-        distances[i, j] = wasserstein_distance(stack[i], stack[j], normalized=normalized)
-    return distances + distances.T
-
-
-def kinds_of_clouds(rng):
-    """Stacks that strain the rounding in different ways, by name."""
-    generic = random_clouds(rng, 13, 20, 48)
-    common = random_clouds(rng, 20, 48)
-    near = np.repeat(random_clouds(rng, 4, 20, 48), 3, axis=0)
-    return {
-        "generic": generic,
-        "float32": generic.astype(np.float32),
-        "far from the origin": generic + 1e6,
-        "one shared cloud and small changes": common + 1e-3 * generic,
-        "one shared cloud and minute changes": 1e6 * common + 1e-6 * generic,
-        "clusters of nearly equal clouds": near + 1e-7 * random_clouds(rng, *near.shape),
-        "far clusters": near + 1e5 * np.arange(12)[:, None, None] ** 2,
-        "padding": np.stack([padded(rng, 20, 48, words=w) for w in range(2, 12)]),
-        "one outlier token": generic * np.r_[1e4, np.ones(19)][:, None],
-        "tiny": 1e-30 * generic,
-        "huge": 1e30 * generic,
-        "two clouds": generic[:2],
-        "one token": generic[:, :1],
-    }
-
-
-@pytest.mark.parametrize("kind", kinds_of_clouds(np.random.default_rng(0)))
-def test_all_pairs_agree_with_a_loop(kind):
-    stack = kinds_of_clouds(np.random.default_rng(0))[kind]
-    found = pairwise_wasserstein(stack, normalized=False, block=5)
-    np.testing.assert_allclose(found, loop_over_pairs(stack, normalized=False), rtol=1e-6)
-
-
-def test_all_pairs_have_the_precision_of_float64(rng):
-    """Single precision decides the permutation alone, also for tokens far from the origin."""
-    for stack in (random_clouds(rng, 9, 77, 128), 1e3 + random_clouds(rng, 9, 30, 16)):
-        found = pairwise_wasserstein(stack, normalized=False, block=4)
-        np.testing.assert_allclose(found, loop_over_pairs(stack, normalized=False), rtol=1e-12)
-
-
-def test_all_pairs_agree_with_pot(rng):
-    stack = random_clouds(rng, 6, 77, 128) + random_clouds(rng, 77, 128)
-    found = pairwise_wasserstein(stack, normalized=True)
-    for i, j in itertools.combinations(range(6), 2):
-        assert found[i, j] == pytest.approx(pot_distance(stack[i], stack[j]), rel=1e-7)
-
-
-@pytest.mark.parametrize("block", [1, 2, 5, 9, 40])
-def test_all_pairs_do_not_depend_on_the_block(rng, block):
-    stack = random_clouds(rng, 9, 12, 16)
-    expected = loop_over_pairs(stack, normalized=True)
-    found = pairwise_wasserstein(stack, normalized=True, block=block)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_all_pairs_are_symmetric_with_zero_for_permuted_copies(rng):
-    stack = random_clouds(rng, 5, 10, 8)
-    stack[3] = rng.permutation(stack[0])
-    found = pairwise_wasserstein(stack, normalized=False)
-    np.testing.assert_array_equal(found, found.T)
-    np.testing.assert_array_equal(np.diagonal(found), np.zeros(5))
-    assert found[0, 3] == 0
-    assert (found[~np.eye(5, dtype=bool)] == 0).sum() == 2
-
-
-def test_one_cloud_and_equal_clouds_are_at_distance_zero(rng):
-    cloud = random_clouds(rng, 1, 4, 3)
-    assert pairwise_wasserstein(cloud, normalized=False).tolist() == [[0.0]]
-    same = pairwise_wasserstein(np.repeat(cloud, 3, axis=0), normalized=False)
-    np.testing.assert_array_equal(same, np.zeros((3, 3)))
-    np.testing.assert_array_equal(
-        pairwise_wasserstein(np.ones((3, 4, 2)), normalized=False), np.zeros((3, 3))
-    )
-
-
-@settings(max_examples=30)
-@given(clouds(count=4), st.booleans())
-def test_all_pairs_agree_with_a_loop_on_clouds_with_ties(stack, normalized):
-    found = pairwise_wasserstein(np.stack(stack), normalized=normalized, block=3)
-    expected = loop_over_pairs(stack, normalized=normalized)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 # ------------------------------------------------------------------ bad input
@@ -362,140 +255,3 @@ def test_what_is_no_permutation_is_refused(sigma, message):
     x = np.zeros((3, 2))
     with without_type_checks(), pytest.raises(ValueError, match=message):
         coupling_cost(x, x, np.array(sigma))
-
-
-def test_an_unknown_coupling_is_named_with_the_known_ones(rng):
-    x = np.zeros((3, 2))
-    with without_type_checks(), pytest.raises(ValueError, match="'best'.*row, optimal, random"):
-        couple("best", x, x, rng)
-
-
-@pytest.mark.parametrize(
-    ("shape", "block", "message"),
-    [
-        ((4, 3), 32, r"\(p prompts, n tokens, d dims\).*\(4, 3\)"),
-        ((0, 4, 3), 32, r"at least 1; got \(0, 4, 3\)"),
-        ((2, 4, 3), 0, "block is a number of clouds, at least 1; got 0"),
-    ],
-)
-def test_a_stack_that_is_none_is_refused(shape, block, message):
-    with without_type_checks(), pytest.raises(ValueError, match=message):
-        pairwise_wasserstein(np.zeros(shape), normalized=False, block=block)
-
-
-def test_nan_in_a_stack_is_located():
-    stack = np.zeros((9, 4, 3))
-    stack[7, 1, 2] = np.nan
-    with pytest.raises(ValueError, match=r"\(9, 4, 3\) hold NaN or infinity, at \[7\]"):
-        pairwise_wasserstein(stack, normalized=False)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_all_pairs_in_every_precision(rng, dtype):
-    clouds = np.stack([random_clouds(rng, 9, 4).astype(dtype) for _ in range(4)])
-    found = pairwise_wasserstein(clouds, normalized=False, block=3)
-    expected = [[wasserstein_distance(x, y, normalized=False) for y in clouds] for x in clouds]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_all_pairs_far_from_the_origin(rng):
-    """A common offset takes no digits away: tokens are subtracted before they are squared."""
-    clouds = 1e4 + np.stack([random_clouds(rng, 9, 4) for _ in range(5)])
-    found = pairwise_wasserstein(clouds, normalized=False)
-    for i, j in itertools.combinations(range(5), 2):
-        expected = wasserstein_distance(clouds[i], clouds[j], normalized=False)
-        assert found[i, j] == pytest.approx(expected, rel=1e-9)
-
-
-# --- couplings of graded cost -------------------------------------------------------------------
-
-
-def swapped(p, i, j):
-    """The tuple p with its i-th and j-th entries exchanged."""
-    q = list(p)
-    q[i], q[j] = q[j], q[i]
-    return tuple(q)
-
-
-def transpositions_between(a, b):
-    """Least number of swaps from a to b, by breadth-first search over all permutations."""
-    reached, pairs = {a}, list(itertools.combinations(range(len(a)), 2))
-    count = 0
-    while b not in reached:
-        reached |= {swapped(p, i, j) for p in reached for i, j in pairs}
-        count += 1
-    return count
-
-
-@pytest.mark.parametrize("end", list(itertools.permutations(range(4))))
-def test_cayley_distance_is_the_least_number_of_swaps(end):
-    start = (2, 0, 3, 1)
-    expected = transpositions_between(start, end)
-    assert cayley_distance(np.array(start), np.array(end)) == expected
-
-
-PERMUTATIONS = st.integers(1, 9).flatmap(lambda n: st.permutations(range(n)).map(np.array))
-
-
-@given(PERMUTATIONS, st.integers(0, 2**32 - 1))
-def test_a_geodesic_has_every_intermediate_distance_to_both_ends(start, seed):
-    end = np.random.default_rng(seed).permutation(len(start))
-    whole = cayley_distance(start, end)
-    for step in range(whole + 1):
-        fraction = step / whole if whole else 0.5
-        sigma = go_toward(start, end, fraction, np.random.default_rng(seed))
-        assert cayley_distance(start, sigma) == step
-        assert cayley_distance(sigma, end) == whole - step
-
-
-@given(PERMUTATIONS, st.integers(0, 2**32 - 1))
-def test_fractions_0_and_1_are_the_two_couplings(start, seed):
-    end = np.random.default_rng(seed).permutation(len(start))
-    for fraction, expected in ((0.0, start), (1.0, end)):
-        sigma = go_toward(start, end, fraction, np.random.default_rng(seed))
-        np.testing.assert_array_equal(sigma, expected)
-
-
-def test_equal_generators_give_points_of_one_geodesic(rng):
-    start, end = rng.permutation(40), rng.permutation(40)
-    points = [go_toward(start, end, f, np.random.default_rng(3)) for f in (0.25, 0.5, 0.75)]
-    steps = cayley_distance(points[0], points[1]) + cayley_distance(points[1], points[2])
-    assert steps == cayley_distance(points[0], points[2])
-    again = go_toward(start, end, 0.5, np.random.default_rng(3))
-    np.testing.assert_array_equal(points[1], again)
-    assert not np.array_equal(points[1], go_toward(start, end, 0.5, np.random.default_rng(4)))
-
-
-def test_the_cost_goes_on_average_almost_straight_from_one_end_to_the_other(rng):
-    x, y = random_clouds(rng, 60, 3), random_clouds(rng, 60, 3)
-    start, end = optimal_coupling(x, y), worst_coupling(x, y)
-    fractions = np.linspace(0, 1, 5)
-    costs = [
-        np.mean([coupling_cost(x, y, go_toward(start, end, f, rng)) ** 2 for _ in range(100)])
-        for f in fractions
-    ]
-    straight = (1 - fractions) * costs[0] + fractions * costs[-1]
-    np.testing.assert_allclose(costs, straight, rtol=0.06)
-
-
-def test_most_tokens_keep_a_partner_of_one_of_the_ends(rng):
-    start, end = np.arange(50), np.roll(np.arange(50), 1)  # one cycle
-    sigma = go_toward(start, end, 0.5, rng)
-    assert np.sum((sigma != start) & (sigma != end)) == 1
-
-
-def test_a_start_is_left_as_it_was(rng):
-    start = np.arange(9)
-    go_toward(start, start[::-1], 0.5, rng)
-    np.testing.assert_array_equal(start, np.arange(9))
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
-def test_a_fraction_outside_the_way_is_refused(fraction, rng):
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\], but is"):
-        go_toward(np.arange(3), np.arange(3), fraction, rng)
-
-
-def test_permutations_of_different_length_have_no_geodesic(rng):
-    with without_type_checks(), pytest.raises(ValueError, match="clouds with 3 tokens"):
-        go_toward(np.arange(3), np.arange(4), 0.5, rng)

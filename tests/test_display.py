@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from study_tables import whole_study
 
+from embedding_geometry.ground.records import POCKET
 from embedding_geometry.pages import display as pages
 from embedding_geometry.pages.twins import KEY
 from embedding_geometry.study import recorded
@@ -151,7 +152,7 @@ def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_pat
     assert pages.studied_model("some/model") == "some/model"
     assert pages.studied_model("pocket") == "pocket"
     assert notes == [note]
-    assert len(recorded.recorded_study("pocket")) == len(recorded.pocket_study()[0])
+    assert len(recorded.recorded_study("pocket")) == len(POCKET.rows())
     whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "pocket_study.csv", index=False)
     assert len(recorded.recorded_study("pocket")) == 8
 
@@ -166,6 +167,22 @@ def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):
     [note] = notes
     assert "study is of elsewhere/tiny at revision 0123456789ab; what is" in note.data
     assert f"at revision {same['revision']}. The badge" in note.data
+
+
+def test_a_benchmarks_line_names_machine_day_and_versions():
+    manifest = {
+        "model": "pocket",
+        "cpu": "Some CPU",
+        "cores": 2,
+        "threads": 1,
+        "python": "3.11.7",
+        "recorded": "2026-01-02T03:04:05+00:00",
+        "versions": {"torch": "2.6.0+cpu", "scipy": "1.15"},
+    }
+    assert pages.benchmark_line(manifest).data == (
+        "**Provenance.** Model pocket; timed on 2026-01-02 on Some CPU, 2 cores, 1 threads; "
+        "python 3.11.7, torch 2.6.0, scipy 1.15."
+    )
 
 
 def test_pages_hush_the_missing_progress_bar_before_a_model_is_loaded():

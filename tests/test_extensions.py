@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
-from reading import table_named
+from reading import costs, recorded_on, table_named
+from recorded import put_beside
 
+from embedding_geometry.ground import records
 from embedding_geometry.ground.places import PROMPTS, RESULTS
 
 
@@ -18,10 +21,41 @@ def test_a_page_names_the_models_table_else_pockets_wherever_results_are_kept(
     """Pocket's own tables come with the book, also where another folder holds the results."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "some/model")
-    assert table_named("retiming.csv") == RESULTS / "pocket_retiming.csv"
-    for name in ("pocket_retiming.csv", "model_retiming.csv"):
+    assert table_named("study.csv") == RESULTS / "pocket_study.csv"
+    for name in ("pocket_study.csv", "model_study.csv"):
         (tmp_path / name).touch()
-        assert table_named("retiming.csv") == tmp_path / name
+        assert table_named("study.csv") == tmp_path / name
     assert table_named("benchmark_costs.csv") == RESULTS / "benchmark_costs.csv"
     assert table_named("prompts") == PROMPTS / "pairs.csv"
     assert table_named("no_such.csv") is None
+
+
+def test_a_table_was_recorded_when_its_manifest_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "some/model")
+    for name in ("steps.parquet", "pocket_dose_study.csv", "benchmark_costs.csv", "atlas.csv"):
+        table = table_named(name)
+        assert table is not None
+        assert (recorded_on(table) or "").startswith("2026-")
+    (tmp_path / "model_manifest.json").write_text('{"ended": "2031-05-06T07:08:09"}')
+    assert recorded_on(tmp_path / "model_steps.parquet") == "2031-05-06"
+    assert recorded_on(PROMPTS / "pocket_pairs.csv") is None
+
+
+def test_the_costs_of_pages_are_empty_where_none_were_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert costs()["pages"]
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    assert costs() == {"pages": {}}
+
+
+def test_a_table_is_put_beside_the_pages(tmp_path: Path) -> None:
+    table = tmp_path / "made.csv"
+    table.write_text("gain\n1\n")
+    book = SimpleNamespace(outdir=str(tmp_path / "html"))
+    (tmp_path / "html").mkdir()
+    assert put_beside(book, table) == "_data/made.csv"
+    assert (tmp_path / "html/_data/made.csv").read_text() == "gain\n1\n"

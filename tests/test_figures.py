@@ -349,13 +349,12 @@ def test_dose_and_response_have_a_panel_for_each_grade_and_a_line_for_each_pair(
     figure = figures.dose_response(pd.DataFrame(rows, columns=columns), slope=2.0)
     of_5, of_0 = figure.axes
     assert [ax.get_title() for ax in (of_5, of_0)] == ["grade 5, n = 1", "grade 0, n = 2"]
-    pair, *marks, dashed = of_5.lines
+    pair, optimal, worst, dashed = of_5.lines
     np.testing.assert_array_equal(pair.get_xdata(), [1.0, 1.4, 2.0])
     np.testing.assert_array_equal(pair.get_ydata(), [0.5, 1.0, 1.5])
     np.testing.assert_allclose(dashed.get_ydata(), [1, 4])
-    assert [(mark.get_marker(), mark.get_xdata()[0]) for mark in marks] == [
-        (".", 1.4), ("s", 1.0), ("D", 2.0)
-    ]  # fmt: skip
+    assert [mark.get_marker() for mark in (pair, optimal, worst)] == [".", "s", "D"]
+    assert (optimal.get_xydata().tolist(), worst.get_xydata().tolist()) == ([[1, 0.5]], [[2, 1.5]])
     assert len(of_0.lines) == 2 + 2 + 1  # pairs, couplings, the slope
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["optimal", "worst"]

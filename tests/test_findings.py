@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from embedding_geometry.ground.records import DOSE, POCKET, REPEAT
 from embedding_geometry.ground.types import COUPLINGS
-from embedding_geometry.pages import findings, sources
+from embedding_geometry.pages import findings
 from embedding_geometry.statistics import by_pair
 from embedding_geometry.statistics.comparisons import ARRIVING
 
@@ -62,7 +63,7 @@ def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondar
 
 
 def test_a_repeated_study_is_held_against_the_recorded_one():
-    repeated = pd.read_csv(sources.REPEAT.table("pocket"))
+    repeated = REPEAT.rows()
     assert findings.repeat_findings(repeated, {})["repeated"].estimate == 2
     optimal = repeated["coupling"] == "optimal"
     repeated.loc[optimal, "ppl"] *= 1.1
@@ -184,8 +185,8 @@ def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
 )
 def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected):
     """Planted where the test looks alone: elsewhere the slope is the opposite."""
-    study = pd.read_csv(sources.POCKET.table("pocket"))
-    picked = study["pair_id"].isin(pd.read_csv(sources.DOSE.table("pocket"))["pair_id"])
+    study = POCKET.rows()
+    picked = study["pair_id"].isin(DOSE.rows()["pair_id"])
     tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
     length = np.log(study["wasserstein_length"] / study["w2"])
     noise = np.random.default_rng(4).normal(0, 0.1, len(study))

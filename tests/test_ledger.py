@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from embedding_geometry.ground.records import RecordError
+from embedding_geometry.ground import records
+from embedding_geometry.ground.records import Record, RecordError
 from embedding_geometry.pages import ledger as ledgers
 from embedding_geometry.pages.findings import Finding
 from embedding_geometry.pages.ledger import (
@@ -19,7 +20,6 @@ from embedding_geometry.pages.ledger import (
     provenance_table,
     summary_table,
 )
-from embedding_geometry.pages.sources import Source
 
 MANIFEST = {
     "model": {"name": "some/pocket", "revision": "0123abcd", "device": "cuda"},
@@ -30,20 +30,18 @@ MANIFEST = {
 @pytest.fixture
 def source(tmp_path, monkeypatch):
     """A recorded table of three gains, all of one sign or not."""
-    monkeypatch.setattr(ledgers, "DATA", tmp_path)
     folder = tmp_path / "results"
     folder.mkdir()
+    monkeypatch.setattr(ledgers, "DATA", tmp_path)
+    monkeypatch.setattr(records, "RESULTS", folder)
     pd.DataFrame({"gain": [0.2, 0.1, 0.3]}).to_csv(folder / "made.csv", index=False)
     (folder / "made.json").write_text(json.dumps(MANIFEST))
-    return Source(
-        "made", lambda name: folder / "made.csv", lambda name: folder / "made.json", "make made"
-    )
+    return Record("made", "make made", (".csv",), ".json")
 
 
 @pytest.fixture
-def missing(tmp_path):
-    table, manifest = tmp_path / "gone.csv", tmp_path / "gone.json"
-    return Source("missing", lambda name: table, lambda name: manifest, "make it & wait")
+def missing():
+    return Record("gone", "make it & wait", (".csv",), ".json")
 
 
 def find(table, manifest):
@@ -86,20 +84,19 @@ def test_a_claim_for_which_the_table_has_too_few_cases_is_not_recorded(source):
 
 @pytest.mark.parametrize("text", ["", "gain\n"])
 def test_a_table_without_rows_is_one_error(source, text):
-    source.table("pocket").write_text(text)
+    source.path("pocket").write_text(text)
     with pytest.raises(RecordError, match=r"made\.csv has no rows.*`make made` makes it anew"):
         ledger([section(source)], "pocket", {})
 
 
 def test_a_table_without_a_column_is_one_error(source):
-    source.table("pocket").write_text("loss\n1\n")
+    source.path("pocket").write_text("loss\n1\n")
     with pytest.raises(LedgerError, match=r"made\.csv .*no 'gain'.*03_couplings.*`make made`"):
         ledger([section(source)], "pocket", {})
 
 
-def test_a_table_that_a_page_computes_need_not_be_recorded(tmp_path):
-    live = Source("live", lambda name: tmp_path / "prompts.csv", None, "make notebooks")
-    (tmp_path / "prompts.csv").write_text("no,gains,in,it\n")
+def test_a_table_that_a_page_computes_need_not_be_recorded():
+    live = Record("live", "make notebooks", (), None)
     assert [e.status for e in ledger([section(live)], "m", {})] == ["not recorded"] * 2
     entries = ledger([section(live)], "m", {"live": pd.DataFrame({"gain": [-1.0]})})
     assert [e.status for e in entries] == ["does not hold", "holds"]
@@ -174,6 +171,6 @@ def test_provenance_comes_from_the_manifests(source, missing):
     ],
 )  # fmt: skip
 def test_benchmarks_and_atlas_have_manifests_of_their_own(source, manifest, expected):
-    source.manifest("m").write_text(json.dumps(manifest))
+    source.file(".json").write_text(json.dumps(manifest))
     table = provenance_table([section(source)], "m")
     assert table.loc["made.csv", ["model", "revision", "device"]].tolist() == expected

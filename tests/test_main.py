@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from embedded import embedded_settings
 from PIL import Image
 
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
-from embedding_geometry.perception.frames import read_frames, read_settings, write_animation
+from embedding_geometry.perception.frames import read_frames, write_animation
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study import cells
+from embedding_geometry.study import cells, recorded
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
@@ -93,7 +94,7 @@ def test_help_comes_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("[]")
-    for name in ("study", "render", "ppl", "pairs", "info"):
+    for name in ("study", "tempo", "record", "render", "ppl", "pairs", "info"):
         assert f"• {name}" in done.stdout
 
 
@@ -102,6 +103,8 @@ def test_help_comes_without_loading_torch() -> None:
     [
         ("study", "--pairs --out --publish --couplings --seeds --frames --steps --batch-size"),
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
+        ("tempo", "--pairs --out --per-grade --rounds --model --net --device --frames"),
+        ("record", "NAMES --out"),
         ("study", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
@@ -147,6 +150,30 @@ def test_study_writes_and_publishes_its_tables_and_resumes(
     assert main(study_arguments) == 0
     error = capsys.readouterr().err
     assert f"warning: {victim} is damaged; this cell is computed again\n" in error
+
+
+def test_record_makes_named_studies_and_puts_them_where_the_book_finds_them(
+    pairs: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = f"""
+        pairs = "{pairs.name}"
+        loading = {{ model = "{tiny_folder}", device = "cpu" }}
+        couplings = ["row"]
+        extra_couplings_first_seed = []
+        seeds = [5]
+        frames = 4
+    """
+    file = tmp_path / "studies.toml"
+    file.write_text(f"[study.tiny]{settings}[tempo.tiny_retiming]{settings}")
+    monkeypatch.setattr(recorded, "STUDIES", file)
+    monkeypatch.setattr(recorded, "PROMPTS", tmp_path)
+    monkeypatch.setattr(sys.modules[main.__module__], "RESULTS", tmp_path / "results")
+    assert main(["record", "tiny", "tiny_retiming", "--out", str(tmp_path / "runs")]) == 0
+    made = {path.name for path in (tmp_path / "results").iterdir()}
+    study = {f"tiny_{end}" for end in ("study.csv", "steps.parquet", "pairs.csv", "manifest.json")}
+    assert made == study | {"tiny_retiming.csv", "tiny_retiming_manifest.json"}
+    assert len(list((tmp_path / "runs/tiny/cells").iterdir())) == 2
+    assert set(pd.read_csv(tmp_path / "results/tiny_retiming.csv")["round"]) == {0, 1, 2}
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(
@@ -277,7 +304,7 @@ def test_every_rendered_file_holds_the_settings(
     main(render_arguments(tiny_folder, tmp_path, *options.split(), *write.split()))
     files = ["row/frame_001.png", "row.gif", "row.webp", "row.mp4"]
     for file in files:
-        found = read_settings(tmp_path / file)
+        found = embedded_settings(tmp_path / file)
         expected = {
             "coupling": "row",
             "source": "a small cat on the beach",
@@ -289,7 +316,7 @@ def test_every_rendered_file_holds_the_settings(
         }
         assert expected.items() <= found.items(), file
         assert found["model"]["revision"] == tiny_model.provenance.revision
-    strips = read_settings(tmp_path / "strips.png")
+    strips = embedded_settings(tmp_path / "strips.png")
     assert strips == {"couplings": ["row"]} | {k: v for k, v in found.items() if k != "coupling"}
 
 
@@ -462,6 +489,8 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("ppl {tmp}/mixed", "have one size"),
         ("ppl {tmp}/corrupt", "1.png is not an image"),
         ("info --model no-such-model", "no-such-model"),
+        ("record", "no study is named; "),
+        ("record pocket_ways ways", "no study of the book is named 'ways'; there are pocket, po"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -1,19 +1,29 @@
 """Recorded studies are found, or refused with the remedy."""
 
 import json
-from pathlib import Path
+import subprocess
+import tomllib
 
 import pandas as pd
 import pytest
 from study_tables import MANIFEST, study_table, whole_study
 
 from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.ground import records
 from embedding_geometry.ground.disk import digest
-from embedding_geometry.ground.places import RESULTS
-from embedding_geometry.ground.records import RecordError
-from embedding_geometry.pages import display as pages
+from embedding_geometry.ground.places import STUDIES
+from embedding_geometry.ground.records import (
+    DOSE,
+    POCKET,
+    RECORDS,
+    REPEAT,
+    RETIMING,
+    WAYS,
+    RecordError,
+)
 from embedding_geometry.study import recorded
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
+from embedding_geometry.study.settings import StudySettingsError
 
 
 def test_missing_study_is_one_error_with_the_remedy(tmp_path, monkeypatch):
@@ -30,15 +40,11 @@ def test_a_study_without_rows_is_one_error_with_the_remedy(text, tmp_path, monke
     (tmp_path / "model_study.csv").write_text(text)
     with pytest.raises(RecordError, match=r"model_study\.csv has no rows.*study --publish"):
         recorded.recorded_study("some/model")
-    monkeypatch.setattr(recorded, "RESULTS", tmp_path)
-    (tmp_path / "pocket_dose_study.csv").write_text(text)
-    with pytest.raises(RecordError, match=r"dose_study\.csv has no rows.*`make study`"):
-        recorded.pocket_study("pocket_dose")
 
 
 def test_the_studies_that_come_with_the_book_are_read_with_their_manifests():
-    for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways"):
-        study, manifest = recorded.pocket_study(name)
+    for record in (POCKET, REPEAT, DOSE, WAYS):
+        study, manifest = record.read()
         assert len(study) == manifest["cells"]
 
 
@@ -88,13 +94,13 @@ def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatc
     assert recorded.studied_pairs("some/model") == own
 
 
-@pytest.mark.parametrize("name", ["pocket", "pocket_dose", "pocket_ways"])
-def test_the_recorded_pairs_are_those_that_the_study_took(name):
+@pytest.mark.parametrize("record", [POCKET, DOSE, WAYS], ids=lambda record: record.name)
+def test_the_recorded_pairs_are_those_that_the_study_took(record):
     texts = [
         [pair.pair_id, pair.source, pair.target]
-        for pair in read_prompt_pairs(RESULTS / f"{name}_pairs.csv")
+        for pair in read_prompt_pairs(record.file("_pairs.csv"))
     ]
-    assert digest(texts) == recorded.pocket_study(name)[1]["settings"]["pairs"]
+    assert digest(texts) == record.facts()["settings"]["pairs"]
 
 
 @pytest.mark.parametrize(
@@ -114,43 +120,84 @@ def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
     assert recorded.recorded_commit(name) == (revision if commit else None)
 
 
-def test_a_results_folder_that_is_not_there_is_named_whole(monkeypatch):
-    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", "runs/nowhere")
-    whole = Path("runs/nowhere").absolute()
-    with pytest.raises(FileNotFoundError, match=rf"'runs/nowhere', but {whole} is no folder; giv"):
-        recorded.recorded_study("pocket")
-    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", "")
-    assert recorded.results_folder() == RESULTS
+def test_pocket_has_its_own_metric_and_others_that_of_lpips():
+    assert recorded.metric_name("pocket") == "pocket"
+    assert recorded.metric_name("some/stable-diffusion") == "alex"
 
 
-def test_pocket_has_its_own_pairs_and_metric_and_others_the_natural_ones():
-    assert recorded.prompt_table("pocket").name == "pocket_pairs.csv"
-    assert recorded.prompt_table("some/stable-diffusion").name == "pairs.csv"
-    assert [recorded.metric_name(name) for name in ("pocket", "some/stable-diffusion")] == [
-        "pocket",
-        "alex",
-    ]
+# --- the studies of the book --------------------------------------------------------------------
+
+NAMED = {record.name: record for record in (POCKET, REPEAT, DOSE, WAYS, RETIMING)}
 
 
-def test_a_recorded_benchmark_comes_with_its_manifest(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorded, "RESULTS", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no record at .*benchmark_costs\.csv; `make ben"):
-        recorded.recorded_benchmark("costs")
-    pd.DataFrame({"size": [1, 2]}).to_csv(tmp_path / "benchmark_costs.csv", index=False)
-    written = {
-        "model": "pocket",
-        "cpu": "Some CPU",
-        "cores": 2,
-        "threads": 1,
-        "python": "3.11.7",
-        "recorded": "2026-01-02T03:04:05+00:00",
-        "versions": {"torch": "2.6.0+cpu", "scipy": "1.15"},
-    }
-    (tmp_path / "benchmark_costs.json").write_text(json.dumps(written))
-    table, manifest = recorded.recorded_benchmark("costs")
-    assert table["size"].tolist() == [1, 2]
-    assert manifest == written
-    assert pages.benchmark_line(manifest).data == (
-        "**Provenance.** Model pocket; timed on 2026-01-02 on Some CPU, 2 cores, 1 threads; "
-        "python 3.11.7, torch 2.6.0, scipy 1.15."
+def entries():
+    """The studies that the file names, each after its command."""
+    groups = tomllib.loads(STUDIES.read_text())
+    return {name: command for command, group in groups.items() for name in group}
+
+
+def test_the_registry_has_the_studies_that_the_file_names():
+    assert {
+        record.name for record in RECORDS.values() if f"{records.NAMED} " in record.command
+    } == {*NAMED}
+    assert entries().keys() == NAMED.keys()
+    for name, record in NAMED.items():
+        assert record.command == f"python -m embedding_geometry record {name}"
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_study_is_the_one_that_was_recorded(name):
+    command, settings = recorded.named_study(name)
+    settings.check()
+    made = NAMED[name].facts()
+    assert command == entries()[name]
+    assert settings.pairs.name == made["pairs"]["file"]
+    assert (settings.loading.model, settings.net) == (made["model"]["name"], made["metric"]["net"])
+    assert (settings.loading.device, settings.frames) == ("cpu", made["settings"]["frames"])
+    table = NAMED[name].rows()
+    for seed, rows in table.groupby("seed"):
+        assert set(settings.couplings_of(seed)) == set(rows["coupling"])
+    assert set(settings.seeds) == set(table["seed"])
+
+
+@pytest.mark.parametrize("name", ["pocket", "pocket_dose", "pocket_ways"])
+def test_a_named_study_has_the_couplings_in_the_recorded_order(name):
+    _, settings = recorded.named_study(name)
+    made = NAMED[name].facts()["settings"]
+    for field in ("couplings", "extra_couplings_first_seed", "seeds"):
+        assert list(getattr(settings, field)) == made[field]
+
+
+def test_make_study_records_all_but_the_repeat_which_is_for_another_processor():
+    done = subprocess.run(
+        ["make", "-n", "study"], cwd=STUDIES.parents[1], capture_output=True, text=True, check=True
     )
+    [line] = [line for line in done.stdout.splitlines() if "embedding_geometry record" in line]
+    assert line.partition(" record ")[2].split() == [n for n in NAMED if n != REPEAT.name]
+
+
+def test_an_unknown_study_is_refused_with_the_names_of_all():
+    with pytest.raises(StudySettingsError, match=f"'nosuch'; there are {', '.join(NAMED)}$"):
+        recorded.named_study("nosuch")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[study.a", "damaged"),
+        ("study = 1", "damaged"),
+        ("[study.a]\nmodel = 'pocket'", "damaged .'pairs'"),
+        ("[study.a]\npairs = 'a.csv'\nloading = {}\ncolour = 'red'", "damaged .*'colour'"),
+    ],
+)
+def test_a_damaged_file_of_studies_is_one_error(text, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "STUDIES", tmp_path / "studies.toml")
+    (tmp_path / "studies.toml").write_text(text)
+    with pytest.raises(StudySettingsError, match=rf"studies\.toml is {message}"):
+        recorded.named_study("a")
+
+
+def test_without_the_repository_only_a_named_study_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "STUDIES", tmp_path / "data/studies.toml")
+    with pytest.raises(FileNotFoundError, match=r"data/studies\.toml: they are part of the repos"):
+        recorded.named_study("pocket")

@@ -1,13 +1,111 @@
-"""Recorded files are read back, and every way in which they can be unusable is one clear error."""
+"""The registry knows every recorded file; each is read back, or refused in one clear error."""
 
 import json
 
 import pandas as pd
 import pytest
 
-from embedding_geometry.ground.records import RecordError, read_manifest, read_table
+from embedding_geometry.ground import records
+from embedding_geometry.ground.places import PROMPTS, RESULTS
+from embedding_geometry.ground.records import (
+    ATLAS,
+    BENCHMARKS,
+    DOSE,
+    KILLS,
+    ORDER,
+    POCKET,
+    RECORDS,
+    STUDY,
+    Record,
+    RecordError,
+    read_manifest,
+    read_table,
+    recording_day,
+    write_record,
+)
 
+RECORDED = [record for record in RECORDS.values() if record.manifest]
 TABLE = pd.DataFrame({"pair_id": ["a", "b"], "ppl": [0.25, 0.5]})
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A results folder of one's own."""
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+# --- the registry -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("record", RECORDED, ids=lambda record: record.name)
+def test_what_is_registered_comes_with_the_book(record):
+    assert record.recorded()
+    assert record.file(record.manifest).is_file()
+    assert recording_day(record.facts()) > "2026-01-01"
+
+
+def test_every_recorded_file_is_registered():
+    endings = [(record, ending) for record in RECORDED for ending in record.tables]
+    endings += [(record, record.manifest) for record in RECORDED]
+    assert set(RESULTS.iterdir()) <= {record.file(ending) for record, ending in endings}
+
+
+def test_a_models_study_is_in_the_results_folder(mine):
+    TABLE.to_csv(mine / "model_study.csv", index=False)
+    (mine / "model_manifest.json").write_text('{"ended": "2026-01-02T03:04:05"}')
+    table, manifest = STUDY.read("some/model")
+    pd.testing.assert_frame_equal(table, TABLE)
+    assert recording_day(manifest) == "2026-01-02"
+    assert STUDY.file("_steps.parquet", "some/model") == mine / "model_steps.parquet"
+
+
+def test_pockets_study_comes_with_the_book_where_the_folder_has_none(mine):
+    assert STUDY.path("pocket") == STUDY.path("a/copy/of/pocket") == POCKET.path()
+    TABLE.to_csv(mine / "pocket_study.csv", index=False)
+    assert len(STUDY.rows("pocket")) == 2
+    assert STUDY.path("other") == mine / "other_study.csv"
+
+
+def test_what_is_about_pocket_or_this_code_comes_with_the_book_whatever_the_model(mine):
+    for record in (POCKET, DOSE, ATLAS, KILLS, *BENCHMARKS.values()):
+        assert record.path("some/model").parent == RESULTS
+        assert record.recorded("some/model")
+
+
+def test_what_a_page_computes_is_not_recorded_and_stands_on_the_prompts():
+    assert ORDER.path("some/model") == PROMPTS / "pairs.csv"
+    assert not ORDER.recorded("some/model")
+    assert ORDER.facts("some/model") == {}
+
+
+def test_what_is_missing_or_damaged_is_named_with_its_command(mine, monkeypatch):
+    assert not STUDY.recorded("some/model")
+    with pytest.raises(FileNotFoundError, match=r"model_study\.csv; `python -m .* study --pub"):
+        STUDY.rows("some/model")
+    monkeypatch.setattr(records, "RESULTS", mine)
+    (mine / "pocket_dose_study.csv").write_text("pair_id,seed\n")
+    (mine / "pocket_dose_manifest.json").write_text("{")
+    with pytest.raises(RecordError, match=r"dose_study\.csv has no rows.*record pocket_dose`"):
+        DOSE.rows()
+    with pytest.raises(RecordError, match=r"dose_manifest\.json is damaged.*record pocket_dose`"):
+        DOSE.facts()
+    with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv; `make benchmark`"):
+        BENCHMARKS["costs"].rows()
+
+
+def test_a_record_is_read_as_it_was_written(mine, monkeypatch):
+    monkeypatch.setattr(records, "RESULTS", mine)
+    record = Record("new/made", "make made", (".csv",))
+    write_record(mine / record.name, TABLE, {"pairs": 2})
+    table, manifest = record.read()
+    pd.testing.assert_frame_equal(table, TABLE)
+    assert manifest == {"pairs": 2}
+    write_record(mine / record.name, TABLE.assign(ppl=1 / 3), {}, digits=3)
+    assert record.rows()["ppl"].tolist() == [0.333, 0.333]
+
+
+# --- reading ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

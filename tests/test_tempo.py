@@ -1,21 +1,23 @@
 """The table of re-timings: its sample, its rows on a tiny model, and what it says of bad input."""
 
-from pathlib import Path
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.settings import LoadSettings
+from embedding_geometry.ground.places import prompt_table
+from embedding_geometry.ground.records import POCKET, RETIMING
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study import tempo
-from embedding_geometry.study.cells import cloud_path, render_paths
+from embedding_geometry.study.cells import cloud_path, prepare_bench, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.tempo import Tempo, main, recorded, sample
+from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tempo import retimed_rows, sample
 
-ROOT = Path(__file__).parents[1]
 PAIRS = """\
 pair_id,source,target,similarity,stratum
 a,a small cat on the beach,on the beach a cat,5,free
@@ -35,7 +37,8 @@ def pairs(tmp_path):
 @pytest.fixture
 def arguments(pairs, tiny_folder, tmp_path):
     options = f"--pairs {pairs} --model {tiny_folder} --out {tmp_path / 'tiny'} --device cpu"
-    return [*options.split(), "--per-grade", "1", "--rounds", "1", "--frames", "4"]
+    fixed = "--seeds 3 --extra-couplings-first-seed --per-grade 1 --rounds 1 --frames 4"
+    return ["tempo", *options.split(), *fixed.split()]
 
 
 def test_sample_is_the_first_pairs_of_each_grade_without_the_control(pairs):
@@ -45,9 +48,9 @@ def test_sample_is_the_first_pairs_of_each_grade_without_the_control(pairs):
 
 
 def test_recorded_sample_is_the_protocols():
-    chosen = sample(read_prompt_pairs(ROOT / "data/prompts/pocket_pairs.csv"), 8)
+    chosen = sample(read_prompt_pairs(prompt_table("pocket")), 8)
     wanted = [f"f{grade}-00{k}" for grade in range(5, -1, -1) for k in range(1, 9)]
-    table, manifest = recorded(ROOT / "data/results/pocket")
+    table, manifest = RETIMING.read()
     assert [pair.pair_id for pair in chosen] == wanted
     assert list(table["pair_id"].unique()) == wanted
     assert table.groupby(["pair_id", "coupling"])["round"].max().eq(2).all()
@@ -57,8 +60,7 @@ def test_recorded_sample_is_the_protocols():
 
 def test_recorded_paths_before_re_timing_are_those_of_the_study():
     """The study rendered them in other batches; pictures agree to rounding."""
-    table, _ = recorded(ROOT / "data/results/pocket")
-    study = pd.read_csv(ROOT / "data/results/pocket_study.csv")
+    table, study = RETIMING.rows(), POCKET.rows()
     key = ["pair_id", "coupling", "seed"]
     both = table[table["round"] == 0].merge(study, on=key, suffixes=("", "_study"))
     assert len(both) == 144
@@ -68,22 +70,25 @@ def test_recorded_paths_before_re_timing_are_those_of_the_study():
 def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, capsys):
     assert main(arguments) == 0
     assert capsys.readouterr().out.startswith("2 pairs -> ")
-    table, manifest = recorded(tmp_path / "tiny")
+    table = pd.read_csv(tmp_path / "tiny.csv")
+    manifest = json.loads((tmp_path / "tiny_manifest.json").read_text())
     assert len(table) == 2 * 3 * 2
+    assert set(table["seed"]) == {3}
     assert table["extra"].between(0, 2).all()
     assert (table["extra"] == 0).equals(table["round"] == 0)
     assert manifest["settings"]["rounds"] == 1
     assert manifest["settings"]["frames"] == 4
+    assert manifest["settings"]["seeds"] == [3]
 
 
-def test_first_round_is_the_studys_path(arguments, pairs, tiny_folder):
-    command = Tempo(pairs=pairs, loading=LoadSettings(str(tiny_folder), "cpu"), frames=4)
-    bench = command.prepare()
+def test_first_round_is_the_studys_path(pairs, tiny_folder):
+    settings = StudySettings(pairs, frames=4, loading=LoadSettings(str(tiny_folder), "cpu"))
+    bench = prepare_bench(settings)
     pair = read_prompt_pairs(pairs)[0]
     texts = encode(bench.model, [pair.source, pair.target])
-    paths = {name: cloud_path(pair, name, texts.ends, 4) for name in tempo.COUPLINGS}
+    paths = {name: cloud_path(pair, name, texts.ends, 4) for name in settings.couplings_of(0)}
     frames = render_paths(bench, texts, 0, paths)
-    rows = list(tempo.retimed_rows(bench, pair, seed=0, rounds=1))
+    rows = list(retimed_rows(bench, pair, seed=0, rounds=1))
     for row in rows[::2]:
         wanted = perceptual_path_length(
             perceptual_distances(bench.metric, frames[row["coupling"]])
@@ -99,16 +104,10 @@ def test_no_pair_left_is_an_error(pairs):
         sample([PromptPair("r", "a", "b", 5.0, "rigid")], 1)
 
 
-def test_missing_and_empty_records_name_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match="embedding_geometry.tempo --out"):
-        recorded(tmp_path / "none")
-    (tmp_path / "none_retiming.csv").write_text("pair_id,round\n")
-    with pytest.raises(ValueError, match="has no rows"):
-        recorded(tmp_path / "none")
-
-
 def test_bad_input_is_one_line(arguments, tmp_path, capsys):
     assert main([*arguments, "--frames", "2"]) == 2
     assert capsys.readouterr().err.startswith("error: frames is 2")
     assert main([*arguments, "--pairs", str(tmp_path / "no.csv")]) == 2
     assert "no.csv" in capsys.readouterr().err
+    assert main([*arguments, "--out", f"{tmp_path}/pairs.csv/out"]) == 2
+    assert "cannot write into" in capsys.readouterr().err

@@ -22,10 +22,10 @@ import nbformat
 from nbclient import NotebookClient
 
 from embedding_geometry.ground.machine import cpu_name
+from embedding_geometry.ground.records import COSTS
 
 ROOT = Path(__file__).parents[1]
 FORMAT = {"extension": ".md", "format_name": "myst"}
-COSTS = ROOT / "data/results/page_costs.json"
 THREADS = 2
 REFERENCE = {
     "EMBEDDING_GEOMETRY_MODEL": "pocket",
@@ -77,7 +77,7 @@ def store(text: Path) -> dict[str, float]:
     return {"seconds": seconds, "megabytes": memory}
 
 
-def record(costs: Mapping[str, Mapping[str, float]], path: Path = COSTS) -> None:
+def record(costs: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Write what pages took, and on what; what other pages took on the same machine stays."""
     machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": THREADS}
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -91,12 +91,12 @@ def main() -> None:
     """Execute the named notebooks, or all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pages", nargs="*", type=Path, help="pages as .md files; all by default")
-    parser.add_argument("--costs", action="store_true", help=f"record them in {COSTS.name}")
+    parser.add_argument("--costs", action="store_true", help=f"record them in {COSTS.path().name}")
     arguments = parser.parse_args()
     pages = arguments.pages or sorted((ROOT / "notebooks").glob("*.md"))
     costs = {text.stem: store(text) for text in pages}
     if arguments.costs:
-        record(costs)
+        record(costs, COSTS.path())
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ the list of all pages. All of it comes from executed notebooks and recorded tabl
 import functools
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from PIL import Image
+from recorded import put_beside
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -25,12 +25,18 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from embedding_geometry.diffusion.loading import configured_model
-from embedding_geometry.ground.places import PROMPTS, RESULTS
+from embedding_geometry.ground.places import PROMPTS, prompt_table
+from embedding_geometry.ground.records import (
+    COSTS,
+    RECORDS,
+    STUDY,
+    Manifest,
+    recorded_file,
+    recording_day,
+)
 from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
-from embedding_geometry.study.recorded import prompt_table, study_file
 
 WORDS_PER_MINUTE = 200
-COSTS = "page_costs.json"  # written by tools/run_notebooks.py --costs
 LOG = logging.getLogger(__name__)
 
 
@@ -52,39 +58,28 @@ def notebook(app: Sphinx, page: str) -> dict[str, Any]:
 def table_named(name: str) -> Path | None:
     """The table that a cell names under `data`.
 
-    `prompts` are the model's prompt pairs. A recorded table is the model's, such as
-    `pocket_study.csv`, else pocket's, else a common one, which is the order in which the pages
-    look for them.
+    A file of the model's study is named by its ending, such as `study.csv`, and is pocket's where
+    the model has none, as the pages show it. `prompts` are the model's prompt pairs.
     """
     model = configured_model()
     if name == "prompts":
         return prompt_table(model)
-    of_studies = [study_file(owner, name) for owner in (model, "pocket")]
-    places = [*of_studies, RESULTS / name, PROMPTS / name]
+    of_studies = [STUDY.file(f"_{name}", owner) for owner in (model, "pocket")]
+    places = [*of_studies, recorded_file(name), PROMPTS / name]
     return next(filter(Path.is_file, places), None)
 
 
 def recorded_on(table: Path) -> str | None:
     """The date that the manifest of a recorded table names."""
-    manifests = [table.with_suffix(".json")]
-    manifests += [table.with_name(f"{stem}_manifest.json") for stem in _stems(table.stem)]
-    for path in filter(Path.is_file, manifests):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        return str(manifest.get("ended") or manifest["recorded"])[:10]
+    for record, owner in product(RECORDS.values(), (configured_model(), "pocket")):
+        if table in [record.file(ending, owner) for ending in record.tables]:
+            return recording_day(record.facts(owner))
     return None
 
 
-def _stems(stem: str) -> Iterator[str]:
-    """The stem of a file, then without its last word, and so on."""
-    while stem:
-        yield stem
-        stem = stem.rpartition("_")[0]
-
-
-def costs() -> dict[str, Any]:
+def costs() -> Manifest:
     """What pages take to run, and the machine on which that was recorded."""
-    path = RESULTS / COSTS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pages": {}}
+    return COSTS.facts() if COSTS.recorded() else {"pages": {}}
 
 
 # --- when a page has been read ------------------------------------------------------------------
@@ -216,10 +211,7 @@ class FurnishFigures(SphinxPostTransform):
         if table is None:
             LOG.warning("there is no table %r of the model", name, location=figure)
             return ""
-        target = Path(self.app.outdir) / "_data" / table.name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy2(table, target)
-        return f"_data/{table.name}"
+        return put_beside(self.app, table)
 
     def name_code(self, figure: nodes.figure, anchor: str) -> None:
         """Let the code of the cell that drew the figure be linked to."""
@@ -291,7 +283,7 @@ class FillPageTables(SphinxPostTransform):
     default_priority = 3
 
     def run(self, **kwargs: Any) -> None:
-        """Put the table in its place, and below it where the times are from."""
+        """Put the table in its recorded_file, and below it where the times are from."""
         for place in list(self.document.findall(page_table)):
             listed = self.env.toctree_includes.get(self.config.root_doc, [])
             rows = [page_row(self.app, page) for page in listed if page.startswith("notebooks/")]
@@ -300,7 +292,7 @@ class FillPageTables(SphinxPostTransform):
             place.replace_self([table(heads, rows, classes=["stack", "pages"]), note])
 
 
-def times_text(machine: dict[str, Any]) -> str:
+def times_text(machine: Manifest) -> str:
     """Where the times of the list come from."""
     text = f"To read: at {WORDS_PER_MINUTE} words a minute, without code and tables."
     if machine["pages"]:

@@ -1,8 +1,8 @@
-"""Links of tables that code has written: from places in the repository to places in the book.
+"""Recorded tables in the book: copies beside its pages, and the links that lead there.
 
-Such a table links to the notebook of another page and to recorded tables, as they lie in the
-repository, so that the links hold in a notebook. In the book they lead to the built page, and to a
-copy of the table beside the pages.
+A table that code has written links to the notebook of another page and to recorded tables, as
+they lie in the repository, so that the links hold in a notebook. In the book they lead to the
+built page, and to a copy of the table beside the pages.
 """
 
 import re
@@ -14,8 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from embedding_geometry.ground.places import PROMPTS, RESULTS
-from embedding_geometry.study.recorded import results_folder
+from embedding_geometry.ground.places import PROMPTS, RESULTS, results_folder
 
 PAGE = re.compile(r'href="\.\./notebooks/(\w+)\.ipynb')
 TABLE = re.compile(r'href="\.\./data/(?:results|prompts)/([\w.-]+)"')
@@ -44,10 +43,15 @@ class LinkIntoBook(SphinxPostTransform):
         """Copy a table and return its new address."""
         folders = (results_folder(), RESULTS, PROMPTS)
         table = next(folder / match[1] for folder in folders if (folder / match[1]).is_file())
-        target = Path(self.app.outdir) / "_data" / table.name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy2(table, target)
-        return f'href="../_data/{table.name}"'
+        return f'href="../{put_beside(self.app, table)}"'
+
+
+def put_beside(app: Sphinx, table: Path) -> str:
+    """Copy a table beside the pages and return its place in the book."""
+    target = Path(app.outdir) / "_data" / table.name
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy2(table, target)
+    return f"_data/{table.name}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -34,10 +34,10 @@ from .statistics.paired import holm as holm
 from .statistics.paired import paired_comparison as paired_comparison
 from .statistics.paired import spearman as spearman
 from .statistics.paired import verdict as verdict
+from .study.crisscrossed import read_cxc as read_cxc
+from .study.crisscrossed import sample_pairs as sample_pairs
 from .study.prompts import PromptPair as PromptPair
-from .study.prompts import read_cxc as read_cxc
 from .study.prompts import read_prompt_pairs as read_prompt_pairs
-from .study.prompts import sample_pairs as sample_pairs
 from .study.run import run_study as run_study
 from .study.settings import StudySettings as StudySettings
 from .transport.all_pairs import pairwise_wasserstein as pairwise_wasserstein
@@ -47,7 +47,6 @@ from .transport.barycenters import square_grid as square_grid
 from .transport.barycenters import triangle_grid as triangle_grid
 from .transport.barycenters import wasserstein_barycenter as wasserstein_barycenter
 from .transport.couplings import cost_matrix as cost_matrix
-from .transport.couplings import couple as couple
 from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
 from .transport.couplings import random_coupling as random_coupling
@@ -57,3 +56,4 @@ from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
+from .transport.ways import couple as couple

@@ -1,4 +1,4 @@
-"""The command line: `python -m embedding_geometry study | render | ppl | pairs | info`.
+"""The command line: `python -m embedding_geometry study | tempo | record | render | ...`.
 
 A subcommand is a dataclass: its fields are the options, `run` is what it does. The modules that
 need torch are imported where they are used, so that `--help` answers at once.
@@ -11,12 +11,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
-from tyro.conf import OmitArgPrefixes, Positional, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
-from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS, STUDIES
 from embedding_geometry.ground.types import Frames, NetName, check_seed
 from embedding_geometry.study.engines import EngineSettings
 from embedding_geometry.study.settings import StudySettings
@@ -82,6 +82,59 @@ class Study:
         if self.publish is not None:
             for copy in publish_results(self.out, self.publish):
                 print(copy)
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """Re-time the paths of a study's first pairs of each grade; record how evenly they change.
+
+    Attributes:
+        settings: What the study computes.
+        per_grade: Pairs of each grade, the first ones of the table without the stratum rigid.
+        rounds: How often the times of a path are improved.
+        out: Beginning of the names of the two files, PREFIX.csv and PREFIX_manifest.json.
+    """
+
+    settings: OmitArgPrefixes[StudySettings]
+    per_grade: int = 8
+    rounds: int = 2
+    out: Annotated[Path, arg(metavar="PREFIX")] = Path("runs/retiming")
+
+    def run(self) -> None:
+        """Measure every pair of the sample and record the table."""
+        from embedding_geometry.ground.records import write_record
+        from embedding_geometry.study.tempo import retime_study
+
+        make_folder(self.out.parent)
+        table, manifest = retime_study(self.settings, self.per_grade, self.rounds)
+        write_record(self.out, table, manifest)
+        print(f"{table['pair_id'].nunique()} pairs -> {self.out}.csv")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Make recorded studies of the book again, or resume them, and put them into data/results.
+
+    Attributes:
+        names: Which, as data/studies.toml calls them.
+        out: Folder for their results folders. Finished cells in these are never computed again.
+    """
+
+    names: Positional[tuple[str, ...]]
+    out: Path = Path("runs/studies")
+
+    def run(self) -> None:
+        """Run one study after the other, once all names are known to be right."""
+        from embedding_geometry.study.recorded import named_study
+
+        if not self.names:
+            raise ValueError(f"no study is named; {STUDIES} lists those of the book")
+        studies = {name: named_study(name) for name in self.names}
+        for name, (command, settings) in studies.items():
+            if command == "tempo":
+                Tempo(settings, out=RESULTS / name).run()
+            else:
+                Study(settings, self.out / name, publish=RESULTS / name).run()
 
 
 @dataclass(frozen=True)
@@ -264,11 +317,8 @@ class Pairs:
 
         import numpy as np
 
-        from embedding_geometry.study.prompts import (
-            read_cxc,
-            sample_pairs,
-            write_prompt_pairs,
-        )
+        from embedding_geometry.study.crisscrossed import read_cxc, sample_pairs
+        from embedding_geometry.study.prompts import write_prompt_pairs
 
         check_seed(self.seed)
         if self.out.is_dir() or self.out.resolve() in (
@@ -320,6 +370,8 @@ class Info:
 
 COMMANDS = (
     Annotated[Study, subcommand("study")]
+    | Annotated[Tempo, subcommand("tempo")]
+    | Annotated[Record, subcommand("record")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Ppl, subcommand("ppl")]
     | Annotated[Pairs, subcommand("pairs")]
@@ -329,7 +381,7 @@ COMMANDS = (
 
 def what_stays(command: object) -> str:
     """Say what an interrupted command leaves."""
-    if isinstance(command, Study):
+    if isinstance(command, Study | Record):
         return "finished cells are kept, the same command goes on with them"
     if isinstance(command, Render):
         return f"what was written to {command.out} before is still there"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from embedding_geometry.atlas.table import RECORDED, Row, record, rows
+from embedding_geometry.atlas.table import Row, record, rows
 from embedding_geometry.ground.command import run_command
+from embedding_geometry.ground.places import RESULTS
 from embedding_geometry.ground.types import check_seed
 
 
@@ -17,7 +18,7 @@ from embedding_geometry.ground.types import check_seed
 class Atlas:
     """Examine every backbone of the registry (half a minute)."""
 
-    out: Path = RECORDED.parent
+    out: Path = RESULTS
     """Folder for atlas.csv and atlas_manifest.json."""
     models: tuple[str, ...] = ()
     """Only these, by name or by class; nothing is written then."""

@@ -6,43 +6,28 @@ import torch
 from torch import nn
 
 from embedding_geometry.atlas.check import Backbone, Cause
-from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
+from embedding_geometry.atlas.tiny import (
+    FILM,
+    IMAGE,
+    MASK,
+    MASKED,
+    MASKED_TOKENS,
+    TEXT,
+    TIME,
+    TOKENS,
+    N,
+    Tiny,
+    normal,
+)
 
-TOKENS = {"encoder_hidden_states": 1}
-MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
-
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
-CHANNELS = {"in_channels": 4, "out_channels": 4}
-WAN = {**HEADS, **CHANNELS, "text_dim": 24, "freq_dim": 16, "ffn_dim": 32}
-SANA = {
-    **HEADS,
-    **CHANNELS,
-    "num_cross_attention_heads": 2,
-    "cross_attention_head_dim": 12,
-    "cross_attention_dim": 24,
-    "caption_channels": 24,
-    "sample_size": 8,
-}
 LTX2 = {
-    **HEADS,
-    **CHANNELS,
-    "cross_attention_dim": 24,
-    "audio_in_channels": 4,
     "audio_out_channels": 4,
     "audio_num_attention_heads": 2,
     "audio_attention_head_dim": 8,
     "audio_cross_attention_dim": 16,
-    "caption_channels": 24,
 }
 HUNYUAN_DIT = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 12,
-    "in_channels": 4,
     "patch_size": 2,
-    "sample_size": 8,
-    "hidden_size": 24,
-    "num_layers": 2,
-    "cross_attention_dim": 24,
     "cross_attention_dim_t5": 24,
     "pooled_projection_dim": 16,
     "text_len": N,
@@ -59,7 +44,6 @@ KANDINSKY_5 = {
     "ff_dim": 32,
     "num_text_blocks": 2,
     "num_visual_blocks": 2,
-    "axes_dims": (4, 4, 4),
 }
 MASKED_IMAGE = {
     "hidden_size": 16,
@@ -67,23 +51,15 @@ MASKED_IMAGE = {
     "micro_cond_encode_dim": 4,
     "micro_cond_embed_dim": 20,
     "encoder_hidden_size": 24,
-    "vocab_size": 32,
     "codebook_size": 32,
     "in_channels": 16,
     "block_out_channels": 16,
     "num_res_blocks": 1,
     "block_num_heads": 2,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
     "intermediate_size": 16,
-    "sample_size": 8,
 }
 
-TEXT = {"timestep": TIME, "encoder_hidden_states": normal(1, N, 24)}
-IMAGE = {**TEXT, "hidden_states": normal(1, 4, 8, 8)}
-FILM = {**TEXT, "hidden_states": normal(1, 4, 3, 8, 8)}
 SOUND = {**TEXT, "hidden_states": normal(1, 4, 8)}
-MASKED = {"encoder_attention_mask": MASK}
 HUNYUAN_TEXTS = {
     "hidden_states": normal(1, 4, 8, 8),
     "timestep": TIME.double(),
@@ -137,45 +113,16 @@ CROSS_ATTENTION = (
         "PixArt-α, PixArt-Σ",
         Tiny(
             "PixArtTransformer2DModel",
-            {
-                **HEADS,
-                "in_channels": 4,
-                "cross_attention_dim": 24,
-                "caption_channels": 24,
-                "sample_size": 8,
-                "use_additional_conditions": False,
-                "norm_num_groups": 4,
-            },
+            {"out_channels": 8, "use_additional_conditions": False, "norm_num_groups": 4},
         ),
-        {
-            **IMAGE,
-            **MASKED,
-            "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
-        },
+        {**IMAGE, **MASKED, "added_cond_kwargs": {"resolution": None, "aspect_ratio": None}},
         MASKED_TOKENS,
     ),
-    Backbone("Sana", Tiny("SanaTransformer2DModel", SANA), {**IMAGE, **MASKED}, MASKED_TOKENS),
-    Backbone(
-        "Sana Video",
-        Tiny("SanaVideoTransformer3DModel", SANA),
-        {**FILM, **MASKED},
-        MASKED_TOKENS,
-    ),
+    Backbone("Sana", Tiny("SanaTransformer2DModel"), {**IMAGE, **MASKED}, MASKED_TOKENS),
+    Backbone("Sana Video", Tiny("SanaVideoTransformer3DModel"), {**FILM, **MASKED}, MASKED_TOKENS),
     Backbone(
         "Lumina-Next",
-        Tiny(
-            "LuminaNextDiT2DModel",
-            {
-                "sample_size": 8,
-                "in_channels": 4,
-                "hidden_size": 32,
-                "num_layers": 2,
-                "num_attention_heads": 2,
-                "num_kv_heads": 2,
-                "multiple_of": 8,
-                "cross_attention_dim": 24,
-            },
-        ),
+        Tiny("LuminaNextDiT2DModel", {"hidden_size": 32, "num_kv_heads": 2}),
         {
             **IMAGE,
             "encoder_mask": MASK,
@@ -190,15 +137,10 @@ CROSS_ATTENTION = (
         Tiny(
             "LatteTransformer3DModel",
             {
-                **HEADS,
-                **CHANNELS,
-                "cross_attention_dim": 24,
-                "sample_size": 8,
                 "patch_size": 2,
                 "num_embeds_ada_norm": 1000,
                 "norm_type": "ada_norm_single",
                 "norm_elementwise_affine": False,
-                "caption_channels": 24,
                 "video_length": 3,
             },
         ),
@@ -207,46 +149,31 @@ CROSS_ATTENTION = (
     ),
     Backbone(
         "Allegro",
-        Tiny(
-            "AllegroTransformer3DModel",
-            {
-                **HEADS,
-                **CHANNELS,
-                "cross_attention_dim": 24,
-                "sample_height": 8,
-                "sample_width": 8,
-                "sample_frames": 3,
-                "caption_channels": 24,
-            },
-        ),
+        Tiny("AllegroTransformer3DModel", {"sample_frames": 3}),
         {**FILM, **MASKED},
         MASKED_TOKENS,
     ),
-    Backbone("Wan", Tiny("WanTransformer3DModel", WAN), FILM, TOKENS, dtype=torch.float32),
+    Backbone("Wan", Tiny("WanTransformer3DModel"), FILM, TOKENS, dtype=torch.float32),
     Backbone(
         "Wan VACE",
-        Tiny("WanVACETransformer3DModel", {**WAN, "vace_layers": [0, 1], "vace_in_channels": 6}),
+        Tiny("WanVACETransformer3DModel", {"vace_layers": [0, 1], "vace_in_channels": 6}),
         {**FILM, "control_hidden_states": normal(1, 6, 3, 8, 8)},
         TOKENS,
         dtype=torch.float32,
     ),
     Backbone(
-        "SkyReels V2",
-        Tiny("SkyReelsV2Transformer3DModel", WAN),
-        FILM,
-        TOKENS,
-        dtype=torch.float32,
+        "SkyReels V2", Tiny("SkyReelsV2Transformer3DModel"), FILM, TOKENS, dtype=torch.float32
     ),
     Backbone(
         "ChronoEdit",
-        Tiny("ChronoEditTransformer3DModel", {**WAN, "rope_temporal_skip_len": 8}),
+        Tiny("ChronoEditTransformer3DModel", {"rope_temporal_skip_len": 8}),
         FILM,
         TOKENS,
         dtype=torch.float32,
     ),
     Backbone(
         "AnyFlow",
-        Tiny("AnyFlowTransformer3DModel", WAN),
+        Tiny("AnyFlowTransformer3DModel"),
         {
             **FILM,
             "hidden_states": normal(1, 3, 4, 8, 8),
@@ -260,7 +187,7 @@ CROSS_ATTENTION = (
         "Helios",
         Tiny(
             "HeliosTransformer3DModel",
-            {**WAN, "rope_dim": (4, 4, 4), "has_multi_term_memory_patch": False},
+            {"rope_dim": (4, 4, 4), "has_multi_term_memory_patch": False},
         ),
         FILM,
         TOKENS,
@@ -268,10 +195,7 @@ CROSS_ATTENTION = (
     ),
     Backbone(
         "LTX",
-        Tiny(
-            "LTXVideoTransformer3DModel",
-            {**HEADS, **CHANNELS, "cross_attention_dim": 24, "caption_channels": 24},
-        ),
+        Tiny("LTXVideoTransformer3DModel"),
         {
             **TEXT,
             **MASKED,
@@ -303,9 +227,6 @@ CROSS_ATTENTION = (
         Tiny(
             "CosmosTransformer3DModel",
             {
-                **HEADS,
-                **CHANNELS,
-                "text_embed_dim": 24,
                 "adaln_lora_dim": 4,
                 "max_size": (4, 8, 8),
                 "extra_pos_embed_type": None,
@@ -320,18 +241,12 @@ CROSS_ATTENTION = (
         Tiny(
             "BriaFibo2Transformer2DModel",
             {
-                "in_channels": 4,
-                "dim": 24,
-                "n_layers": 2,
-                "n_refiner_layers": 2,
-                "n_heads": 2,
                 "cap_feat_dim": 20,
                 "injection_layer_ids": (1,),
                 "perceiver_num_layers": 2,
                 "min_num_gist_tokens": 2,
                 "max_num_gist_tokens": 4,
                 "gist_step": 2,
-                "axes_dims": (4, 4, 4),
                 "axes_lens": (32, 8, 8),
             },
         ),
@@ -348,9 +263,6 @@ CROSS_ATTENTION = (
         Tiny(
             "StableAudioDiTModel",
             {
-                **HEADS,
-                **CHANNELS,
-                "sample_size": 8,
                 "attention_head_dim": 8,
                 "num_key_value_attention_heads": 2,
                 "cross_attention_dim": 16,
@@ -375,7 +287,6 @@ CROSS_ATTENTION = (
                 "io_channels": 4,
                 "embed_dim": 32,
                 "depth": 1,
-                "num_heads": 2,
                 "cond_token_dim": 24,
                 "global_cond_dim": 12,
                 "timestep_features_dim": 8,
@@ -390,11 +301,6 @@ CROSS_ATTENTION = (
         Tiny(
             "AceStepTransformer1DModel",
             {
-                "hidden_size": 24,
-                "intermediate_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 2,
                 "head_dim": 12,
                 "in_channels": 12,
                 "audio_acoustic_hidden_dim": 4,

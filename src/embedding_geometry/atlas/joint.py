@@ -6,78 +6,45 @@ from typing import Any
 import torch
 
 from embedding_geometry.atlas.check import Backbone
-from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
+from embedding_geometry.atlas.tiny import (
+    FILM,
+    GRID,
+    IMAGE,
+    MASK,
+    MASKED,
+    MASKED_TOKENS,
+    TEXT,
+    TIME,
+    TOKENS,
+    N,
+    Tiny,
+    normal,
+)
 
-TOKENS = {"encoder_hidden_states": 1}
-MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
-
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
-CHANNELS = {"in_channels": 4, "out_channels": 4}
-SD3 = {
-    **HEADS,
-    **CHANNELS,
-    "sample_size": 8,
-    "joint_attention_dim": 24,
-    "caption_projection_dim": 24,
-    "pooled_projection_dim": 12,
-    "pos_embed_max_size": 4,
-}
-FLUX = {
-    **HEADS,
-    "in_channels": 4,
-    "num_single_layers": 2,
-    "joint_attention_dim": 24,
-    "axes_dims_rope": (4, 4, 4),
-}
-COGVIEW = {
-    **HEADS,
-    **CHANNELS,
-    "text_embed_dim": 24,
-    "time_embed_dim": 16,
-    "condition_dim": 8,
-    "pos_embed_max_size": 8,
-    "sample_size": 8,
-}
-COGVIDEO = {
-    **HEADS,
-    **CHANNELS,
-    "attention_head_dim": 16,
-    "time_embed_dim": 16,
-    "text_embed_dim": 24,
-    "sample_width": 8,
-    "sample_height": 8,
-    "sample_frames": 9,
-}
-HUNYUAN = {
-    **HEADS,
-    **CHANNELS,
-    "num_refiner_layers": 2,
-    "text_embed_dim": 24,
-    "rope_axes_dim": (4, 4, 4),
-}
+SD3 = {"pooled_projection_dim": 12, "pos_embed_max_size": 4}
+COGVIEW = {"pos_embed_max_size": 8}
+COGVIDEO = {"attention_head_dim": 16, "sample_frames": 9}
 HIDREAM = {
-    **HEADS,
-    **CHANNELS,
     "patch_size": 2,
-    "num_single_layers": 2,
     "caption_channels": [24, 24],
     "text_emb_dim": 12,
     "num_routed_experts": 2,
     "num_activated_experts": 1,
-    "axes_dims_rope": (4, 4, 4),
     "max_resolution": (8, 8),
     "llama_layers": [0, 1, 0, 1],
     "force_inference_output": True,
 }
 
-GRID = torch.cartesian_prod(torch.arange(1), torch.arange(3), torch.arange(3)).double()
-TEXT = {"timestep": TIME, "encoder_hidden_states": normal(1, N, 24)}
-IMAGE = {**TEXT, "hidden_states": normal(1, 4, 8, 8)}
-FILM = {**TEXT, "hidden_states": normal(1, 4, 3, 8, 8)}
+HIDREAM_TEXTS = {
+    "hidden_states": normal(1, 4, 8, 8),
+    "timesteps": TIME,
+    "encoder_hidden_states_t5": normal(1, N, 24),
+    "encoder_hidden_states_llama3": normal(2, 1, N, 24),
+    "pooled_embeds": normal(1, 12),
+}
 POOLED = {"pooled_projections": normal(1, 12)}
-MASKED = {"encoder_attention_mask": MASK}
 UNPADDED = {"encoder_attention_mask": torch.ones(1, N, dtype=torch.long)}  # padding must stay last
-SIZES = {
+FRAMING = {
     "original_size": torch.tensor([[8.0, 8.0]]),
     "target_size": torch.tensor([[8.0, 8.0]]),
     "crop_coords": torch.tensor([[0.0, 0.0]]),
@@ -119,15 +86,14 @@ JOINT_ATTENTION = (
     Backbone(
         "Stable Diffusion 3.5",
         Tiny(
-            "SD3Transformer2DModel",
-            {**SD3, "qk_norm": "rms_norm", "dual_attention_layers": (0,)},
+            "SD3Transformer2DModel", {**SD3, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}
         ),
         {**IMAGE, **POOLED},
         TOKENS,
     ),
     Backbone(
         "FLUX.1",
-        Tiny("FluxTransformer2DModel", {**FLUX, "pooled_projection_dim": 12}),
+        Tiny("FluxTransformer2DModel", {"pooled_projection_dim": 12}),
         {**PACKED, **POOLED},
         TOKENS,
     ),
@@ -136,7 +102,6 @@ JOINT_ATTENTION = (
         Tiny(
             "ChromaTransformer2DModel",
             {
-                **FLUX,
                 "approximator_num_channels": 8,
                 "approximator_hidden_dim": 16,
                 "approximator_layers": 2,
@@ -145,10 +110,10 @@ JOINT_ATTENTION = (
         PACKED,
         TOKENS,
     ),
-    Backbone("Bria", Tiny("BriaTransformer2DModel", FLUX), PACKED, TOKENS),
+    Backbone("Bria", Tiny("BriaTransformer2DModel"), PACKED, TOKENS),
     Backbone(
         "Bria FIBO",
-        Tiny("BriaFiboTransformer2DModel", {**FLUX, "text_encoder_dim": 20}),
+        Tiny("BriaFiboTransformer2DModel", {"text_encoder_dim": 20}),
         {**PACKED, "text_encoder_layers": normal(4, 1, N, 20)},
         {**TOKENS, "text_encoder_layers": 2},
     ),
@@ -156,45 +121,24 @@ JOINT_ATTENTION = (
         "AuraFlow",
         Tiny(
             "AuraFlowTransformer2DModel",
-            {
-                **CHANNELS,
-                "sample_size": 8,
-                "num_mmdit_layers": 2,
-                "num_single_dit_layers": 2,
-                "attention_head_dim": 12,
-                "num_attention_heads": 2,
-                "joint_attention_dim": 24,
-                "caption_projection_dim": 24,
-                "pos_embed_max_size": 16,
-            },
+            {"num_mmdit_layers": 2, "num_single_dit_layers": 2, "pos_embed_max_size": 16},
         ),
         IMAGE,
         TOKENS,
         dtype=torch.float32,
     ),
     Backbone(
-        "CogView3+", Tiny("CogView3PlusTransformer2DModel", COGVIEW), {**IMAGE, **SIZES}, TOKENS
+        "CogView3+", Tiny("CogView3PlusTransformer2DModel", COGVIEW), {**IMAGE, **FRAMING}, TOKENS
     ),
     Backbone(
         "CogView4",
         Tiny("CogView4Transformer2DModel", {**COGVIEW, "rope_axes_dim": (8, 8)}),
-        {**IMAGE, **SIZES, "attention_mask": MASK},
+        {**IMAGE, **FRAMING, "attention_mask": MASK},
         {**TOKENS, "attention_mask": 1},
     ),
     Backbone(
         "GLM-Image",
-        Tiny(
-            "GlmImageTransformer2DModel",
-            {
-                **HEADS,
-                **CHANNELS,
-                "text_embed_dim": 24,
-                "time_embed_dim": 16,
-                "condition_dim": 8,
-                "num_layers": 2,
-                "prior_vq_quantizer_codebook_size": 32,
-            },
-        ),
+        Tiny("GlmImageTransformer2DModel", {"prior_vq_quantizer_codebook_size": 32}),
         {
             **IMAGE,
             "prior_token_id": torch.arange(16)[None],
@@ -232,10 +176,7 @@ JOINT_ATTENTION = (
     ),
     Backbone(
         "HunyuanVideo",
-        Tiny(
-            "HunyuanVideoTransformer3DModel",
-            {**HUNYUAN, "num_single_layers": 2, "pooled_projection_dim": 12},
-        ),
+        Tiny("HunyuanVideoTransformer3DModel", {"pooled_projection_dim": 12}),
         {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])},
         MASKED_TOKENS,
     ),
@@ -244,8 +185,6 @@ JOINT_ATTENTION = (
         Tiny(
             "HunyuanVideoFramepackTransformer3DModel",
             {
-                **HUNYUAN,
-                "num_single_layers": 2,
                 "pooled_projection_dim": 12,
                 "has_image_proj": True,
                 "image_proj_dim": 12,
@@ -270,10 +209,7 @@ JOINT_ATTENTION = (
     ),
     Backbone(
         "HunyuanVideo 1.5",
-        Tiny(
-            "HunyuanVideo15Transformer3DModel",
-            {**HUNYUAN, "text_embed_2_dim": 20, "image_embed_dim": 12},
-        ),
+        Tiny("HunyuanVideo15Transformer3DModel", {"text_embed_2_dim": 20, "image_embed_dim": 12}),
         {
             **FILM,
             **UNPADDED,
@@ -286,35 +222,20 @@ JOINT_ATTENTION = (
     ),
     Backbone(
         "HunyuanImage 2.1",
-        Tiny(
-            "HunyuanImageTransformer2DModel",
-            {**HUNYUAN, "num_single_layers": 2, "rope_axes_dim": (6, 6)},
-        ),
+        Tiny("HunyuanImageTransformer2DModel", {"rope_axes_dim": (6, 6)}),
         {**IMAGE, **UNPADDED, "timestep": TIME.double()},
         MASKED_TOKENS,
     ),
     Backbone(
         "HiDream, T5 tokens",
         Tiny("HiDreamImageTransformer2DModel", HIDREAM),
-        {
-            "hidden_states": normal(1, 4, 8, 8),
-            "timesteps": TIME,
-            "encoder_hidden_states_t5": normal(1, N, 24),
-            "encoder_hidden_states_llama3": normal(2, 1, N, 24),
-            "pooled_embeds": normal(1, 12),
-        },
+        HIDREAM_TEXTS,
         {"encoder_hidden_states_t5": 1},
     ),
     Backbone(
         "HiDream, Llama tokens",
         Tiny("HiDreamImageTransformer2DModel", HIDREAM),
-        {
-            "hidden_states": normal(1, 4, 8, 8),
-            "timesteps": TIME,
-            "encoder_hidden_states_t5": normal(1, N, 24),
-            "encoder_hidden_states_llama3": normal(2, 1, N, 24),
-            "pooled_embeds": normal(1, 12),
-        },
+        HIDREAM_TEXTS,
         {"encoder_hidden_states_llama3": 2},
     ),
     Backbone(
@@ -322,12 +243,8 @@ JOINT_ATTENTION = (
         Tiny(
             "MochiTransformer3DModel",
             {
-                **HEADS,
                 "patch_size": 2,
-                "num_layers": 2,
                 "pooled_projection_dim": 24,
-                "in_channels": 4,
-                "text_embed_dim": 24,
                 "time_embed_dim": 8,
                 "max_sequence_length": 16,
             },
@@ -340,52 +257,21 @@ JOINT_ATTENTION = (
         "EasyAnimate",
         Tiny(
             "EasyAnimateTransformer3DModel",
-            {
-                **HEADS,
-                **CHANNELS,
-                "attention_head_dim": 16,
-                "patch_size": 2,
-                "sample_width": 8,
-                "sample_height": 8,
-                "mmdit_layers": 2,
-                "num_layers": 2,
-                "time_embed_dim": 16,
-                "text_embed_dim": 24,
-            },
+            {"attention_head_dim": 16, "patch_size": 2, "mmdit_layers": 2},
         ),
         FILM,
         TOKENS,
     ),
     Backbone(
         "JoyImage Edit",
-        Tiny(
-            "JoyImageEditTransformer3DModel",
-            {
-                **CHANNELS,
-                "hidden_size": 24,
-                "num_attention_heads": 2,
-                "text_dim": 24,
-                "num_layers": 2,
-                "rope_dim_list": [4, 4, 4],
-            },
-        ),
+        Tiny("JoyImageEditTransformer3DModel", {"rope_dim_list": [4, 4, 4]}),
         FILM,
         TOKENS,
         dtype=torch.float32,
     ),
     Backbone(
         "JoyImage Edit+",
-        Tiny(
-            "JoyImageEditPlusTransformer3DModel",
-            {
-                **CHANNELS,
-                "hidden_size": 24,
-                "num_attention_heads": 2,
-                "text_dim": 24,
-                "num_layers": 2,
-                "rope_dim_list": [4, 4, 4],
-            },
-        ),
+        Tiny("JoyImageEditPlusTransformer3DModel", {"rope_dim_list": [4, 4, 4]}),
         {
             **TEXT,
             "hidden_states": normal(1, 8, 4, 1, 2, 2),
@@ -397,33 +283,14 @@ JOINT_ATTENTION = (
     ),
     Backbone(
         "Motif Video",
-        Tiny(
-            "MotifVideoTransformer3DModel",
-            {
-                **HEADS,
-                **CHANNELS,
-                "num_single_layers": 2,
-                "text_embed_dim": 24,
-                "rope_axes_dim": (4, 4, 4),
-            },
-        ),
+        Tiny("MotifVideoTransformer3DModel"),
         {**FILM, **MASKED},
         MASKED_TOKENS,
         dtype=torch.float32,
     ),
     Backbone(
         "PRX",
-        Tiny(
-            "PRXTransformer2DModel",
-            {
-                "in_channels": 4,
-                "context_in_dim": 24,
-                "hidden_size": 24,
-                "num_heads": 2,
-                "depth": 1,
-                "axes_dim": [6, 6],
-            },
-        ),
+        Tiny("PRXTransformer2DModel", {"depth": 1, "axes_dim": [6, 6]}),
         {**IMAGE, "attention_mask": MASK.bool()},
         {**TOKENS, "attention_mask": 1},
     ),
@@ -432,9 +299,6 @@ JOINT_ATTENTION = (
         Tiny(
             "Krea2Transformer2DModel",
             {
-                **HEADS,
-                "in_channels": 4,
-                "num_key_value_heads": 2,
                 "intermediate_size": 16,
                 "timestep_embed_dim": 8,
                 "text_hidden_dim": 24,
@@ -444,7 +308,6 @@ JOINT_ATTENTION = (
                 "text_intermediate_size": 16,
                 "num_layerwise_text_blocks": 2,
                 "num_refiner_text_blocks": 2,
-                "axes_dims_rope": (4, 4, 4),
             },
         ),
         {

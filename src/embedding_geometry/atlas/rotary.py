@@ -7,38 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from embedding_geometry.atlas.check import Backbone, Cause
-from embedding_geometry.atlas.tiny import TIME, N, Tiny, normal
+from embedding_geometry.atlas.tiny import GRID, TIME, TOKENS, N, Tiny, normal
 
-TOKENS = {"encoder_hidden_states": 1}
 ROTATION = "rotary positions of the text tokens"
 
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2}
-PACKED = {**HEADS, "in_channels": 4, "joint_attention_dim": 24, "axes_dims_rope": (4, 4, 4)}
-FOUR_AXES = {**PACKED, "axes_dims_rope": (2, 2, 4, 4), "num_single_layers": 2}
-QWEN = {**PACKED, "out_channels": 4, "patch_size": 1}
-PRIOR = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 8,
-    "num_layers": 2,
-    "embedding_dim": 24,
-    "num_embeddings": N,
-}
+FOUR_AXES = {"axes_dims_rope": (2, 2, 4, 4)}
+QWEN = {"patch_size": 1}
+PRIOR = {"attention_head_dim": 8, "embedding_dim": 24, "num_embeddings": N}
 
 IMAGE = {
     "hidden_states": normal(1, 9, 4),
     "timestep": torch.tensor([0.5]),
     "encoder_hidden_states": normal(1, N, 24),
 }
-GRID = torch.cartesian_prod(*map(torch.arange, (1, 3, 3))).double()
 GRID_OF_FOUR = torch.cartesian_prod(*map(torch.arange, (1, 3, 3, 1))).double()
 
 
 # --- the places that the pipelines give to n tokens ---------------------------------------------
-
-
-def origin(n: int) -> Tensor:
-    """No places: all tokens at the origin of three axes."""
-    return torch.zeros(n, 3)
 
 
 def diagonal(n: int) -> Tensor:
@@ -238,17 +223,14 @@ TEXT_ROTATION = (
     ),
     Backbone(
         "Ovis-Image",
-        Tiny("OvisImageTransformer2DModel", {**PACKED, "out_channels": 4, "num_single_layers": 2}),
+        Tiny("OvisImageTransformer2DModel"),
         {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
         TOKENS,
         causes=(Cause(ROTATION, _at_origin("txt_ids")),),
     ),
     Backbone(
         "LongCat-Image",
-        Tiny(
-            "LongCatImageTransformer2DModel",
-            {**PACKED, "num_single_layers": 2, "pooled_projection_dim": 12},
-        ),
+        Tiny("LongCatImageTransformer2DModel", {"pooled_projection_dim": 12}),
         {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
         TOKENS,
         causes=(Cause(ROTATION, _at_origin("txt_ids")),),
@@ -262,16 +244,7 @@ TEXT_ROTATION = (
     ),
     Backbone(
         "Qwen-Image 2.1",
-        Tiny(
-            "QwenImage21Transformer2DModel",
-            {
-                **HEADS,
-                "in_channels": 4,
-                "out_channels": 4,
-                "context_in_dim": 24,
-                "axes_dims_rope": (4, 4, 4),
-            },
-        ),
+        Tiny("QwenImage21Transformer2DModel"),
         {
             **IMAGE,
             "hidden_states": normal(1, 16, 4),
@@ -280,10 +253,7 @@ TEXT_ROTATION = (
         },
         TOKENS,
         call=_picture_of_qwen_2,
-        causes=(
-            Cause("causal mask", _open_qwen_2),
-            Cause(ROTATION, _still_qwen_2),
-        ),
+        causes=(Cause("causal mask", _open_qwen_2), Cause(ROTATION, _still_qwen_2)),
     ),
     Backbone(
         "NucleusMoE-Image",
@@ -296,19 +266,7 @@ TEXT_ROTATION = (
         "Lumina 2",
         Tiny(
             "Lumina2Transformer2DModel",
-            {
-                "sample_size": 8,
-                "in_channels": 4,
-                "hidden_size": 24,
-                "num_layers": 2,
-                "num_refiner_layers": 2,
-                "num_attention_heads": 2,
-                "num_kv_heads": 2,
-                "multiple_of": 8,
-                "axes_dim_rope": (4, 4, 4),
-                "axes_lens": (32, 8, 8),
-                "cap_feat_dim": 24,
-            },
+            {"num_kv_heads": 2, "axes_dim_rope": (4, 4, 4), "axes_lens": (32, 8, 8)},
         ),
         {
             "hidden_states": normal(1, 4, 8, 8),
@@ -323,17 +281,7 @@ TEXT_ROTATION = (
         "Z-Image",
         Tiny(
             "ZImageTransformer2DModel",
-            {
-                "in_channels": 4,
-                "dim": 24,
-                "n_layers": 2,
-                "n_refiner_layers": 2,
-                "n_heads": 2,
-                "n_kv_heads": 2,
-                "cap_feat_dim": 24,
-                "axes_dims": [4, 4, 4],
-                "axes_lens": [128, 32, 32],
-            },
+            {"n_kv_heads": 2, "axes_dims": [4, 4, 4], "axes_lens": [128, 32, 32]},
         ),
         {"image": normal(4, 1, 8, 8), "t": torch.tensor([0.5]), "text": normal(N, 24)},
         {"text": 0},
@@ -342,19 +290,7 @@ TEXT_ROTATION = (
     ),
     Backbone(
         "ERNIE-Image",
-        Tiny(
-            "ErnieImageTransformer2DModel",
-            {
-                "hidden_size": 24,
-                "num_attention_heads": 2,
-                "num_layers": 2,
-                "ffn_hidden_size": 32,
-                "in_channels": 4,
-                "out_channels": 4,
-                "text_in_dim": 20,
-                "rope_axes_dim": (4, 4, 4),
-            },
-        ),
+        Tiny("ErnieImageTransformer2DModel", {"ffn_hidden_size": 32, "text_in_dim": 20}),
         {
             "hidden_states": normal(1, 4, 3, 3),
             "timestep": TIME,
@@ -369,14 +305,7 @@ TEXT_ROTATION = (
         "Ideogram 4",
         Tiny(
             "Ideogram4Transformer2DModel",
-            {
-                **HEADS,
-                "in_channels": 4,
-                "intermediate_size": 32,
-                "adaln_dim": 8,
-                "llm_features_dim": 20,
-                "mrope_section": (2, 2, 2),
-            },
+            {"adaln_dim": 8, "llm_features_dim": 20, "mrope_section": (2, 2, 2)},
         ),
         {
             "image": normal(1, 9, 4),
@@ -401,10 +330,7 @@ TEXT_ROTATION = (
             "attention_mask": torch.ones(1, N),
         },
         {**TOKENS, "attention_mask": 1},
-        causes=(
-            Cause("causal mask", _open_the_prior),
-            Cause("position table", _without_table),
-        ),
+        causes=(Cause("causal mask", _open_the_prior), Cause("position table", _without_table)),
         fixed_length=True,
     ),
     Backbone(
@@ -412,14 +338,7 @@ TEXT_ROTATION = (
         Tiny(
             "OmniGenTransformer2DModel",
             {
-                "in_channels": 4,
-                "hidden_size": 24,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 2,
-                "intermediate_size": 32,
-                "num_layers": 2,
                 "pad_token_id": 0,
-                "vocab_size": 32,
                 "max_position_embeddings": 64,
                 "original_max_position_embeddings": 64,
                 "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6},
@@ -438,22 +357,13 @@ TEXT_ROTATION = (
         },
         {"input_ids": 1},
         other=torch.arange(11, N + 11)[None],
-        causes=(
-            Cause("causal mask", _open_omnigen),
-            Cause(ROTATION, _in_first_place),
-        ),
+        causes=(Cause("causal mask", _open_omnigen), Cause(ROTATION, _in_first_place)),
     ),
     Backbone(
         "MiniMax H3",
         Tiny(
             "MiniMaxH3Transformer3DModel",
             {
-                **HEADS,
-                "hidden_size": 24,
-                "num_refiner_layers": 2,
-                "ffn_dim": 32,
-                "in_channels": 4,
-                "audio_in_channels": 4,
                 "text_dim": 20,
                 "freq_dim": 8,
                 "time_embed_hidden_dim": 16,

@@ -1,7 +1,5 @@
 """The atlas: every backbone of the registry in one table, recorded with what it was made with."""
 
-import io
-import json
 import platform
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -17,9 +15,8 @@ from embedding_geometry.atlas.joint import JOINT_ATTENTION
 from embedding_geometry.atlas.rotary import TEXT_ROTATION
 from embedding_geometry.atlas.tiny import AbsentError, Tiny
 from embedding_geometry.atlas.unets import UNETS
-from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.places import RESULTS
-from embedding_geometry.ground.records import read_table
+from embedding_geometry.ground.records import ATLAS, read_table, write_record
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "UNet": UNETS,
@@ -27,7 +24,6 @@ FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "joint attention": JOINT_ATTENTION,
     "text with positions": TEXT_ROTATION,
 }
-RECORDED = RESULTS / "atlas.csv"
 NUMBERS = ("permuting", "doubling", "other_text")
 Row = dict[str, object]
 
@@ -136,22 +132,18 @@ def record(table: pd.DataFrame, folder: Path, seconds: float, seed: int = 0) -> 
         "seconds": round(seconds, 1),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    table.to_csv(text, index=False, float_format="%.3g", lineterminator="\n")
-    write_whole(folder / "atlas.csv", text.getvalue().encode())
-    write_whole(folder / "atlas_manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+    write_record(folder / ATLAS.name, table, manifest, digits=3)
 
 
-def recorded(path: Path = RECORDED) -> pd.DataFrame:
-    """Read a recorded atlas.
+def recorded(folder: Path = RESULTS) -> pd.DataFrame:
+    """Read the atlas that was recorded in a folder.
 
     Raises:
         FileNotFoundError: there is none.
         RecordError: the table is damaged or has no rows.
         AtlasError: it lacks columns.
     """
-    command = f"python -m embedding_geometry.atlas --out {path.parent}"
+    path, command = folder / ATLAS.path().name, f"{ATLAS.command} --out {folder}"
     table = read_table(path, command)
     missing = {"family", "model", "verdict", "cause", *NUMBERS} - set(table.columns)
     if missing:

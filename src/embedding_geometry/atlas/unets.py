@@ -3,45 +3,39 @@
 import torch
 
 from embedding_geometry.atlas.check import Backbone
-from embedding_geometry.atlas.tiny import MASK, TIME, N, Tiny, normal
+from embedding_geometry.atlas.tiny import MASK, MASKED_TOKENS, TIME, TOKENS, N, Tiny, normal
 
-TOKENS = {"encoder_hidden_states": 1}
-MASKED_TOKENS = {**TOKENS, "encoder_attention_mask": 1}
-
-LEVELS = {
-    "block_out_channels": (16, 32),
-    "layers_per_block": 1,
-    "norm_num_groups": 8,
-    "cross_attention_dim": 24,
-    "attention_head_dim": 8,
-}
+HEADS = {"attention_head_dim": 8, "num_attention_heads": None}  # they refuse the latter
 FLAT = {
-    **LEVELS,
+    **HEADS,
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
 }
+SDXL = {
+    **FLAT,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": 12 + 6 * 4,
+}
 PIXELS = {
-    **LEVELS,
+    **HEADS,
     "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
     "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
     "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
     "resnet_time_scale_shift": "scale_shift",
 }
 VIDEO = {
-    **LEVELS,
+    **HEADS,
     "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
     "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
 }
 MOTION = {
-    **{name: value for name, value in LEVELS.items() if name != "attention_head_dim"},
     "down_block_types": ("CrossAttnDownBlockMotion", "DownBlockMotion"),
     "up_block_types": ("UpBlockMotion", "CrossAttnUpBlockMotion"),
-    "num_attention_heads": 2,
     "motion_num_attention_heads": 2,
 }
 CASCADE = {
-    "in_channels": 4,
-    "out_channels": 4,
     "timestep_ratio_embedding_dim": 8,
     "conditioning_dim": 16,
     "block_out_channels": (16,),
@@ -73,6 +67,7 @@ CLIP = {
     "timestep": TIME,
     "encoder_hidden_states": normal(1, N, 24),
 }
+CONDITIONS = {"added_cond_kwargs": {"text_embeds": normal(1, 12), "time_ids": normal(1, 6)}}
 
 
 UNETS = (
@@ -88,39 +83,17 @@ UNETS = (
     ),
     Backbone(
         "Stable Diffusion XL",
-        Tiny(
-            "UNet2DConditionModel",
-            {
-                **FLAT,
-                "use_linear_projection": True,
-                "transformer_layers_per_block": (2, 1),
-                "addition_embed_type": "text_time",
-                "addition_time_embed_dim": 4,
-                "projection_class_embeddings_input_dim": 12 + 6 * 4,
-            },
-        ),
-        {**MASKED, "added_cond_kwargs": {"text_embeds": normal(1, 12), "time_ids": normal(1, 6)}},
+        Tiny("UNet2DConditionModel", {**SDXL, "transformer_layers_per_block": (2, 1)}),
+        {**MASKED, **CONDITIONS},
         MASKED_TOKENS,
     ),
     Backbone(
         "Kolors",
         Tiny(
             "UNet2DConditionModel",
-            {
-                **FLAT,
-                "use_linear_projection": True,
-                "addition_embed_type": "text_time",
-                "addition_time_embed_dim": 4,
-                "projection_class_embeddings_input_dim": 12 + 6 * 4,
-                "encoder_hid_dim": 20,
-                "encoder_hid_dim_type": "text_proj",
-            },
+            {**SDXL, "encoder_hid_dim": 20, "encoder_hid_dim_type": "text_proj"},
         ),
-        {
-            **MASKED,
-            "encoder_hidden_states": normal(1, N, 20),
-            "added_cond_kwargs": {"text_embeds": normal(1, 12), "time_ids": normal(1, 6)},
-        },
+        {**MASKED, **CONDITIONS, "encoder_hidden_states": normal(1, N, 20)},
         MASKED_TOKENS,
     ),
     Backbone(
@@ -223,7 +196,7 @@ UNETS = (
         Tiny(
             "DreamLiteUNetModel",
             {
-                **LEVELS,
+                **HEADS,
                 "down_block_types": (
                     "DreamLiteCrossAttnNoSelfAttnDownBlock2D",
                     "DreamLiteCrossAttnDownBlock2D",

@@ -1,14 +1,160 @@
-"""Recorded tables and their manifests: read, or refused in one line that names the remedy."""
+"""Recorded tables: where each lies, what makes it, and how it is written, read or refused.
+
+A table is recorded with a manifest, which says what it was made with. `RECORDS` has them all;
+claims, pages, the book and the commands that make the tables ask here for names and places.
+"""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from embedding_geometry.ground.disk import make_folder, write_whole
+from embedding_geometry.ground.places import RESULTS, prompt_table, results_folder, short_name
+
+Manifest = Mapping[str, Any]
+
 
 class RecordError(ValueError):
     """A recorded file is there, but empty or damaged."""
+
+
+# --- what is recorded ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """A table, what is made with it, and the manifest beside them.
+
+    Attributes:
+        name: how the names of its files begin. `{model}` stands for the short name of a model.
+        command: what makes it.
+        tables: how the names of its tables end, the one that it is about first.
+        manifest: how the name of the file ends that says what they were made with; None if a page
+            computes the table, from the model's prompt pairs.
+    """
+
+    name: str
+    command: str
+    tables: tuple[str, ...] = ("_study.csv", "_steps.parquet", "_pairs.csv")
+    manifest: str | None = "_manifest.json"
+
+    def file(self, ending: str, model_name: str = "pocket") -> Path:
+        """Where one of its files is looked for, as `recorded_file` says."""
+        return recorded_file(self.name + ending, model_name)
+
+    def path(self, model_name: str = "pocket") -> Path:
+        """Where the table is looked for; the prompt pairs of one that a page computes."""
+        if self.manifest is None:
+            return prompt_table(model_name)
+        return self.file(self.tables[0], model_name)
+
+    def recorded(self, model_name: str = "pocket") -> bool:
+        """Whether the table is there; one that a page computes is not recorded."""
+        return self.manifest is not None and self.path(model_name).is_file()
+
+    def rows(self, model_name: str = "pocket") -> pd.DataFrame:
+        """The table.
+
+        Raises:
+            FileNotFoundError: it has not been recorded.
+            RecordError: it is damaged or has no rows.
+        """
+        return read_table(self.path(model_name), self.command)
+
+    def facts(self, model_name: str = "pocket") -> Manifest:
+        """What the table was made with; nothing is known of one that a page computes.
+
+        Raises:
+            FileNotFoundError: there is no manifest.
+            RecordError: it is damaged.
+        """
+        if self.manifest is None:
+            return {}
+        return read_manifest(self.file(self.manifest, model_name), self.command)
+
+    def read(self, model_name: str = "pocket") -> tuple[pd.DataFrame, Manifest]:
+        """The table and what it was made with; raises as `rows` and `facts` do."""
+        return self.rows(model_name), self.facts(model_name)
+
+
+def recorded_file(name: str, model_name: str = "pocket") -> Path:
+    """Where a recorded file is looked for.
+
+    Args:
+        name: its name. With `{model}` in it, it is a file of the model's own study, which is in
+            the results folder; pocket's come with the book, and are found there where that has
+            none. Any other file comes with the book, whatever the model.
+        model_name: the model.
+    """
+    if "{model}" not in name:
+        return RESULTS / name
+    name = name.format(model=short_name(model_name))
+    own = results_folder() / name
+    return own if short_name(model_name) != "pocket" or own.is_file() else RESULTS / name
+
+
+NAMED = "python -m embedding_geometry record"
+STUDY = Record("{model}", "python -m embedding_geometry study --publish")
+POCKET, REPEAT, DOSE, WAYS = (
+    Record(name, f"{NAMED} {name}")
+    for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways")
+)
+RETIMING = Record("pocket_retiming", f"{NAMED} pocket_retiming", (".csv",))
+ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
+BENCHMARKS = {
+    name: Record(f"benchmark_{name}", command, (".csv",), ".json")
+    for name, command in {
+        "study": "make benchmark",
+        "wasserstein": "make benchmark",
+        "costs": "make benchmark",
+        "full_size": "python tests/benchmarks/full_size.py FOLDER --record data/results",
+    }.items()
+}
+KILLS = Record(
+    "stress_kills",
+    "python tests/stress/kill_study.py --record data/results/stress_kills.json",
+    (".json",),
+    ".json",
+)
+COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
+COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
+ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
+_ALL = (POCKET, REPEAT, DOSE, WAYS, RETIMING, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
+RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, ORDER, GRIDS)}
+
+
+# --- reading and writing ------------------------------------------------------------------------
+
+
+def recording_day(manifest: Manifest) -> str:
+    """The day on which something was recorded, as in 2026-01-31."""
+    return str(manifest.get("ended") or manifest["recorded"])[:10]
+
+
+def write_record(
+    stem: Path, table: pd.DataFrame, manifest: Manifest, digits: int | None = None
+) -> None:
+    """Write a table as `<stem>.csv` and what it was made with as `<stem>_manifest.json`.
+
+    Args:
+        stem: beginning of the paths of both.
+        table: the table.
+        manifest: what it was made with, as JSON values.
+        digits: significant digits of its numbers; all of them if not given.
+
+    Raises:
+        ResultsFolderError: they cannot be written.
+    """
+    make_folder(stem.parent)
+    precision = None if digits is None else f"%.{digits}g"
+    text = table.to_csv(index=False, float_format=precision, lineterminator="\n")
+    write_whole(stem.with_name(f"{stem.name}.csv"), text.encode())
+    lines = json.dumps(manifest, indent=1) + "\n"
+    write_whole(stem.with_name(f"{stem.name}_manifest.json"), lines.encode())
 
 
 def read_table(path: Path, command: str) -> pd.DataFrame:

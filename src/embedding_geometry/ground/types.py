@@ -29,8 +29,7 @@ Times = Float[np.ndarray, " t"]
 CloudPath = Float[np.ndarray, "t n d"]
 Frames = UInt8[np.ndarray, "t h w 3"]
 
-CouplingName = Literal["row", "optimal", "random", "worst"]
-COUPLINGS: tuple[CouplingName, ...] = ("row", "optimal", "random")  # of every comparison
+COUPLINGS = ("row", "optimal", "random")  # of every comparison
 NetName = Literal["pocket", "alex", "vgg", "squeeze"]  # of a perceptual metric
 SchedulerName = Literal["ddim", "dpm", "euler"]
 

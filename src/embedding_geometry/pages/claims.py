@@ -1,6 +1,6 @@
 """The claims of the poster and of this book, in reading order, and what decides each.
 
-The sentences stand in `claims.toml`, beside the page that each is on, the table of `sources` that
+The sentences stand in `claims.toml`, beside the page that each is on, the table of `records` that
 it rests on, and the function of `findings` that says what the table shows and what follows.
 """
 
@@ -10,7 +10,8 @@ from importlib.resources import files
 from itertools import product
 from typing import Any
 
-from embedding_geometry.pages import findings, sources
+from embedding_geometry.ground.records import RECORDS
+from embedding_geometry.pages import findings
 from embedding_geometry.pages.ledger import Claim, Section
 
 Words = Mapping[str, Mapping[str, str] | Sequence[str]]
@@ -30,7 +31,7 @@ def _section(told: Mapping[str, Any], words: Mapping[str, str]) -> Section:
         for claim in _family(name, statement, anchor, told.get("each", {}), words)
     )
     find = getattr(findings, f"{told['find']}_findings")
-    source = sources.SOURCES[told["source"]]
+    source = RECORDS[told["source"]]
     return Section(told["title"], told["page"], source, tuple(claims), find)
 
 

@@ -16,10 +16,10 @@ from IPython.display import HTML, Markdown, display
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from embedding_geometry.ground.records import STUDY
 from embedding_geometry.pages.figures.strips import Images, film_strips
 from embedding_geometry.pages.texts import number_text
 from embedding_geometry.pages.twins import twin_metadata
-from embedding_geometry.study.recorded import study_file
 
 if TYPE_CHECKING:
     from embedding_geometry.diffusion.loading import TextToImageModel
@@ -193,7 +193,7 @@ def studied_model(model_name: str) -> str:
     A page that quotes a study calls this first. Where the results folder holds none of the model,
     the page is about pocket, and a line on it says so.
     """
-    if study_file(model_name, "study.csv").is_file():
+    if STUDY.path(model_name).is_file():
         return model_name
     display(
         Markdown(

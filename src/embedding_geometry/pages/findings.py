@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import linregress
 
-from embedding_geometry.pages.sources import Manifest
+from embedding_geometry.ground.records import DOSE, POCKET, Manifest
 from embedding_geometry.statistics import comparisons, dose
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
 from embedding_geometry.statistics.paired import (
@@ -30,7 +30,6 @@ from embedding_geometry.statistics.paired import (
     confirmed,
     verdict,
 )
-from embedding_geometry.study.recorded import pocket_study
 
 Kind = Literal[
     "improvement",
@@ -124,7 +123,7 @@ def _poster_effects(primary: PairedComparison, similarity: Correlation) -> Findi
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
-    studies = pocket_study()[0], repeated
+    studies = POCKET.rows(), repeated
     verdicts = [[f.verdict for f in poster_effects(study).values()] for study in studies]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
 
@@ -278,7 +277,7 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
-    picked = pocket_study("pocket_dose")[0]["pair_id"]
+    picked = DOSE.rows()["pair_id"]
     return {"dose-same-scene": _slope(*dose.same_scene_slope(study, picked))}
 
 

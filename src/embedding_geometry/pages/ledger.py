@@ -14,15 +14,9 @@ from typing import Literal
 
 import pandas as pd
 
-from embedding_geometry.ground.places import DATA
+from embedding_geometry.ground.places import DATA, short_name
+from embedding_geometry.ground.records import Manifest, Record, recording_day
 from embedding_geometry.pages.findings import Finding, Findings
-from embedding_geometry.pages.sources import (
-    Manifest,
-    Source,
-    made_with,
-    recorded_manifest,
-    recorded_table,
-)
 from embedding_geometry.pages.tables import Cell, Row, SortableTable
 from embedding_geometry.pages.texts import (
     effect_interval,
@@ -85,7 +79,7 @@ class Section:
 
     title: str
     page: str
-    source: Source
+    source: Record
     claims: tuple[Claim, ...]
     find: Callable[[pd.DataFrame, Manifest], Findings]
 
@@ -132,14 +126,14 @@ def _findings(section: Section, model_name: str, computed: Mapping[str, pd.DataF
     source = section.source
     table = computed.get(source.name)
     if table is None:
-        table = recorded_table(source, model_name)
-    if table is None:
-        return {}
+        if not source.recorded(model_name):
+            return {}
+        table = source.rows(model_name)
     try:
-        return section.find(table, recorded_manifest(source, model_name))
+        return section.find(table, source.facts(model_name))
     except KeyError as error:
         raise LedgerError(
-            f"{source.table(model_name)} or its manifest has no {error.args[0]!r}, which the "
+            f"{source.path(model_name)} or its manifest has no {error.args[0]!r}, which the "
             f"claims of {section.page} need; `{source.command}` makes them anew"
         ) from error
 
@@ -214,13 +208,24 @@ def _found_cells(entry: Entry) -> tuple[Cell, ...]:
     )
 
 
-def _data_cell(source: Source, model_name: str) -> Cell:
-    path = source.table(model_name)
+def _data_cell(source: Record, model_name: str) -> Cell:
+    path = source.path(model_name)
     file = escape(path.name).replace("_", "_<wbr>")
     if not path.is_file():
         return Cell(file)
     link = f'<a href="{data_address(path)}">{file}</a>'
     return Cell(f'{link} <span class="where">{escape(made_with(source, model_name))}</span>')
+
+
+def made_with(source: Record, model_name: str) -> str:
+    """The model of a table, or the library whose models it is about."""
+    if source.manifest is None:
+        return "computed on this page"
+    manifest = source.facts(model_name)
+    model = manifest.get("model")
+    if model is None:
+        return f"diffusers {manifest['versions']['diffusers']}, random weights"
+    return short_name(model["name"] if isinstance(model, dict) else model)
 
 
 def _number(page: str) -> int:
@@ -250,23 +255,22 @@ def provenance_table(sections: Iterable[Section], model_name: str) -> pd.DataFra
     """
     sources = {section.source.name: section.source for section in sections}
     recorded = [source for source in sources.values() if source.manifest is not None]
-    lines = {s.table(model_name).name: _provenance(s, model_name) for s in recorded}
+    lines = {s.path(model_name).name: _provenance(s, model_name) for s in recorded}
     return pd.DataFrame(lines).T
 
 
-def _provenance(source: Source, model_name: str) -> dict[str, str]:
-    table = recorded_table(source, model_name)
-    if table is None:
+def _provenance(source: Record, model_name: str) -> dict[str, str]:
+    if not source.recorded(model_name):
         missing = dict.fromkeys(("model", "revision", "device", "recorded", "rows"), "–")
         return missing | {"recorded": "not recorded", "made by": source.command}
-    manifest = recorded_manifest(source, model_name)
+    table, manifest = source.read(model_name)
     model = manifest.get("model")
     revision = model["revision"] if isinstance(model, dict) else manifest.get("model_revision")
     return {
         "model": made_with(source, model_name),
         "revision": revision or "–",
         "device": _device(manifest),
-        "recorded": _unbroken(str(manifest.get("ended") or manifest["recorded"])[:10]),
+        "recorded": _unbroken(recording_day(manifest)),
         "rows": str(len(table)),
         "made by": source.command,
     }

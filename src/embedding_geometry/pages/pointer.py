@@ -87,17 +87,16 @@ def _name_corners(ax: Axes, grid: WeightGrid, corners: Float[np.ndarray, "points
 class Pointer:
     """A pointer in a triangle or a square of prompts, which shows the pictures of a sheet there.
 
-    It belongs below the sheet that `sheet` made of the same grid, and finds it by that.
+    It belongs below the sheet that `sheet` made of the same grid, with the panels of `COLOURS` in
+    their order, and finds it by that.
 
     Attributes:
         grid: the weights of the sheet's pictures.
         prompts: the sentences at the corners, in the order of the weights.
-        panels: the names of the sheet's panels.
     """
 
     grid: WeightGrid
     prompts: Sequence[str]
-    panels: Sequence[str] = tuple(COLOURS)
 
     def __post_init__(self) -> None:
         """Check that every corner has its prompt."""
@@ -113,7 +112,7 @@ class Pointer:
 
     def _layout(self) -> str:
         """What the script needs to know, as JSON; places are shares of the sheet."""
-        size = np.array(_size(self.grid, len(self.panels)))
+        size = np.array(_size(self.grid, len(COLOURS)))
         return json.dumps(
             {
                 "rows": self.grid.rows,
@@ -122,7 +121,7 @@ class Pointer:
                 "picture": ((1 - GAP) / size).round(5).tolist(),
                 "panels": {
                     name: (_corners(self.grid, panel) / size).round(5).tolist()
-                    for panel, name in enumerate(self.panels)
+                    for panel, name in enumerate(COLOURS)
                 },
             },
             separators=(",", ":"),

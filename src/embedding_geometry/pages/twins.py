@@ -21,6 +21,7 @@ from embedding_geometry.pages.figures.strips import Images
 
 KEY = "twin_sliders"  # of the metadata
 LARGEST = 192  # pixels; a larger frame is reduced, so that a page stays light
+QUALITY = 78  # of the WebP, 1 to 100
 HEIGHT = 100  # of the drawing of the curves, in its own units; a step is one unit wide
 
 
@@ -31,16 +32,11 @@ def _reduced(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
     return np.asarray(picture)
 
 
-def sprite(frames_by_coupling: Mapping[str, Images], quality: int = 78) -> bytes:
-    """All frames in one WebP picture: a row for each coupling, a column for each frame.
-
-    Args:
-        frames_by_coupling: for each coupling's name its frames, all of the same number and size.
-        quality: of the WebP, 1 to 100.
-    """
+def sprite(frames_by_coupling: Mapping[str, Images]) -> bytes:
+    """All frames in one WebP picture: a row for each coupling, a column for each frame."""
     rows = [np.hstack([*map(_reduced, frames)]) for frames in frames_by_coupling.values()]
     buffer = io.BytesIO()
-    Image.fromarray(np.vstack(rows)).save(buffer, "WEBP", quality=quality, method=6)
+    Image.fromarray(np.vstack(rows)).save(buffer, "WEBP", quality=QUALITY, method=6)
     return buffer.getvalue()
 
 

@@ -106,26 +106,6 @@ def frame_batches(path: str | Path, size: int = 16) -> Iterator[Frames]:
         yield np.stack(batch)
 
 
-def read_settings(path: str | Path) -> dict[str, object]:
-    """Return the settings that `write_frames` or `write_animation` put into an image or a file.
-
-    Raises:
-        ValueError: the file cannot be read, or no settings are in it.
-    """
-    path = Path(path)
-    if path.suffix.lower() in FILMS:
-        with _opened_film(path) as film:
-            text = film.metadata.get("comment")
-    else:
-        with _opened(path) as image:
-            text = image.info.get("Description") or image.info.get("comment")
-            text = text or image.getexif().get(DESCRIPTION)
-    try:
-        return dict(json.loads(text or ""))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} holds no settings; frames written here do") from error
-
-
 def _frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield the frames, and raise a ValueError for the first that cannot belong to the path."""
     first_name, size = "", ""

@@ -1,4 +1,4 @@
-r"""From frames to perceptual distances, and from distances to the perceptual path length (PPL).
+r"""From frames to perceptual distances: LPIPS, frame by frame.
 
 LPIPS (Zhang et al., CVPR 2018) compares two images by the features of a convolutional network:
 at each layer the features are scaled to unit length at every pixel, the squared differences are
@@ -8,10 +8,7 @@ $$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
   \lVert w_l \odot (\hat f^l_{ij}(x) - \hat f^l_{ij}(y)) \rVert^2 .$$
 
 It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
-inequality. Where a smooth path is cut into n - 1 steps each distance shrinks like $1/(n-1)^2$, so
-a mean of them says nothing without n. ``PathLength`` therefore carries, beside the mean that the
-poster calls PPL, two quantities that do not depend on n. The PPL of StyleGAN (Karras et al., CVPR
-2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
+inequality. `path_length` says how long a path is by these distances.
 
 The networks come from the `lpips` package, version 0.1 of the metric. ``pocket`` is its SqueezeNet
 with the weights that ship with this project, every channel weighted alike (Zhang's baseline).

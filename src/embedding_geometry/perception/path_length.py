@@ -44,9 +44,7 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
     Raises:
         ValueError: no distance, or one that is negative or not finite.
     """
-    steps = np.asarray(distances, dtype=np.float64)
-    if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
-        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
+    steps = _checked(distances)
     return PathLength(
         frames=steps.size + 1,
         mean=float(steps.mean()),
@@ -74,9 +72,15 @@ def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> f
     Raises:
         ValueError: no distance, or one that is negative or not finite.
     """
-    way = perceptual_path_length(distances).root_sum
-    straight = perceptual_path_length(np.array([end_distance])).root_sum
-    return 1.0 if way == 0 else straight / way
+    way, straight = (np.sqrt(_checked(d)).sum() for d in (distances, np.array([end_distance])))
+    return 1.0 if way == 0 else float(straight / way)
+
+
+def _checked(distances: np.ndarray) -> Float[np.ndarray, " steps"]:
+    steps = np.asarray(distances, dtype=np.float64)
+    if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
+        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
+    return steps
 
 
 def _gini(steps: Float[np.ndarray, " steps"]) -> float:

@@ -11,7 +11,7 @@ from tyro.conf import subcommand
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.devices import find_device
 from embedding_geometry.ground.disk import make_folder
-from embedding_geometry.ground.places import POCKET_FOLDER, PROMPTS
+from embedding_geometry.ground.places import POCKET_FOLDER, prompt_table
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
@@ -55,7 +55,7 @@ class Evaluate:
 class Pairs:
     """Write the graded prompt pairs of the recorded study."""
 
-    target: Path = PROMPTS / "pocket_pairs.csv"
+    target: Path = prompt_table("pocket")
     """Table to write."""
     seed: int = 2026
     """Of the scenes and the sentences."""

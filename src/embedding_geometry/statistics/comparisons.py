@@ -139,7 +139,7 @@ def any_smoother(verdicts: Collection[Verdict]) -> Verdict:
 
 
 def before_and_after(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round of re-timing and after its last, side by side.
+    """Each path before the first round of re-timing and after its last, averaged over seeds.
 
     Args:
         table: the recorded table of re-timings.
@@ -148,9 +148,10 @@ def before_and_after(table: pd.DataFrame) -> pd.DataFrame:
         Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,
         `gini`, `maximum_step`, `extra`) and `before` or `after`.
     """
-    paths = table.sort_values("round", kind="stable").groupby(["pair_id", "coupling"])
-    measured = paths[["ppl", "root_sum", "gini", "maximum_step", "extra"]]
-    sides = pd.concat({"before": measured.first(), "after": measured.last()}, axis=1)
+    of_seeds = dict.fromkeys(["ppl", "root_sum", "gini", "maximum_step"], "mean")
+    rounds = table.groupby(["pair_id", "coupling", "round"]).agg(of_seeds | {"extra": "max"})
+    paths = rounds.groupby(["pair_id", "coupling"])
+    sides = pd.concat({"before": paths.first(), "after": paths.last()}, axis=1)
     return sides.swaplevel(axis=1)
 
 

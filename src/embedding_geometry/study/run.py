@@ -44,16 +44,6 @@ from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import find_way
 
-__all__ = [
-    "EngineSettings",
-    "Shard",
-    "StudySettings",
-    "open_study",
-    "plan_tasks",
-    "publish_results",
-    "run_study",
-]
-
 PUBLISHED = {  # files of the results folder, and how the name of a copy ends
     "study.csv": "study.csv",
     "steps.parquet": "steps.parquet",

@@ -2,32 +2,21 @@
 
 For the first pairs of each grade, the rigid control left out, the path of every coupling is
 rendered at equally spaced times, re-timed (`retiming.retime`), and measured after each round. The
-book's protocol says which comparisons are made. `python -m embedding_geometry.tempo` makes the
-table.
+book's protocol says which comparisons are made.
 """
 
-import io
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
-import tyro
 from tqdm import tqdm
 
 from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
-from embedding_geometry.diffusion.settings import LoadSettings
-from embedding_geometry.ground.command import run_command
-from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.grades import RIGID
-from embedding_geometry.ground.records import read_manifest, read_table
-from embedding_geometry.ground.types import COUPLINGS, CouplingName, Frames, NetName, Times
+from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
@@ -37,76 +26,47 @@ from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.ways import find_way
 
 
-@dataclass(frozen=True)
-class Tempo:
-    """Re-time the first pairs of each grade along every coupling (ten minutes on one core).
+def retime_study(
+    settings: StudySettings, per_grade: int, rounds: int
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Re-time the paths of a study's first pairs of each grade.
 
-    Attributes:
-        out: Beginning of the names of the two files, `<out>_retiming.csv` and
-            `<out>_retiming_manifest.json`.
-        pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        loading: Which model computes, and where.
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+    Args:
+        settings: What the study computes.
         per_grade: Pairs of each grade, the first ones of the table.
         rounds: How often the times of a path are improved.
-        frames: Images along a path, both ends included.
-        seed: Of the initial latent.
+
+    Returns:
+        The rows of `retimed_rows` for every pair and seed, and what they were made with.
+
+    Raises:
+        ValueError: A setting, a table of pairs or a prompt that cannot be used.
+        FileNotFoundError: Pairs, model or metric are not where they were looked for.
     """
-
-    out: Annotated[Path, tyro.conf.arg(metavar="PREFIX")] = Path("data/results/pocket")
-    pairs: Path = Path("data/prompts/pocket_pairs.csv")
-    loading: tyro.conf.OmitArgPrefixes[LoadSettings] = LoadSettings()
-    net: NetName = "pocket"
-    per_grade: int = 8
-    rounds: int = 2
-    frames: int = 11
-    seed: int = 0
-
-    def run(self) -> None:
-        """Measure every pair of the sample and record the table."""
-        pairs = sample(read_prompt_pairs(self.pairs), self.per_grade)
-        bench = self.prepare()
-        check_prompts(bench.model, bench.rendering, pairs)
-        started = datetime.now(UTC)
-        rows = [
-            row
-            for pair in tqdm(pairs, unit="pair")
-            for row in retimed_rows(bench, pair, self.seed, self.rounds)
-        ]
-        record(pd.DataFrame(rows), self._manifest(bench, started), self.out)
-        sys.stdout.write(f"{len(pairs)} pairs -> {self.out}_retiming.csv\n")
-
-    def prepare(self) -> Bench:
-        """Load model and metric.
-
-        Raises:
-            ValueError: A setting that cannot be used.
-            FileNotFoundError: Model or metric are not where they were looked for.
-        """
-        settings = StudySettings(
-            pairs=self.pairs,
-            net=self.net,
-            couplings=COUPLINGS,
-            seeds=(self.seed,),
-            frames=self.frames,
-            loading=self.loading,
-        )
-        settings.check()
-        return prepare_bench(settings)
-
-    def _manifest(self, bench: Bench, started: datetime) -> dict[str, object]:
-        ended = datetime.now(UTC)
-        return {
-            "model": asdict(bench.model.provenance),
-            "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
-            "settings": asdict(bench.rendering)
-            | {"frames": self.frames, "rounds": self.rounds, "seed": self.seed},
-            "pairs": {"file": self.pairs.name, "per_grade": self.per_grade},
-            "started": started.isoformat(timespec="seconds"),
-            "ended": ended.isoformat(timespec="seconds"),
-            "seconds": round((ended - started).total_seconds(), 1),
-            "environment": bench.environment,
-        }
+    settings.check()
+    pairs = sample(read_prompt_pairs(settings.pairs), per_grade)
+    bench = prepare_bench(settings)
+    check_prompts(bench.model, bench.rendering, pairs)
+    started = datetime.now(UTC)
+    rows = [
+        row
+        for pair in tqdm(pairs, unit="pair")
+        for seed in settings.seeds
+        for row in retimed_rows(bench, pair, seed, rounds)
+    ]
+    ended = datetime.now(UTC)
+    manifest = {
+        "model": asdict(bench.model.provenance),
+        "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
+        "settings": asdict(bench.rendering)
+        | {"frames": bench.frames, "rounds": rounds, "seeds": settings.seeds},
+        "pairs": {"file": settings.pairs.name, "per_grade": per_grade},
+        "started": started.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - started).total_seconds(), 1),
+        "environment": bench.environment,
+    }
+    return pd.DataFrame(rows), manifest
 
 
 def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
@@ -129,7 +89,7 @@ def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
     return chosen
 
 
-def known_frames(bench: Bench, pair: PromptPair, coupling: CouplingName, seed: int) -> KnownFrames:
+def known_frames(bench: Bench, pair: PromptPair, coupling: str, seed: int) -> KnownFrames:
     """The frames of a pair's path along a coupling, as the study renders them, at any times."""
     texts = encode(bench.model, [pair.source, pair.target])
     latent = initial_latent(bench.model, seed, bench.rendering)
@@ -151,14 +111,14 @@ def retime_path(bench: Bench, known: KnownFrames, rounds: int) -> list[Timing]:
 def retimed_rows(
     bench: Bench, pair: PromptPair, seed: int, rounds: int
 ) -> Iterator[dict[str, object]]:
-    """Re-time a pair along every coupling.
+    """Re-time a pair along every coupling of a seed.
 
     Yields:
         For each coupling and each round, of which round 0 has the equally spaced times, the pair's
         columns, `coupling`, `seed`, `round`, `frames`, the `extra` frames rendered so far, `ppl`
         (the mean distance), `root_sum`, `gini` and `maximum_step`.
     """
-    for coupling in COUPLINGS:
+    for coupling in bench.couplings_of(seed):
         timings = retime_path(bench, known_frames(bench, pair, coupling, seed), rounds)
         for number, timing in enumerate(timings):
             length = perceptual_path_length(timing.distances)
@@ -176,44 +136,3 @@ def retimed_rows(
                 "gini": length.gini,
                 "maximum_step": length.maximum_step,
             }
-
-
-def record(table: pd.DataFrame, manifest: dict[str, object], prefix: Path) -> None:
-    """Write `<prefix>_retiming.csv` and `<prefix>_retiming_manifest.json`.
-
-    Raises:
-        OSError: The files cannot be written.
-    """
-    text = io.StringIO()
-    table.to_csv(text, index=False, lineterminator="\n")
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(Path(f"{prefix}_retiming.csv"), text.getvalue().encode())
-    lines = json.dumps(manifest, indent=1) + "\n"
-    write_whole(Path(f"{prefix}_retiming_manifest.json"), lines.encode())
-
-
-def recorded(prefix: Path) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Read what `record` wrote.
-
-    Raises:
-        FileNotFoundError: There is no such record.
-        RecordError: It is damaged or has no rows.
-    """
-    command = f"python -m embedding_geometry.tempo --out {prefix}"
-    table = read_table(Path(f"{prefix}_retiming.csv"), command)
-    return table, read_manifest(Path(f"{prefix}_retiming_manifest.json"), command)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code, as `run_command` does."""
-    return run_command(
-        Tempo,
-        lambda tempo: tempo.run(),
-        arguments,
-        program="python -m embedding_geometry.tempo",
-        kept=lambda _: "nothing was written",
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

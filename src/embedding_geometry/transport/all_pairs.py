@@ -1,8 +1,10 @@
-"""All pairs of clouds in a compiled loop: the cheapest permutation of each, then what it costs.
+r"""Wasserstein distances of all pairs of clouds, in a compiled loop.
 
-Two things cost the library calls more than the arithmetic does: scipy's solver looks at one column
-after the other, and numpy copies a cloud before it can subtract. Here the inner loops go over
-whole rows without a branch, so that the processor does several numbers at a time.
+One matrix product gives the costs of many pairs at once (`pairwise_wasserstein`); a compiled loop
+finds the cheapest permutation of each pair, and what it costs. Two things cost the library calls
+more than the arithmetic does: scipy's solver looks at one column after the other, and numpy copies
+a cloud before it can subtract. Here the inner loops go over whole rows without a branch, so that
+the processor does several numbers at a time.
 
 Compiled by numba at its first call, which takes a second; imported only where it is used, so that
 the mathematics starts without a compiler.
@@ -23,6 +25,106 @@ from threadpoolctl import threadpool_limits
 
 from embedding_geometry.ground.types import Cloud, Clouds, Costs, Coupling
 from embedding_geometry.transport.couplings import wasserstein_distance
+
+# A float32 product decides a pair only while its squared distance is at least this share of the
+# squared norms about the means: a permutation chosen wrongly by rounding costs up to 1e-8 of the
+# norms more.
+CLOSE = 0.02
+
+
+def pairwise_wasserstein(
+    clouds: Clouds, *, normalized: bool, block: int = 16
+) -> Float[np.ndarray, "p p"]:
+    r"""Wasserstein distances of all pairs of clouds.
+
+    In :math:`\lVert x_i \rVert^2 + \lVert y_j \rVert^2 - 2 \langle x_i, y_j \rangle` the norms
+    add the same to every permutation, so an assignment needs the products alone, and one matrix
+    product gives them for block × block pairs. It runs in float32 and decides the permutation; the
+    distances of the tokens that it pairs are then summed in float64. Nor does a permutation notice
+    if each cloud is moved to have its mean at the origin, which keeps float32 precise and saves
+    most of the solver's time: it starts with potentials of zero, and these are then nearly right.
+
+    Pairs so close that float32 could choose another permutation (see `CLOSE`) are solved one by
+    one from float64 differences, so that identical clouds are at distance exactly 0.
+
+    Args:
+        clouds: p clouds (p, n, d).
+        normalized: as in `wasserstein_distance`.
+        block: number of clouds multiplied with as many others at once. Besides a float32 copy of
+            the clouds each core takes 4 (block · n)² + 4 block · n · d bytes: 10 MB for 16 clouds
+            of 77×768.
+
+    Returns:
+        Symmetric distances (p, p) with a zero diagonal, each equal to `wasserstein_distance`: to
+        1e-12 where float32 chose the same permutation, to 1e-6 if ever it did not.
+
+    Raises:
+        ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
+    """
+    _check_clouds(clouds, block)
+    if clouds.dtype != np.float32:
+        clouds = clouds.astype(np.float64)  # half precision cannot be compiled
+    p, n, _ = clouds.shape
+    residuals, norms = _about_own_means(clouds)
+    squares = np.zeros((p, p))
+
+    def fill(rows: slice, columns: slice) -> None:
+        costs = _products(-residuals[rows], residuals[columns])
+        for i, x in enumerate(clouds[rows]):
+            known = i + 1 if rows == columns else 0  # by symmetry
+            found = cheapest_squares(costs[i], x, clouds[columns], known)
+            squares[rows.start + i, columns] = found
+
+    blocks = [slice(start, start + block) for start in range(0, p, block)]
+    # A thread for each core, and none beside: those of a product would stay awake for a while
+    # after it and take the cores from the solver.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(fill, *zip(*combinations_with_replacement(blocks, 2), strict=True)))
+    distances = np.sqrt(squares)
+    for i, j in np.argwhere(np.triu(squares <= CLOSE * (norms[:, None] + norms), 1)):
+        distances[i, j] = wasserstein_distance(clouds[i], clouds[j], normalized=False)
+    return (distances + distances.T) / (math.sqrt(n) if normalized else 1)
+
+
+def _about_own_means(
+    clouds: Clouds,
+) -> tuple[Float[np.ndarray, "p n d"], Float[np.ndarray, " p"]]:
+    """Each cloud less its mean token, in float32 at a scale where squares fit; squared norms."""
+    scale = float(np.ptp(clouds)) or 1.0
+    residuals, norms = np.empty(clouds.shape, np.float32), np.empty(len(clouds))
+    for index, cloud in enumerate(clouds):
+        exact = (cloud - cloud.mean(axis=0, dtype=np.float64)) / scale
+        residuals[index] = exact
+        norms[index] = np.vdot(exact, exact) * scale**2
+    return residuals, norms
+
+
+def _products(
+    x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"]
+) -> Float[np.ndarray, "a n b n"]:
+    """<x_i, y_j> for all tokens of all clouds, from one matrix product."""
+    (a, n, d), b = x.shape, len(y)
+    return (x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
+
+
+def _check_clouds(clouds: np.ndarray, block: int) -> None:
+    """Raise a ValueError that says what is wrong with a stack of clouds, if anything is."""
+    if clouds.ndim != 3 or 0 in clouds.shape:
+        raise ValueError(
+            f"clouds have shape (p prompts, n tokens, d dims), each at least 1; got "
+            f"{clouds.shape}: stack clouds of equal n and d along a new first axis"
+        )
+    broken = [index for index, cloud in enumerate(clouds) if not np.isfinite(cloud).all()]
+    if broken:
+        raise ValueError(
+            f"clouds of shape {clouds.shape} hold NaN or infinity, at {broken[:5]} first: encode "
+            "these prompts again, in float32 if they overflowed in half precision"
+        )
+    if block < 1:
+        raise ValueError(f"block is a number of clouds, at least 1; got {block}")
+
+
+# --- the compiled loop --------------------------------------------------------------------------
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,101 +264,3 @@ def cheapest_squares(
         sigma = cheapest_permutation(costs[:, k].astype(np.float64))
         squares[k] = paired_square(x, ys[k], sigma)
     return squares
-
-
-# A float32 product decides a pair only while its squared distance is at least this share of the
-# squared norms about the means: a permutation chosen wrongly by rounding costs up to 1e-8 of the
-# norms more.
-CLOSE = 0.02
-
-
-def pairwise_wasserstein(
-    clouds: Clouds, *, normalized: bool, block: int = 16
-) -> Float[np.ndarray, "p p"]:
-    r"""Wasserstein distances of all pairs of clouds.
-
-    In :math:`\lVert x_i \rVert^2 + \lVert y_j \rVert^2 - 2 \langle x_i, y_j \rangle` the norms
-    add the same to every permutation, so an assignment needs the products alone, and one matrix
-    product gives them for block × block pairs. It runs in float32 and decides the permutation; the
-    distances of the tokens that it pairs are then summed in float64. Nor does a permutation notice
-    if each cloud is moved to have its mean at the origin, which keeps float32 precise and saves
-    most of the solver's time: it starts with potentials of zero, and these are then nearly right.
-
-    Pairs so close that float32 could choose another permutation (see `CLOSE`) are solved one by
-    one from float64 differences, so that identical clouds are at distance exactly 0.
-
-    Args:
-        clouds: p clouds (p, n, d).
-        normalized: as in `wasserstein_distance`.
-        block: number of clouds multiplied with as many others at once. Besides a float32 copy of
-            the clouds each core takes 4 (block · n)² + 4 block · n · d bytes: 10 MB for 16 clouds
-            of 77×768.
-
-    Returns:
-        Symmetric distances (p, p) with a zero diagonal, each equal to `wasserstein_distance`: to
-        1e-12 where float32 chose the same permutation, to 1e-6 if ever it did not.
-
-    Raises:
-        ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
-    """
-    _check_clouds(clouds, block)
-    if clouds.dtype != np.float32:
-        clouds = clouds.astype(np.float64)  # half precision cannot be compiled
-    p, n, _ = clouds.shape
-    residuals, norms = _about_own_means(clouds)
-    squares = np.zeros((p, p))
-
-    def fill(rows: slice, columns: slice) -> None:
-        costs = _products(-residuals[rows], residuals[columns])
-        for i, x in enumerate(clouds[rows]):
-            known = i + 1 if rows == columns else 0  # by symmetry
-            found = cheapest_squares(costs[i], x, clouds[columns], known)
-            squares[rows.start + i, columns] = found
-
-    blocks = [slice(start, start + block) for start in range(0, p, block)]
-    # A thread for each core, and none beside: those of a product would stay awake for a while
-    # after it and take the cores from the solver.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(fill, *zip(*combinations_with_replacement(blocks, 2), strict=True)))
-    distances = np.sqrt(squares)
-    for i, j in np.argwhere(np.triu(squares <= CLOSE * (norms[:, None] + norms), 1)):
-        distances[i, j] = wasserstein_distance(clouds[i], clouds[j], normalized=False)
-    return (distances + distances.T) / (math.sqrt(n) if normalized else 1)
-
-
-def _about_own_means(
-    clouds: Clouds,
-) -> tuple[Float[np.ndarray, "p n d"], Float[np.ndarray, " p"]]:
-    """Each cloud less its mean token, in float32 at a scale where squares fit; squared norms."""
-    scale = float(np.ptp(clouds)) or 1.0
-    residuals, norms = np.empty(clouds.shape, np.float32), np.empty(len(clouds))
-    for index, cloud in enumerate(clouds):
-        exact = (cloud - cloud.mean(axis=0, dtype=np.float64)) / scale
-        residuals[index] = exact
-        norms[index] = np.vdot(exact, exact) * scale**2
-    return residuals, norms
-
-
-def _products(
-    x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"]
-) -> Float[np.ndarray, "a n b n"]:
-    """<x_i, y_j> for all tokens of all clouds, from one matrix product."""
-    (a, n, d), b = x.shape, len(y)
-    return (x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
-
-
-def _check_clouds(clouds: np.ndarray, block: int) -> None:
-    """Raise a ValueError that says what is wrong with a stack of clouds, if anything is."""
-    if clouds.ndim != 3 or 0 in clouds.shape:
-        raise ValueError(
-            f"clouds have shape (p prompts, n tokens, d dims), each at least 1; got "
-            f"{clouds.shape}: stack clouds of equal n and d along a new first axis"
-        )
-    broken = [index for index, cloud in enumerate(clouds) if not np.isfinite(cloud).all()]
-    if broken:
-        raise ValueError(
-            f"clouds of shape {clouds.shape} hold NaN or infinity, at {broken[:5]} first: encode "
-            "these prompts again, in float32 if they overflowed in half precision"
-        )
-    if block < 1:
-        raise ValueError(f"block is a number of clouds, at least 1; got {block}")

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from embedding_geometry.ground.types import Cloud, Costs, Coupling, CouplingName
+from embedding_geometry.ground.types import Cloud, Costs, Coupling
 
 
 def check_cloud_pair(x: np.ndarray, y: np.ndarray) -> tuple[Cloud, Cloud]:
@@ -80,7 +80,12 @@ def cost_matrix(x: Cloud, y: Float[np.ndarray, "m d"]) -> Costs:
     Raises:
         ValueError: The arrays are no clouds of one space, or hold NaN or infinity.
     """
-    return cdist(*_check_points(x, y), "sqeuclidean")
+    return square_distances(*_check_points(x, y))
+
+
+def square_distances(x: Cloud, y: Float[np.ndarray, "m d"]) -> Costs:
+    """`cost_matrix` of clouds that were checked before."""
+    return cdist(x, y, "sqeuclidean")
 
 
 def row_coupling(x: Cloud, y: Cloud) -> Coupling:
@@ -103,7 +108,12 @@ def optimal_coupling(x: Cloud, y: Cloud) -> Coupling:
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
-    return linear_sum_assignment(cost_matrix(*check_cloud_pair(x, y)))[1]
+    return cheapest(*check_cloud_pair(x, y))
+
+
+def cheapest(x: Cloud, y: Cloud) -> Coupling:
+    """`optimal_coupling` of clouds that were checked before."""
+    return linear_sum_assignment(square_distances(x, y))[1]
 
 
 def worst_coupling(x: Cloud, y: Cloud) -> Coupling:
@@ -112,7 +122,7 @@ def worst_coupling(x: Cloud, y: Cloud) -> Coupling:
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
-    return linear_sum_assignment(cost_matrix(*check_cloud_pair(x, y)), maximize=True)[1]
+    return linear_sum_assignment(square_distances(*check_cloud_pair(x, y)), maximize=True)[1]
 
 
 def random_coupling(x: Cloud, y: Cloud, rng: np.random.Generator) -> Coupling:
@@ -122,20 +132,6 @@ def random_coupling(x: Cloud, y: Cloud, rng: np.random.Generator) -> Coupling:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     return rng.permutation(len(check_cloud_pair(x, y)[0]))
-
-
-def couple(name: CouplingName, x: Cloud, y: Cloud, rng: np.random.Generator) -> Coupling:
-    """Coupling of the given name; only "random" draws from `rng`.
-
-    Raises:
-        ValueError: The name is unknown, the clouds differ in shape, or hold NaN or infinity.
-    """
-    if name == "random":
-        return random_coupling(x, y, rng)
-    functions = {"row": row_coupling, "optimal": optimal_coupling, "worst": worst_coupling}
-    if name not in functions:
-        raise ValueError(f"unknown coupling {name!r}: choose row, optimal, random or worst")
-    return functions[name](x, y)
 
 
 def optimum_is_unique(x: Cloud, y: Cloud, *, tolerance: float = 1e-12) -> bool:
@@ -152,7 +148,7 @@ def optimum_is_unique(x: Cloud, y: Cloud, *, tolerance: float = 1e-12) -> bool:
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
-    costs = cost_matrix(*check_cloud_pair(x, y))
+    costs = square_distances(*check_cloud_pair(x, y))
     rows, sigma = linear_sum_assignment(costs)
     slack = tolerance * len(costs) * costs.max()
     level = costs[rows, sigma].sum() + slack
@@ -169,7 +165,7 @@ def coupling_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
         ValueError: The clouds differ in shape or hold NaN or infinity, or sigma is no permutation.
     """
     x, y = check_cloud_pair(x, y)
-    return float(np.linalg.norm(x - y[check_coupling(sigma, len(x))]))
+    return _root_cost(x, y, check_coupling(sigma, len(x)))
 
 
 def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
@@ -190,8 +186,13 @@ def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
-    distance = coupling_cost(x, y, optimal_coupling(x, y))
+    x, y = check_cloud_pair(x, y)
+    distance = _root_cost(x, y, cheapest(x, y))
     return distance / math.sqrt(len(x)) if normalized else distance
+
+
+def _root_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
+    return float(np.linalg.norm(x - y[sigma]))
 
 
 def _cost_without(costs: Costs, i: int, j: int) -> float:

@@ -1,29 +1,34 @@
-r"""Other ways from one cloud to another than the displacement along the coupling in row order.
+r"""Curves that the tokens of a cloud follow to their goals: straight lines and great circles.
 
-Each is one function ``(x, y, end_rows, times) -> path`` of two clouds :math:`x, y` (n, d), the
-rows of their end tokens and times in [0, 1]. All start at x. They differ in what they choose:
-
-- the *curve* of a token: straight, or a great circle (`matrix_slerp`, `token_slerp`,
-  `optimal_slerp`);
-- the *coupling* under which it is straight: cheapest in another geometry (`whitened`, `centred`,
-  `cosine`) or among fewer permutations (`words`);
-- the *goal*: the mean of where an entropic plan sends the token (`entropic`), or x moved as a
-  whole along one direction (`pooled`). These two do not arrive at y.
+A curve is a function ``(x, goal, times) -> path``: row i of the cloud x (n, d) is at its own place
+at time 0 and at row i of the goal at time 1. Which token of a second cloud that is, a coupling
+says.
 """
 
 import numpy as np
-from jaxtyping import Float
 
-from embedding_geometry.ground.types import Cloud, CloudPath, Costs, Times
-from embedding_geometry.transport.paths import check_times
+from embedding_geometry.ground.types import Cloud, CloudPath, Times
 
-ITERATIONS = 20_000  # of Sinkhorn's algorithm, before it is given up
-MARGINAL = 1e-3  # error of a plan's marginals at which it stops, as a share of a token's mass
 ALIGNED = 1e-8  # sine of the angle below which two directions span no plane
 
 
-def great_circle(x: Cloud, y: Cloud, times: Times) -> CloudPath:
-    r"""Spherical linear interpolation of every row of x to the same row of y.
+def straight(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
+    """Straight line of every row, at constant speed: ``(1 - t) x + t goal``.
+
+    Args:
+        x: rows (n, d), finite.
+        goal: rows (n, d), finite.
+        times: times (t,) in [0, 1].
+
+    Raises:
+        ValueError: Times leave [0, 1].
+    """
+    t = check_times(times)[:, None, None]
+    return (1 - t) * x + t * goal
+
+
+def great_circle(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
+    r"""Spherical linear interpolation of every row to its goal.
 
     Shoemake 1985, *Animating rotation with quaternion curves*, section 3.3: between unit vectors
     u and v at the angle :math:`\theta`,
@@ -33,21 +38,22 @@ def great_circle(x: Cloud, y: Cloud, times: Times) -> CloudPath:
 
     with w the unit vector of v's part across u; the right-hand side is what is computed. Rows are
     no unit vectors: the direction turns at constant speed and the norm goes linearly from that of
-    x to that of y.
+    x to that of the goal.
 
     Where no great circle is defined: parallel rows keep their direction. Opposite rows turn
     through the coordinate axis that is most nearly across them, the first of several. A zero row
     has no direction and takes the other's, which makes the way straight.
 
     Args:
-        x: rows (n, d).
-        y: rows (n, d).
+        x: rows (n, d), finite.
+        goal: rows (n, d), finite.
         times: times (t,) in [0, 1].
 
     Raises:
         ValueError: Times leave [0, 1].
     """
     t = check_times(times)[:, None, None]
+    x, y = np.asarray(x, np.float64), np.asarray(goal, np.float64)
     norms_x, norms_y = (np.linalg.norm(each, axis=1, keepdims=True) for each in (x, y))
     u, v = directions(x), directions(y)
     u, v = np.where(norms_x > 0, u, v), np.where(norms_y > 0, v, u)
@@ -65,57 +71,20 @@ def directions(x: Cloud) -> Cloud:
     return np.divide(x, norms, out=np.zeros(x.shape), where=norms > 0)
 
 
-def entropic_plan(costs: Costs, share: float) -> Float[np.ndarray, "n n"]:
-    r"""Transport plan between uniform weights with an entropic term, by Sinkhorn's algorithm.
-
-    Minimises :math:`\langle C, P \rangle - \varepsilon H(P)` over plans with marginals 1/n
-    (Cuturi 2013, *Sinkhorn Distances*; Peyré & Cuturi 2020, section 4.4 for the logarithmic
-    domain in which it is computed), with :math:`\varepsilon` the share times the mean cost.
-
-    Args:
-        costs: cost matrix (n, n).
-        share: the share, greater than 0. Its size has the same meaning for every pair of clouds
-            and in every unit of the embedding.
-
-    Returns:
-        The plan (n, n), which sums to 1. Where all costs are 0, the uniform plan.
-
-    Raises:
-        ValueError: The costs are not square or not finite, the share is not a positive number, or
-            so small that the algorithm overflows or has not met the marginals after `ITERATIONS`
-            steps.
-    """
-    import ot  # takes a second, which only this function needs
-
-    if costs.shape != (len(costs), len(costs)) or not np.isfinite(costs).all():
-        raise ValueError(f"costs {costs.shape} should be a square matrix of finite numbers")
-    n, mean = len(costs), float(costs.mean())
-    if not 0 < share < np.inf:
+def check_times(times: np.ndarray) -> Times:
+    """Return the times in float64, or say why they are not times on a path."""
+    times = np.asarray(times, np.float64)
+    if times.ndim != 1 or len(times) == 0:
         raise ValueError(
-            f"the entropic share is a number greater than 0; got {share}: take the optimal "
-            "coupling for the transport without entropy"
+            f"times have shape (t,) with at least one time; got {times.shape}: "
+            "np.linspace(0, 1, 11) makes eleven"
         )
-    if mean == 0:
-        return np.full((n, n), 1 / n**2)
-    with np.errstate(all="ignore"):  # what overflows is found below
-        plan = ot.sinkhorn(
-            np.full(n, 1 / n),
-            np.full(n, 1 / n),
-            costs / mean,
-            share,
-            method="sinkhorn_log",
-            numItermax=ITERATIONS,
-            stopThr=MARGINAL / n,
-            warn=False,
-        )
-    error = max(float(np.linalg.norm(n * plan.sum(axis=axis) - 1)) for axis in (0, 1))
-    if not error <= MARGINAL * 1.01:  # NaN is not; the stop was tested on a sum rounded otherwise
+    if not ((times >= 0) & (times <= 1)).all():
         raise ValueError(
-            f"Sinkhorn's algorithm did not converge in {ITERATIONS} steps at an entropic share of "
-            f"{share:g} of the mean cost {mean:.3g}: the share is too small for these clouds; "
-            "take a greater one, or the optimal coupling, which is its limit"
+            "times lie between 0 (the source) and 1 (the target); "
+            f"got {times.min()} to {times.max()}"
         )
-    return plan
+    return times
 
 
 def _axes_across(u: Cloud) -> Cloud:

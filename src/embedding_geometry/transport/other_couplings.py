@@ -1,29 +1,32 @@
-"""Couplings beside the usual four: cheapest in another geometry, or between two others."""
+"""Couplings beside the usual four: of another geometry, between two others, or blurred."""
 
 import numpy as np
+from jaxtyping import Float
 from scipy.linalg import solve_triangular
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from embedding_geometry.ground.types import Cloud, Coupling
-from embedding_geometry.transport.couplings import (
-    check_cloud_pair,
-    check_coupling,
-    optimal_coupling,
-)
+from embedding_geometry.ground.types import Cloud, Costs, Coupling
+from embedding_geometry.transport.couplings import cheapest, check_cloud_pair, check_coupling
 from embedding_geometry.transport.curves import directions
 
-EndRows = tuple[int, int]  # rows of the end tokens of x and y: words before them, padding after
 SHRINKAGE = 0.1  # share of the sphere in the covariance that `whitened_coupling` makes one
+ITERATIONS = 20_000  # of Sinkhorn's algorithm, before it is given up
+MARGINAL = 1e-3  # error of a plan's marginals at which it stops, as a share of a token's mass
 
 
-def words_coupling(x: Cloud, y: Cloud, end_rows: EndRows) -> Coupling:
+def words_coupling(x: Cloud, y: Cloud, end_rows: tuple[int, int]) -> Coupling:
     """Cheapest permutation among those that keep the start token and all padding in their rows.
 
     With m the later of the two end rows, rows 1 … m hold every word and both end tokens, and rows
     m + 1 … n - 1 hold padding in both prompts: these keep their rows, as does row 0. If one prompt
     has fewer words, the padding that stands beside the other's words takes part in the
     transport, since a permutation has to send those words somewhere.
+
+    Args:
+        x: cloud (n, d).
+        y: cloud (n, d).
+        end_rows: rows of the end tokens of x and y: words before them, padding after.
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity, or there is no such row.
@@ -32,7 +35,7 @@ def words_coupling(x: Cloud, y: Cloud, end_rows: EndRows) -> Coupling:
     last = max(check_end_rows(end_rows, len(x)))
     inner = slice(1, last + 1)
     sigma = np.arange(len(x))
-    sigma[inner] = 1 + optimal_coupling(x[inner], y[inner])
+    sigma[inner] = 1 + cheapest(x[inner], y[inner])
     return sigma
 
 
@@ -57,7 +60,7 @@ def whitened_coupling(x: Cloud, y: Cloud) -> Coupling:
         return np.arange(len(x))
     sphere = variance * np.eye(len(covariance))
     factor = np.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
-    return optimal_coupling(*(solve_triangular(factor, each.T, lower=True).T for each in (x, y)))
+    return cheapest(*(solve_triangular(factor, each.T, lower=True).T for each in (x, y)))
 
 
 def centred_coupling(x: Cloud, y: Cloud) -> Coupling:
@@ -76,7 +79,7 @@ def centred_coupling(x: Cloud, y: Cloud) -> Coupling:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
-    return optimal_coupling(x - x.mean(axis=0), y - y.mean(axis=0))
+    return cheapest(x - x.mean(axis=0), y - y.mean(axis=0))
 
 
 def cosine_coupling(x: Cloud, y: Cloud) -> Coupling:
@@ -89,10 +92,10 @@ def cosine_coupling(x: Cloud, y: Cloud) -> Coupling:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
-    return optimal_coupling(directions(x), directions(y))
+    return cheapest(directions(x), directions(y))
 
 
-def check_end_rows(end_rows: EndRows, n: int) -> EndRows:
+def check_end_rows(end_rows: tuple[int, int], n: int) -> tuple[int, int]:
     """Return the rows of the end tokens, or say why they are none."""
     if not all(0 < row < n for row in end_rows):
         raise ValueError(
@@ -126,8 +129,8 @@ def go_toward(
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"a fraction of the way lies in [0, 1], but is {fraction}")
-    sigma = check_coupling(start, len(start)).copy()
     left = round(fraction * cayley_distance(start, end))
+    sigma = np.array(start)
     holder = np.argsort(sigma)  # token of x that holds each token of y
     for i in rng.permutation(len(sigma)):
         while left and sigma[i] != end[i]:
@@ -151,3 +154,56 @@ def cayley_distance(a: Coupling, b: Coupling) -> int:
     n = len(a)
     steps = coo_array((np.ones(n), (a, b)), shape=(n, n))
     return n - connected_components(steps, directed=False)[0]
+
+
+def entropic_plan(costs: Costs, share: float) -> Float[np.ndarray, "n n"]:
+    r"""Transport plan between uniform weights with an entropic term, by Sinkhorn's algorithm.
+
+    Minimises :math:`\langle C, P \rangle - \varepsilon H(P)` over plans with marginals 1/n
+    (Cuturi 2013, *Sinkhorn Distances*; Peyré & Cuturi 2020, section 4.4 for the logarithmic
+    domain in which it is computed), with :math:`\varepsilon` the share times the mean cost.
+
+    Args:
+        costs: cost matrix (n, n).
+        share: the share, greater than 0. Its size has the same meaning for every pair of clouds
+            and in every unit of the embedding.
+
+    Returns:
+        The plan (n, n), which sums to 1. Where all costs are 0, the uniform plan.
+
+    Raises:
+        ValueError: The costs are not square or not finite, the share is not a positive number, or
+            so small that the algorithm overflows or has not met the marginals after `ITERATIONS`
+            steps.
+    """
+    import ot  # takes a second, which only this function needs
+
+    if costs.shape != (len(costs), len(costs)) or not np.isfinite(costs).all():
+        raise ValueError(f"costs {costs.shape} should be a square matrix of finite numbers")
+    n, mean = len(costs), float(costs.mean())
+    if not 0 < share < np.inf:
+        raise ValueError(
+            f"the entropic share is a number greater than 0; got {share}: take the optimal "
+            "coupling for the transport without entropy"
+        )
+    if mean == 0:
+        return np.full((n, n), 1 / n**2)
+    with np.errstate(all="ignore"):  # what overflows is found below
+        plan = ot.sinkhorn(
+            np.full(n, 1 / n),
+            np.full(n, 1 / n),
+            costs / mean,
+            share,
+            method="sinkhorn_log",
+            numItermax=ITERATIONS,
+            stopThr=MARGINAL / n,
+            warn=False,
+        )
+    error = max(float(np.linalg.norm(n * plan.sum(axis=axis) - 1)) for axis in (0, 1))
+    if not error <= MARGINAL * 1.01:  # NaN is not; the stop was tested on a sum rounded otherwise
+        raise ValueError(
+            f"Sinkhorn's algorithm did not converge in {ITERATIONS} steps at an entropic share of "
+            f"{share:g} of the mean cost {mean:.3g}: the share is too small for these clouds; "
+            "take a greater one, or the optimal coupling, which is its limit"
+        )
+    return plan

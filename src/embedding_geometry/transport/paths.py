@@ -12,14 +12,13 @@ gives the interpolation of the two embedding *matrices*. It too ends at the clou
 is never shorter.
 """
 
-import numpy as np
-
 from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
     check_coupling,
     wasserstein_distance,
 )
+from embedding_geometry.transport.curves import straight
 
 
 def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times) -> CloudPath:
@@ -40,8 +39,7 @@ def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times
     """
     x, y = check_cloud_pair(x, y)
     sigma = check_coupling(sigma, len(x))
-    times = check_times(times)[:, None, None]
-    return (1 - times) * x + times * y[sigma]
+    return straight(x, y[sigma], times)
 
 
 def wasserstein_length(path: CloudPath) -> float:
@@ -71,19 +69,3 @@ def wasserstein_length(path: CloudPath) -> float:
         wasserstein_distance(here, there, normalized=False)
         for here, there in zip(path[:-1], path[1:], strict=True)
     )
-
-
-def check_times(times: np.ndarray) -> Times:
-    """Return the times in float64, or say why they are not times on a path."""
-    times = np.asarray(times, np.float64)
-    if times.ndim != 1 or len(times) == 0:
-        raise ValueError(
-            f"times have shape (t,) with at least one time; got {times.shape}: "
-            "np.linspace(0, 1, 11) makes eleven"
-        )
-    if not ((times >= 0) & (times <= 1)).all():
-        raise ValueError(
-            "times lie between 0 (the source) and 1 (the target); "
-            f"got {times.min()} to {times.max()}"
-        )
-    return times

@@ -1,38 +1,48 @@
-"""Ways from one token cloud to another, each under its name.
+r"""Couplings and ways from one token cloud to another, each under its name.
 
-A *way* is a function of the two ends and of times in [0, 1] that returns a path of clouds. Along a
-coupling it is the displacement interpolation of `paths`. The study renders a way of any name, so
-that another one takes part in every comparison as soon as it stands in this file.
+A *coupling* is a function ``(ends, rng) -> sigma`` of the two ends, a *way* a function ``(ends,
+times, rng) -> path`` of the ends and of times in [0, 1]. Straight lines along any coupling in
+`COUPLINGS` are a way of its name, so that another coupling takes part in every comparison as soon
+as it has an entry there. Beside them stand ways that differ in
+
+- the *curve* of a token: a great circle (`slerp-…`);
+- its *goal*: the mean of where an entropic plan sends it (`entropic-…`), or its own place moved
+  as all others are (`pooled`). These two do not arrive at the second cloud.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import get_args
+from typing import TypeVar
 
 import numpy as np
 
-from embedding_geometry.ground.types import Cloud, CloudPath, CouplingName, Times
+from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
-    cost_matrix,
-    couple,
     optimal_coupling,
+    random_coupling,
+    row_coupling,
+    square_distances,
     wasserstein_distance,
+    worst_coupling,
 )
-from embedding_geometry.transport.curves import entropic_plan, great_circle
+from embedding_geometry.transport.curves import great_circle, straight
 from embedding_geometry.transport.other_couplings import (
-    EndRows,
     centred_coupling,
     check_end_rows,
     cosine_coupling,
+    entropic_plan,
     go_toward,
     whitened_coupling,
     words_coupling,
 )
-from embedding_geometry.transport.paths import displacement_interpolation
 
 ROUNDING = 1e-6  # clouds this near, as a share of their norm, give the same image
+
+# Couplings of graded cost: optimal-random-25 lies a quarter of the way from optimal to random.
+SCALES = (("optimal", "random"), ("random", "worst"), ("optimal", "row"))
+PERCENTS = (25, 50, 75)
+EPSILONS = (0.01, 0.1, 1.0)  # entropic regularisation, as shares of the mean cost
 
 
 @dataclass(frozen=True)
@@ -57,202 +67,139 @@ class Ends:
         return gap <= ROUNDING * float(np.linalg.norm(self.y))
 
 
+Named = TypeVar("Named")
+Rule = Callable[[Ends, np.random.Generator], Coupling]  # a coupling, in this file
+Goal = Callable[[Ends, np.random.Generator], Cloud]  # for each token of x, where it goes
 Way = Callable[[Ends, Times, np.random.Generator], CloudPath]
 
 
-def along_coupling(
-    name: CouplingName, ends: Ends, times: Times, rng: np.random.Generator
-) -> CloudPath:
-    """Displacement interpolation along the coupling of that name; only "random" draws from `rng`.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
-    """
-    sigma = couple(name, ends.x, ends.y, rng)
-    return displacement_interpolation(ends.x, ends.y, sigma, times)
+# --- couplings ----------------------------------------------------------------------------------
 
 
-def between_couplings(
-    start: CouplingName,
-    end: CouplingName,
-    percent: int,
-    ends: Ends,
-    times: Times,
-    rng: np.random.Generator,
-) -> CloudPath:
-    """Displacement interpolation along a coupling between two others, of a cost between theirs.
+def of_clouds(coupling: Callable[[Cloud, Cloud], Coupling]) -> Rule:
+    """A coupling that looks at the clouds alone."""
+    return lambda ends, rng: coupling(ends.x, ends.y)
+
+
+def between(start: str, end: str, percent: int) -> Rule:
+    """A coupling between two others, of a cost between theirs.
 
     The generator first draws the random coupling, if it is one of the two, so that it is the one
-    that the way "random" follows; then the geodesic on which `couplings.go_toward` goes.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
+    of the name "random"; then the geodesic on which `go_toward` goes.
     """
-    from_sigma, to_sigma = (couple(name, ends.x, ends.y, rng) for name in (start, end))
-    sigma = go_toward(from_sigma, to_sigma, percent / 100, rng)
-    return displacement_interpolation(ends.x, ends.y, sigma, times)
+
+    def coupling(ends: Ends, rng: np.random.Generator) -> Coupling:
+        from_sigma, to_sigma = (COUPLINGS[name](ends, rng) for name in (start, end))
+        return go_toward(from_sigma, to_sigma, percent / 100, rng)
+
+    return coupling
 
 
-WAYS: dict[str, Way] = {name: partial(along_coupling, name) for name in get_args(CouplingName)}
-
-# Couplings of graded cost: optimal-random-25 lies a quarter of the way from optimal to random.
-SCALES: tuple[tuple[CouplingName, CouplingName], ...] = (
-    ("optimal", "random"),
-    ("random", "worst"),
-    ("optimal", "row"),
-)
-WAYS |= {
-    f"{start}-{end}-{percent}": partial(between_couplings, start, end, percent)
-    for start, end in SCALES
-    for percent in (25, 50, 75)
+COUPLINGS: dict[str, Rule] = {
+    "row": of_clouds(row_coupling),
+    "optimal": of_clouds(optimal_coupling),
+    "random": lambda ends, rng: random_coupling(ends.x, ends.y, rng),
+    "worst": of_clouds(worst_coupling),
+    "words": lambda ends, rng: words_coupling(ends.x, ends.y, (ends.x_end, ends.y_end)),
+    "whitened": of_clouds(whitened_coupling),
+    "centred": of_clouds(centred_coupling),
+    "cosine": of_clouds(cosine_coupling),
+    **{f"{a}-{b}-{percent}": between(a, b, percent) for a, b in SCALES for percent in PERCENTS},
 }
 
 
-# --- other ways ----------------------------------------------------------------------------------
+def couple(
+    name: str,
+    x: Cloud,
+    y: Cloud,
+    rng: np.random.Generator,
+    end_rows: tuple[int, int] = (0, 0),
+) -> Coupling:
+    """Coupling of the given name.
 
-EPSILONS = (0.01, 0.1, 1.0)  # shares of the mean cost
-
-
-Interpolant = Callable[[Cloud, Cloud, EndRows, Times], CloudPath]
-
-
-def matrix_slerp(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Great circle of the two embedding matrices, each taken as one vector of n · d numbers.
-
-    See `great_circle`. Row i ends at row i.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
-    """
-    x, y = check_cloud_pair(x, y)
-    path = great_circle(x.reshape(1, -1), y.reshape(1, -1), times)
-    return path.reshape(-1, *x.shape)
-
-
-def token_slerp(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Great circle of every token to the token in the same row; see `great_circle`.
+    Args:
+        name: a key of `COUPLINGS`: row, optimal, random, worst ...
+        x: cloud (n, d).
+        y: cloud (n, d).
+        rng: drawn from by "random" and by the couplings of graded cost alone.
+        end_rows: rows of the two end tokens, which "words" alone asks for.
 
     Raises:
-        ValueError: As `matrix_slerp`.
+        ValueError: The name is unknown, the clouds differ in shape, or hold NaN or infinity.
     """
-    return great_circle(*check_cloud_pair(x, y), times)
+    return _named(COUPLINGS, name)(Ends(x, y, *end_rows), rng)
 
 
-def optimal_slerp(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Great circle of every token to the one the optimal coupling pairs it with.
+# --- ways ---------------------------------------------------------------------------------------
 
-    Raises:
-        ValueError: As `matrix_slerp`.
+
+def toward(goal: Goal, curve: Callable[[Cloud, Cloud, Times], CloudPath] = straight) -> Way:
+    """The way on which every token follows the curve to its goal.
+
+    The goal checks the clouds, the curve the times: a ValueError where one of them will not do.
     """
-    x, y = check_cloud_pair(x, y)
-    return great_circle(x, y[optimal_coupling(x, y)], times)
+    return lambda ends, times, rng: curve(ends.x, goal(ends, rng), times)
 
 
-def entropic(share: float, x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    r"""Straight lines to the barycentric projection of an entropic transport plan.
+def partners(coupling: Rule) -> Goal:
+    """The tokens of y that a coupling pairs those of x with."""
+    return lambda ends, rng: ends.y[coupling(ends, rng)]
 
-    .. math:: z_t = (1 - t)\, x + t\, T(x), \quad
-              T(x)_i = \frac{\sum_j P_{ij}\, y_j}{\sum_j P_{ij}}
+
+def projection(share: float) -> Goal:
+    r"""Barycentric projection of an entropic transport plan.
+
+    .. math:: T(x)_i = \frac{\sum_j P_{ij}\, y_j}{\sum_j P_{ij}}
 
     with the plan P of `entropic_plan` (Peyré & Cuturi 2020, *Computational Optimal Transport*,
     Remark 4.11 and section 4). A mean of tokens lies inside their hull, so T(x) is a contracted
-    cloud: the path does not arrive at y, unless the regularisation is so small that P is a
+    cloud: no way to it arrives at y, unless the regularisation is so small that P is a
     permutation. For a large one every token ends at the mean of y.
 
     Args:
         share: regularisation, as a share of the mean cost.
-        x: cloud (n, d).
-        y: cloud (n, d).
-        end_rows: not used.
-        times: times (t,) in [0, 1].
-
-    Raises:
-        ValueError: As `entropic_plan`; times leave [0, 1].
     """
-    x, y = check_cloud_pair(x, y)
-    plan = entropic_plan(cost_matrix(x, y), share)
-    projection = plan / plan.sum(axis=1, keepdims=True) @ y
-    return displacement_interpolation(x, projection, np.arange(len(x)), times)
+
+    def goal(ends: Ends, rng: np.random.Generator) -> Cloud:
+        x, y = check_cloud_pair(ends.x, ends.y)
+        plan = entropic_plan(square_distances(x, y), share)
+        return plan / plan.sum(axis=1, keepdims=True) @ y
+
+    return goal
 
 
-def words(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Straight lines along `words_coupling`.
-
-    Raises:
-        ValueError: As `words_coupling`; times leave [0, 1].
-    """
-    return displacement_interpolation(x, y, words_coupling(x, y, end_rows), times)
-
-
-def whitened(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Straight lines, in the embedding as it is, along `whitened_coupling`.
-
-    Raises:
-        ValueError: As `matrix_slerp`.
-    """
-    return displacement_interpolation(x, y, whitened_coupling(x, y), times)
-
-
-def centred(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Straight lines, in the embedding as it is, along `centred_coupling`.
-
-    Raises:
-        ValueError: As `matrix_slerp`.
-    """
-    return displacement_interpolation(x, y, centred_coupling(x, y), times)
-
-
-def cosine(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    """Straight lines along `cosine_coupling`.
-
-    Raises:
-        ValueError: As `matrix_slerp`.
-    """
-    return displacement_interpolation(x, y, cosine_coupling(x, y), times)
-
-
-def pooled(x: Cloud, y: Cloud, end_rows: EndRows, times: Times) -> CloudPath:
-    r"""Every token along the difference of the two end tokens: :math:`z_t = x + t (y_e - x_e)`.
+def pooled(ends: Ends, rng: np.random.Generator) -> Cloud:
+    r"""The cloud x moved by the difference of the two end tokens, :math:`x + y_e - x_e`.
 
     CLIP pools a text into its end token (Radford et al. 2021, *Learning Transferable Visual Models
-    From Natural Language Supervision*, section 2.4). The cloud moves as a whole, keeps its shape,
-    and does not arrive at y.
+    From Natural Language Supervision*, section 2.4). The cloud moves as a whole and keeps its
+    shape.
+    """
+    x, y = check_cloud_pair(ends.x, ends.y)
+    x_end, y_end = check_end_rows((ends.x_end, ends.y_end), len(x))
+    return x + (y[y_end] - x[x_end])
+
+
+def matrix_slerp(ends: Ends, times: Times, rng: np.random.Generator) -> CloudPath:
+    """Great circle of the two embedding matrices, each taken as one vector of n · d numbers.
+
+    Row i ends at row i.
 
     Raises:
-        ValueError: As `matrix_slerp`, or there is no such row.
+        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1].
     """
-    x, y = check_cloud_pair(x, y)
-    x_end, y_end = check_end_rows(end_rows, len(x))
-    goal = x + (y[y_end] - x[x_end])
-    return displacement_interpolation(x, goal, np.arange(len(x)), times)
+    x, y = check_cloud_pair(ends.x, ends.y)
+    return great_circle(x.reshape(1, -1), y.reshape(1, -1), times).reshape(-1, *x.shape)
 
 
-INTERPOLANTS: dict[str, Interpolant] = {
+WAYS: dict[str, Way] = {
+    **{name: toward(partners(coupling)) for name, coupling in COUPLINGS.items()},
     "slerp-matrix": matrix_slerp,
-    "slerp-tokens": token_slerp,
-    "slerp-optimal": optimal_slerp,
-    **{f"entropic-{share:g}": partial(entropic, share) for share in EPSILONS},
-    "words": words,
-    "whitened": whitened,
-    "centred": centred,
-    "cosine": cosine,
-    "pooled": pooled,
+    "slerp-tokens": toward(partners(COUPLINGS["row"]), great_circle),
+    "slerp-optimal": toward(partners(COUPLINGS["optimal"]), great_circle),
+    **{f"entropic-{share:g}": toward(projection(share)) for share in EPSILONS},
+    "pooled": toward(pooled),
 }
-
-
-def interpolated(
-    function: Interpolant, ends: Ends, times: Times, rng: np.random.Generator
-) -> CloudPath:
-    """The path of one of the `interpolants`; nothing is drawn from `rng`.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity; times leave [0, 1]; or
-            what else that function cannot do.
-    """
-    return function(ends.x, ends.y, (ends.x_end, ends.y_end), times)
-
-
-WAYS |= {name: partial(interpolated, function) for name, function in INTERPOLANTS.items()}
 
 
 def find_way(name: str) -> Way:
@@ -261,6 +208,10 @@ def find_way(name: str) -> Way:
     Raises:
         ValueError: There is none; the message lists those that there are.
     """
-    if name not in WAYS:
-        raise ValueError(f"coupling {name!r} is unknown; there are {', '.join(WAYS)}")
-    return WAYS[name]
+    return _named(WAYS, name)
+
+
+def _named(table: dict[str, Named], name: str) -> Named:
+    if name not in table:
+        raise ValueError(f"coupling {name!r} is unknown; there are {', '.join(table)}")
+    return table[name]

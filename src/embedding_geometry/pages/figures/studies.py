@@ -13,7 +13,6 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from embedding_geometry.pages.figures.style import (
     BLUE,
@@ -237,14 +236,16 @@ def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
         slope: of the dashed line for comparison, in logarithms.
     """
     grades = sorted(cells["grade"].unique(), reverse=True)
+    named = {name: each for name, each in LOOKS.items() if name in set(cells["coupling"])}
     figure, axes = panels(len(grades), 2, 1.95)
     for ax, grade in zip(axes, grades, strict=True):
         part = cells[cells["grade"] == grade].sort_values("length")
         for _, pair in part.groupby("pair_id"):
-            ax.plot("length", "response", data=pair, color="#A8A8A8", lw=0.6, antialiased=False)
-        for coupling, points in part.groupby("coupling"):
-            colour, marker, _ = look(str(coupling))
-            ax.plot("length", "response", marker, data=points, ms=3.7, color=colour, mec="none")
+            ax.plot(pair["length"], pair["response"], ".-", color="#A8A8A8", lw=0.6, ms=3.7,
+                    mfc=INK, mec="none", antialiased=False)  # fmt: skip
+        for name, (colour, marker, _) in named.items():
+            points = part.loc[part["coupling"] == name, ["length", "response"]].to_numpy().T
+            ax.plot(*points, marker, ms=3.7, color=colour, mec="none", label=name)
         longest = np.array([1.0, part["length"].max()])
         ax.plot(longest, longest**slope, "--", color=INK, lw=1)
         low, high = part["response"].min(), part["response"].max()
@@ -254,12 +255,8 @@ def dose_response(cells: pd.DataFrame, slope: float) -> Figure:
         few_log_ticks(ax.yaxis)
     figure.supxlabel("length over Wasserstein distance", size=9)
     figure.supylabel("PPL over the pair's own level", size=9)
-    handles = [
-        Line2D([], [], color=colour, marker=marker, ls="", ms=5, label=name)
-        for name, (colour, marker, _) in LOOKS.items()
-        if name in set(cells["coupling"])
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    shown = axes[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper left", ncols=len(named), markerscale=1.4)
     return figure
 
 

@@ -110,7 +110,7 @@ def few_log_ticks(axis: Axis) -> None:
     """Few plain numbers along a logarithmic axis, however much or little it spans."""
     low, high = axis.get_view_interval()
     wide = LogLocator() if high / low > 100 else LogLocator(subs=(1, 2, 5))
-    axis.set_major_locator(wide if high / low > 5 else MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(wide if high / low > 5 else MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
 
