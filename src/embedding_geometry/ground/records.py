@@ -111,6 +111,7 @@ BENCHMARKS = {
         "study": "make benchmark",
         "wasserstein": "make benchmark",
         "costs": "make benchmark",
+        "busy": "make benchmark",
         "full_size": "python tests/benchmarks/full_size.py FOLDER --record data/results",
     }.items()
 }
