@@ -5,32 +5,27 @@ from typing import Any
 
 import torch
 
-from embedding_geometry.atlas.check import Backbone
 from embedding_geometry.atlas.tiny import (
     FILM,
     GRID,
+    HALFWAY,
     IMAGE,
     MASK,
     MASKED,
-    MASKED_TOKENS,
+    PACKED,
+    POOLED,
     TEXT,
     TIME,
-    TOKENS,
     N,
-    Tiny,
+    entry,
     normal,
 )
 
-SD3 = {"pooled_projection_dim": 12, "pos_embed_max_size": 4}
-COGVIEW = {"pos_embed_max_size": 8}
-COGVIDEO = {"attention_head_dim": 16, "sample_frames": 9}
+POOLING = {"pooled_projection_dim": 12}
+SD3 = {**POOLING, "pos_embed_max_size": 4}
 HIDREAM = {
     "patch_size": 2,
     "caption_channels": [24, 24],
-    "text_emb_dim": 12,
-    "num_routed_experts": 2,
-    "num_activated_experts": 1,
-    "max_resolution": (8, 8),
     "llama_layers": [0, 1, 0, 1],
     "force_inference_output": True,
 }
@@ -42,13 +37,15 @@ HIDREAM_TEXTS = {
     "encoder_hidden_states_llama3": normal(2, 1, N, 24),
     "pooled_embeds": normal(1, 12),
 }
-POOLED = {"pooled_projections": normal(1, 12)}
 UNPADDED = {"encoder_attention_mask": torch.ones(1, N, dtype=torch.long)}  # padding must stay last
-FRAMING = {
-    "original_size": torch.tensor([[8.0, 8.0]]),
+CROPPED = {
+    **IMAGE,
     "target_size": torch.tensor([[8.0, 8.0]]),
     "crop_coords": torch.tensor([[0.0, 0.0]]),
 }
+RESIZED = {**CROPPED, "original_size": torch.tensor([[8.0, 8.0]])}
+FRAMES_FIRST = {**TEXT, "hidden_states": normal(1, 3, 4, 8, 8)}
+HUNYUAN_VIDEO = {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])}
 
 
 def origin(n: int) -> torch.Tensor:
@@ -71,131 +68,74 @@ def _without_autocast_warning(model: Any, inputs: dict[str, Any]) -> Any:
         return model(**inputs)
 
 
-PACKED = {
-    **TEXT,
-    "timestep": torch.tensor([0.5]),
-    "hidden_states": normal(1, 9, 4),
-    "img_ids": GRID,
-    "txt_ids": origin,
-}
+PLACED = {**PACKED, "img_ids": GRID, "txt_ids": origin}
 
 JOINT_ATTENTION = (
-    Backbone(
-        "Stable Diffusion 3", Tiny("SD3Transformer2DModel", SD3), {**IMAGE, **POOLED}, TOKENS
-    ),
-    Backbone(
+    entry("Stable Diffusion 3", "SD3Transformer2DModel", {**IMAGE, **POOLED}, SD3),
+    entry(
         "Stable Diffusion 3.5",
-        Tiny(
-            "SD3Transformer2DModel", {**SD3, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}
-        ),
+        "SD3Transformer2DModel",
         {**IMAGE, **POOLED},
-        TOKENS,
+        {**SD3, "qk_norm": "rms_norm", "dual_attention_layers": (0,)},
     ),
-    Backbone(
-        "FLUX.1",
-        Tiny("FluxTransformer2DModel", {"pooled_projection_dim": 12}),
-        {**PACKED, **POOLED},
-        TOKENS,
-    ),
-    Backbone(
-        "Chroma",
-        Tiny(
-            "ChromaTransformer2DModel",
-            {
-                "approximator_num_channels": 8,
-                "approximator_hidden_dim": 16,
-                "approximator_layers": 2,
-            },
-        ),
-        PACKED,
-        TOKENS,
-    ),
-    Backbone("Bria", Tiny("BriaTransformer2DModel"), PACKED, TOKENS),
-    Backbone(
+    entry("FLUX.1", "FluxTransformer2DModel", {**PLACED, **POOLED}, POOLING),
+    entry("Chroma", "ChromaTransformer2DModel", PLACED),
+    entry("Bria", "BriaTransformer2DModel", PLACED),
+    entry(
         "Bria FIBO",
-        Tiny("BriaFiboTransformer2DModel", {"text_encoder_dim": 20}),
-        {**PACKED, "text_encoder_layers": normal(4, 1, N, 20)},
-        {**TOKENS, "text_encoder_layers": 2},
+        "BriaFiboTransformer2DModel",
+        {**PLACED, "text_encoder_layers": normal(4, 1, N, 20)},
+        tokens={"encoder_hidden_states": 1, "text_encoder_layers": 2},
     ),
-    Backbone(
+    entry(
         "AuraFlow",
-        Tiny(
-            "AuraFlowTransformer2DModel",
-            {"num_mmdit_layers": 2, "num_single_dit_layers": 2, "pos_embed_max_size": 16},
-        ),
+        "AuraFlowTransformer2DModel",
         IMAGE,
-        TOKENS,
+        {"pos_embed_max_size": 16},
         dtype=torch.float32,
     ),
-    Backbone(
-        "CogView3+", Tiny("CogView3PlusTransformer2DModel", COGVIEW), {**IMAGE, **FRAMING}, TOKENS
-    ),
-    Backbone(
+    entry("CogView3+", "CogView3PlusTransformer2DModel", RESIZED),
+    entry(
         "CogView4",
-        Tiny("CogView4Transformer2DModel", {**COGVIEW, "rope_axes_dim": (8, 8)}),
-        {**IMAGE, **FRAMING, "attention_mask": MASK},
-        {**TOKENS, "attention_mask": 1},
+        "CogView4Transformer2DModel",
+        {**RESIZED, "attention_mask": MASK},
+        {"rope_axes_dim": (8, 8)},
     ),
-    Backbone(
+    entry(
         "GLM-Image",
-        Tiny("GlmImageTransformer2DModel", {"prior_vq_quantizer_codebook_size": 32}),
+        "GlmImageTransformer2DModel",
         {
-            **IMAGE,
+            **CROPPED,
             "prior_token_id": torch.arange(16)[None],
             "prior_token_drop": torch.zeros(1, 16, dtype=torch.bool),
-            "target_size": torch.tensor([[8.0, 8.0]]),
-            "crop_coords": torch.tensor([[0.0, 0.0]]),
         },
-        TOKENS,
     ),
-    Backbone(
+    entry(
         "CogVideoX 2B",
-        Tiny("CogVideoXTransformer3DModel", COGVIDEO),
-        {**TEXT, "hidden_states": normal(1, 3, 4, 8, 8)},
-        TOKENS,
+        "CogVideoXTransformer3DModel",
+        FRAMES_FIRST,
+        {"attention_head_dim": 16},
         call=_with_room_for_the_text,
     ),
-    Backbone(
+    entry(
         "CogVideoX 5B",
-        Tiny(
-            "CogVideoXTransformer3DModel", {**COGVIDEO, "use_rotary_positional_embeddings": True}
-        ),
-        {
-            **TEXT,
-            "hidden_states": normal(1, 3, 4, 8, 8),
-            "image_rotary_emb": (normal(48, 16).cos(), normal(48, 16).sin()),
-        },
-        TOKENS,
+        "CogVideoXTransformer3DModel",
+        {**FRAMES_FIRST, "image_rotary_emb": (normal(48, 16).cos(), normal(48, 16).sin())},
+        {"attention_head_dim": 16, "use_rotary_positional_embeddings": True},
     ),
-    Backbone(
+    entry(
         "ConsisID",
-        Tiny("ConsisIDTransformer3DModel", COGVIDEO),
-        {**TEXT, "hidden_states": normal(1, 3, 4, 8, 8)},
-        TOKENS,
+        "ConsisIDTransformer3DModel",
+        FRAMES_FIRST,
+        {"attention_head_dim": 16},
         call=_with_room_for_the_text,
     ),
-    Backbone(
-        "HunyuanVideo",
-        Tiny("HunyuanVideoTransformer3DModel", {"pooled_projection_dim": 12}),
-        {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])},
-        MASKED_TOKENS,
-    ),
-    Backbone(
+    entry("HunyuanVideo", "HunyuanVideoTransformer3DModel", HUNYUAN_VIDEO, POOLING),
+    entry(
         "HunyuanVideo FramePack",
-        Tiny(
-            "HunyuanVideoFramepackTransformer3DModel",
-            {
-                "pooled_projection_dim": 12,
-                "has_image_proj": True,
-                "image_proj_dim": 12,
-                "has_clean_x_embedder": True,
-            },
-        ),
+        "HunyuanVideoFramepackTransformer3DModel",
         {
-            **FILM,
-            **UNPADDED,
-            **POOLED,
-            "guidance": torch.tensor([6.0]),
+            **HUNYUAN_VIDEO,
             "image_embeds": normal(1, 2, 12),
             "indices_latents": torch.arange(3),
             "latents_clean": normal(1, 4, 1, 8, 8),
@@ -205,11 +145,11 @@ JOINT_ATTENTION = (
             "latents_history_4x": normal(1, 4, 4, 8, 8),
             "indices_latents_history_4x": torch.tensor([6, 7, 8, 9]),
         },
-        MASKED_TOKENS,
+        {**POOLING, "has_image_proj": True, "has_clean_x_embedder": True},
     ),
-    Backbone(
+    entry(
         "HunyuanVideo 1.5",
-        Tiny("HunyuanVideo15Transformer3DModel", {"text_embed_2_dim": 20, "image_embed_dim": 12}),
+        "HunyuanVideo15Transformer3DModel",
         {
             **FILM,
             **UNPADDED,
@@ -218,106 +158,66 @@ JOINT_ATTENTION = (
             "encoder_attention_mask_2": torch.ones(1, 3, dtype=torch.long),
             "image_embeds": normal(1, 2, 12),
         },
-        MASKED_TOKENS,
+        {"text_embed_2_dim": 20, "image_embed_dim": 12},
     ),
-    Backbone(
+    entry(
         "HunyuanImage 2.1",
-        Tiny("HunyuanImageTransformer2DModel", {"rope_axes_dim": (6, 6)}),
+        "HunyuanImageTransformer2DModel",
         {**IMAGE, **UNPADDED, "timestep": TIME.double()},
-        MASKED_TOKENS,
+        {"rope_axes_dim": (6, 6)},
     ),
-    Backbone(
+    entry(
         "HiDream, T5 tokens",
-        Tiny("HiDreamImageTransformer2DModel", HIDREAM),
+        "HiDreamImageTransformer2DModel",
         HIDREAM_TEXTS,
-        {"encoder_hidden_states_t5": 1},
+        HIDREAM,
+        tokens={"encoder_hidden_states_t5": 1},
     ),
-    Backbone(
+    entry(
         "HiDream, Llama tokens",
-        Tiny("HiDreamImageTransformer2DModel", HIDREAM),
+        "HiDreamImageTransformer2DModel",
         HIDREAM_TEXTS,
-        {"encoder_hidden_states_llama3": 2},
+        HIDREAM,
+        tokens={"encoder_hidden_states_llama3": 2},
     ),
-    Backbone(
+    entry(
         "Mochi",
-        Tiny(
-            "MochiTransformer3DModel",
-            {
-                "patch_size": 2,
-                "pooled_projection_dim": 24,
-                "time_embed_dim": 8,
-                "max_sequence_length": 16,
-            },
-        ),
+        "MochiTransformer3DModel",
         {**FILM, **UNPADDED},
-        MASKED_TOKENS,
+        {"patch_size": 2, "pooled_projection_dim": 24, "time_embed_dim": 8},
         call=_without_autocast_warning,
     ),
-    Backbone(
+    entry(
         "EasyAnimate",
-        Tiny(
-            "EasyAnimateTransformer3DModel",
-            {"attention_head_dim": 16, "patch_size": 2, "mmdit_layers": 2},
-        ),
+        "EasyAnimateTransformer3DModel",
         FILM,
-        TOKENS,
+        {"attention_head_dim": 16, "patch_size": 2},
     ),
-    Backbone(
-        "JoyImage Edit",
-        Tiny("JoyImageEditTransformer3DModel", {"rope_dim_list": [4, 4, 4]}),
-        FILM,
-        TOKENS,
-        dtype=torch.float32,
-    ),
-    Backbone(
+    entry("JoyImage Edit", "JoyImageEditTransformer3DModel", FILM, dtype=torch.float32),
+    entry(
         "JoyImage Edit+",
-        Tiny("JoyImageEditPlusTransformer3DModel", {"rope_dim_list": [4, 4, 4]}),
+        "JoyImageEditPlusTransformer3DModel",
         {
             **TEXT,
             "hidden_states": normal(1, 8, 4, 1, 2, 2),
             "encoder_hidden_states_mask": MASK,
             "shape_list": [[(2, 2, 2)]],
         },
-        {**TOKENS, "encoder_hidden_states_mask": 1},
         dtype=torch.float32,
     ),
-    Backbone(
-        "Motif Video",
-        Tiny("MotifVideoTransformer3DModel"),
-        {**FILM, **MASKED},
-        MASKED_TOKENS,
-        dtype=torch.float32,
-    ),
-    Backbone(
-        "PRX",
-        Tiny("PRXTransformer2DModel", {"depth": 1, "axes_dim": [6, 6]}),
-        {**IMAGE, "attention_mask": MASK.bool()},
-        {**TOKENS, "attention_mask": 1},
-    ),
-    Backbone(
+    entry("Motif Video", "MotifVideoTransformer3DModel", {**FILM, **MASKED}, dtype=torch.float32),
+    entry("PRX", "PRXTransformer2DModel", {**IMAGE, "attention_mask": MASK.bool()}),
+    entry(
         "Krea 2",
-        Tiny(
-            "Krea2Transformer2DModel",
-            {
-                "intermediate_size": 16,
-                "timestep_embed_dim": 8,
-                "text_hidden_dim": 24,
-                "num_text_layers": 2,
-                "text_num_attention_heads": 2,
-                "text_num_key_value_heads": 2,
-                "text_intermediate_size": 16,
-                "num_layerwise_text_blocks": 2,
-                "num_refiner_text_blocks": 2,
-            },
-        ),
+        "Krea2Transformer2DModel",
         {
-            "timestep": torch.tensor([0.5]),
+            **HALFWAY,
             "hidden_states": normal(1, 9, 4),
             "encoder_hidden_states": normal(1, N, 2, 24),
             "encoder_attention_mask": MASK.bool(),
             "position_ids": lambda n: torch.cat([origin(n), GRID]),
         },
-        MASKED_TOKENS,
+        {"intermediate_size": 16},
         dtype=torch.float32,
     ),
 )

@@ -6,20 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from embedding_geometry.atlas.check import Backbone, Cause
-from embedding_geometry.atlas.tiny import GRID, TIME, TOKENS, N, Tiny, normal
+from embedding_geometry.atlas.check import Cause
+from embedding_geometry.atlas.tiny import (
+    GRID,
+    HALFWAY,
+    IMAGE,
+    PACKED,
+    TIME,
+    N,
+    entry,
+    normal,
+)
 
 ROTATION = "rotary positions of the text tokens"
-
-FOUR_AXES = {"axes_dims_rope": (2, 2, 4, 4)}
-QWEN = {"patch_size": 1}
-PRIOR = {"attention_head_dim": 8, "embedding_dim": 24, "num_embeddings": N}
-
-IMAGE = {
-    "hidden_states": normal(1, 9, 4),
-    "timestep": torch.tensor([0.5]),
-    "encoder_hidden_states": normal(1, N, 24),
-}
 GRID_OF_FOUR = torch.cartesian_prod(*map(torch.arange, (1, 3, 3, 1))).double()
 
 
@@ -36,15 +35,25 @@ def fourth_axis(n: int) -> Tensor:
     return torch.arange(n)[:, None] * torch.tensor([0.0, 0.0, 0.0, 1.0])
 
 
-def _at_origin(*names: str) -> Callable[[Any, dict[str, Any]], None]:
-    """Give all tokens the place of the first one in the inputs of these names."""
+def _at_origin(name: str) -> Callable[[Any, dict[str, Any]], None]:
+    """Put all text tokens at the origin in the input of this name, and the rest where it was."""
 
     def remove(model: Any, inputs: dict[str, Any]) -> None:
-        for name in names:
-            places = inputs[name]
-            inputs[name] = lambda n, places=places: torch.zeros_like(places(n))
+        places = inputs[name]
+
+        def moved(n: int) -> Tensor:
+            there = places(n)
+            there[..., :n, :] = 0
+            return there
+
+        inputs[name] = moved
 
     return remove
+
+
+def _given(**inputs: Callable[[int], Tensor]) -> Callable[[Any, dict[str, Any]], None]:
+    """Give the model these inputs instead of its own."""
+    return lambda model, own: own.update(inputs)
 
 
 # --- Qwen-Image and its kin ---------------------------------------------------------------------
@@ -140,42 +149,24 @@ def causal_text(n: int) -> Tensor:
     return mask
 
 
-def _open_omnigen(model: Any, inputs: dict[str, Any]) -> None:
-    """Let each text token see all others."""
-
-    def open_text(n: int) -> Tensor:
-        mask = causal_text(n)
-        mask[:, :n, :n] = 1
-        return mask
-
-    inputs["attention_mask"] = open_text
+def open_text(n: int) -> Tensor:
+    """The same, where each text token sees all others."""
+    mask = causal_text(n)
+    mask[:, :n, :n] = 1
+    return mask
 
 
-def _in_first_place(model: Any, inputs: dict[str, Any]) -> None:
-    """Put all text tokens in the first place."""
-
-    def first_place(n: int) -> Tensor:
-        return torch.cat([torch.zeros(n, dtype=torch.long), torch.arange(n, n + 17)])[None]
-
-    inputs["position_ids"] = first_place
+def first_place(n: int) -> Tensor:
+    """OmniGen's places, with all text tokens in the first one."""
+    places = torch.arange(n + 17)[None]
+    places[:, :n] = 0
+    return places
 
 
 def ideogram_places(n: int) -> Tensor:
     """Ideogram's places: text on the diagonal of three axes, then the picture far away."""
     text = torch.arange(n)[:, None].expand(-1, 3)
     return torch.cat([text, GRID.long() + 1000])[None]
-
-
-def _without_text_places(model: Any, inputs: dict[str, Any]) -> None:
-    """Put all text tokens of a packed sequence at the origin, the rest where it was."""
-    places = inputs["position_ids"]
-
-    def at_origin(n: int) -> Tensor:
-        moved = places(n).clone()
-        moved[..., :n, :] = 0
-        return moved
-
-    inputs["position_ids"] = at_origin
 
 
 def _call_ideogram(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -200,128 +191,113 @@ def minimax_places(n: int) -> Tensor:
     return torch.cat([text, sound, film]).double()
 
 
+STILL_PLACES = Cause(ROTATION, _at_origin("txt_ids"))
+STILL_QWEN = Cause(ROTATION, _still_text)
+STILL_SEQUENCE = Cause(ROTATION, _at_origin("position_ids"))
+ON_FOURTH_AXIS = {**PACKED, "img_ids": GRID_OF_FOUR, "txt_ids": fourth_axis}
+ON_DIAGONAL = {**PACKED, "img_ids": GRID, "txt_ids": diagonal}
+
 TEXT_ROTATION = (
-    Backbone(
+    entry(
         "FLUX.2",
-        Tiny("Flux2Transformer2DModel", FOUR_AXES),
-        {
-            **IMAGE,
-            "img_ids": GRID_OF_FOUR,
-            "txt_ids": fourth_axis,
-            "guidance": torch.tensor([4.0]),
-        },
-        TOKENS,
-        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
+        "Flux2Transformer2DModel",
+        {**ON_FOURTH_AXIS, "guidance": torch.tensor([4.0])},
+        {"axes_dims_rope": (2, 2, 4, 4)},
+        causes=(STILL_PLACES,),
     ),
-    Backbone(
+    entry(
         "FLUX.3",
-        Tiny("Flux3Transformer2DModel", {**FOUR_AXES, "cond_in_channels": 4}),
-        {**IMAGE, "img_ids": GRID_OF_FOUR, "txt_ids": fourth_axis},
-        TOKENS,
+        "Flux3Transformer2DModel",
+        ON_FOURTH_AXIS,
+        {"axes_dims_rope": (2, 2, 4, 4)},
         dtype=torch.float32,
-        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
+        causes=(STILL_PLACES,),
     ),
-    Backbone(
-        "Ovis-Image",
-        Tiny("OvisImageTransformer2DModel"),
-        {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
-        TOKENS,
-        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
-    ),
-    Backbone(
+    entry("Ovis-Image", "OvisImageTransformer2DModel", ON_DIAGONAL, causes=(STILL_PLACES,)),
+    entry(
         "LongCat-Image",
-        Tiny("LongCatImageTransformer2DModel", {"pooled_projection_dim": 12}),
-        {**IMAGE, "img_ids": GRID, "txt_ids": diagonal},
-        TOKENS,
-        causes=(Cause(ROTATION, _at_origin("txt_ids")),),
+        "LongCatImageTransformer2DModel",
+        ON_DIAGONAL,
+        {"pooled_projection_dim": 12},
+        causes=(STILL_PLACES,),
     ),
-    Backbone(
+    entry(
         "Qwen-Image",
-        Tiny("QwenImageTransformer2DModel", QWEN),
-        {**IMAGE, "img_shapes": [[(1, 3, 3)]]},
-        TOKENS,
-        causes=(Cause(ROTATION, _still_text),),
+        "QwenImageTransformer2DModel",
+        {**PACKED, "img_shapes": [[(1, 3, 3)]]},
+        {"patch_size": 1},
+        causes=(STILL_QWEN,),
     ),
-    Backbone(
+    entry(
         "Qwen-Image 2.1",
-        Tiny("QwenImage21Transformer2DModel"),
+        "QwenImage21Transformer2DModel",
         {
-            **IMAGE,
+            **PACKED,
             "hidden_states": normal(1, 16, 4),
             "img_shapes": [[(1, 4, 4)]],
             "img_mask": lambda n: (torch.arange(n + 4) >= n)[None],
         },
-        TOKENS,
         call=_picture_of_qwen_2,
         causes=(Cause("causal mask", _open_qwen_2), Cause(ROTATION, _still_qwen_2)),
     ),
-    Backbone(
+    entry(
         "NucleusMoE-Image",
-        Tiny("NucleusMoEImageTransformer2DModel", {**QWEN, "moe_enabled": False}),
-        {**IMAGE, "img_shapes": [(1, 3, 3)]},
-        TOKENS,
-        causes=(Cause(ROTATION, _still_text),),
+        "NucleusMoEImageTransformer2DModel",
+        {**PACKED, "img_shapes": [(1, 3, 3)]},
+        {"patch_size": 1, "moe_enabled": False},
+        causes=(STILL_QWEN,),
     ),
-    Backbone(
+    entry(
         "Lumina 2",
-        Tiny(
-            "Lumina2Transformer2DModel",
-            {"num_kv_heads": 2, "axes_dim_rope": (4, 4, 4), "axes_lens": (32, 8, 8)},
-        ),
+        "Lumina2Transformer2DModel",
         {
-            "hidden_states": normal(1, 4, 8, 8),
+            **IMAGE,
             "timestep": TIME / 1000,
-            "encoder_hidden_states": normal(1, N, 24),
             "encoder_attention_mask": torch.ones(1, N, dtype=torch.long),
         },
-        {**TOKENS, "encoder_attention_mask": 1},
+        {"num_kv_heads": 2},
         causes=(Cause(ROTATION, _still_caption),),
     ),
-    Backbone(
+    entry(
         "Z-Image",
-        Tiny(
-            "ZImageTransformer2DModel",
-            {"n_kv_heads": 2, "axes_dims": [4, 4, 4], "axes_lens": [128, 32, 32]},
-        ),
+        "ZImageTransformer2DModel",
         {"image": normal(4, 1, 8, 8), "t": torch.tensor([0.5]), "text": normal(N, 24)},
-        {"text": 0},
+        {"axes_lens": [128, 32, 32]},
+        tokens={"text": 0},
         call=_call_z_image,
         causes=(Cause(ROTATION, _still_z_image),),
     ),
-    Backbone(
+    entry(
         "ERNIE-Image",
-        Tiny("ErnieImageTransformer2DModel", {"ffn_hidden_size": 32, "text_in_dim": 20}),
+        "ErnieImageTransformer2DModel",
         {
             "hidden_states": normal(1, 4, 3, 3),
             "timestep": TIME,
             "text_bth": normal(1, N, 20),
             "text_lens": lambda n: torch.tensor([n]),
         },
-        {"text_bth": 1},
+        tokens={"text_bth": 1},
         dtype=torch.float32,
         causes=(Cause(ROTATION, _still_ernie),),
     ),
-    Backbone(
+    entry(
         "Ideogram 4",
-        Tiny(
-            "Ideogram4Transformer2DModel",
-            {"adaln_dim": 8, "llm_features_dim": 20, "mrope_section": (2, 2, 2)},
-        ),
+        "Ideogram4Transformer2DModel",
         {
+            **HALFWAY,
             "image": normal(1, 9, 4),
             "text": normal(1, N, 20),
-            "timestep": torch.tensor([0.5]),
             "position_ids": ideogram_places,
             "segment_ids": lambda n: torch.ones(1, n + 9, dtype=torch.long),
             "indicator": lambda n: torch.tensor([[3] * n + [2] * 9]),
         },
-        {"text": 1},
+        tokens={"text": 1},
         call=_call_ideogram,
-        causes=(Cause(ROTATION, _without_text_places),),
+        causes=(STILL_SEQUENCE,),
     ),
-    Backbone(
+    entry(
         "Kandinsky 2.2, prior",
-        Tiny("PriorTransformer", PRIOR),
+        "PriorTransformer",
         {
             "hidden_states": normal(1, 24),
             "timestep": TIME,
@@ -329,48 +305,36 @@ TEXT_ROTATION = (
             "encoder_hidden_states": 3 * normal(1, N, 24),
             "attention_mask": torch.ones(1, N),
         },
-        {**TOKENS, "attention_mask": 1},
+        {"attention_head_dim": 8},
         causes=(Cause("causal mask", _open_the_prior), Cause("position table", _without_table)),
         fixed_length=True,
     ),
-    Backbone(
+    entry(
         "OmniGen",
-        Tiny(
-            "OmniGenTransformer2DModel",
-            {
-                "pad_token_id": 0,
-                "max_position_embeddings": 64,
-                "original_max_position_embeddings": 64,
-                "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6},
-                "pos_embed_max_size": 8,
-                "time_step_dim": 8,
-            },
-        ),
+        "OmniGenTransformer2DModel",
         {
+            **HALFWAY,
             "hidden_states": normal(1, 4, 8, 8),
-            "timestep": torch.tensor([0.5]),
             "input_ids": torch.arange(1, N + 1)[None],
             "input_img_latents": [],
             "input_image_sizes": {},
             "attention_mask": causal_text,
             "position_ids": lambda n: torch.arange(n + 17)[None],
         },
-        {"input_ids": 1},
+        {
+            "pad_token_id": 0,
+            "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6},
+        },
+        tokens={"input_ids": 1},
         other=torch.arange(11, N + 11)[None],
-        causes=(Cause("causal mask", _open_omnigen), Cause(ROTATION, _in_first_place)),
-    ),
-    Backbone(
-        "MiniMax H3",
-        Tiny(
-            "MiniMaxH3Transformer3DModel",
-            {
-                "text_dim": 20,
-                "freq_dim": 8,
-                "time_embed_hidden_dim": 16,
-                "time_embed_dim": 8,
-                "rope_freq_dim": 2,
-            },
+        causes=(
+            Cause("causal mask", _given(attention_mask=open_text)),
+            Cause(ROTATION, _given(position_ids=first_place)),
         ),
+    ),
+    entry(
+        "MiniMax H3",
+        "MiniMaxH3Transformer3DModel",
         {
             "hidden_states": normal(1, 8, 16),
             "audio_hidden_states": normal(1, 3, 4),
@@ -383,7 +347,7 @@ TEXT_ROTATION = (
             "audio_indices": lambda n: torch.arange(n, n + 3),
             "video_indices": lambda n: torch.arange(n + 3, n + 11),
         },
-        TOKENS,
-        causes=(Cause(ROTATION, _without_text_places),),
+        {"text_dim": 20, "freq_dim": 8, "time_embed_dim": 8},
+        causes=(STILL_SEQUENCE,),
     ),
 )
