@@ -30,14 +30,13 @@ def _object_phrase(scene: Scene, rng: np.random.Generator) -> str:
     if scene.second is None:
         return first
     second = _article(pick(OBJECTS[scene.second][1], rng))
-    other = "right" if scene.position == "left" else "left"
     return pick(
         (
             f"{first} to the {scene.position} of {second}",
-            f"{second} to the {other} of {first}",
+            f"{second} to the {scene.other_side} of {first}",
             f"{first} {scene.position} of {second}",
-            f"{first} on the {scene.position} and {second} on the {other}",
-            f"{second} on the {other} next to {first}",
+            f"{first} on the {scene.position} and {second} on the {scene.other_side}",
+            f"{second} on the {scene.other_side} next to {first}",
         ),
         rng,
     )
@@ -72,7 +71,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     """One of the scene's many sentences: form, order, synonyms and length are drawn from `rng`."""
     thing, (first, *rest) = _object_phrase(scene, rng), _adverbials(scene, rng)
     tail = " ".join(rest)
-    everywhere = " ".join([first, *rest])
+    everywhere = f"{first} {tail}"
     forms = (
         f"{thing} {everywhere}",
         f"{first}, {thing} {tail}",
@@ -83,7 +82,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         f"{', '.join([first, *rest])}: {thing}",
         f"{', '.join([thing, first, *rest])}",
         f"{pick(LONG_OPENERS, rng)} {thing} {everywhere}",
-        f"{first} {tail}, somebody put {thing}",
+        f"{everywhere}, somebody put {thing}",
         _place_first(scene, thing, rng),
         _tags(scene, rng),
     )
@@ -100,25 +99,17 @@ def _place_first(scene: Scene, thing: str, rng: np.random.Generator) -> str:
 
 def _tags(scene: Scene, rng: np.random.Generator) -> str:
     """'night, beach, small cat, left', in any order."""
-    tags = [
-        scene.place,
-        scene.time,
-        f"{scene.size} {pick(OBJECTS[scene.thing][1], rng)} {scene.position}",
-    ]
+    thing = f"{scene.size} {pick(OBJECTS[scene.thing][1], rng)} {scene.position}"
+    tags = [scene.place, scene.time, thing]
     if scene.second:
-        side = "right" if scene.position == "left" else "left"
-        tags.append(f"{pick(OBJECTS[scene.second][1], rng)} {side}")
+        tags.append(f"{pick(OBJECTS[scene.second][1], rng)} {scene.other_side}")
     return ", ".join(tags[i] for i in rng.permutation(len(tags)))
 
 
 def rigid_caption(scene: Scene) -> str:
     """The one sentence form of the control stratum: every value said, always in the same place."""
     thing = _article(f"{scene.size} {OBJECTS[scene.thing][1][0]}")
+    position = POSITIONS[scene.position][0]
     if scene.second:
-        thing += f" to the {scene.position} of {_article(OBJECTS[scene.second][1][0])}"
-        position = ""
-    else:
-        position = POSITIONS[scene.position][0]
-    return " ".join(
-        f"{thing} {position} {PLACES[scene.place][0][0]} {TIMES[scene.time][0]}".split()
-    )
+        position = f"to the {scene.position} of {_article(OBJECTS[scene.second][1][0])}"
+    return f"{thing} {position} {PLACES[scene.place][0][0]} {TIMES[scene.time][0]}"

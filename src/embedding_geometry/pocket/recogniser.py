@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
+from torchvision.transforms import Normalize
 
 from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
 from embedding_geometry.pocket.pictures import picture, pixels
@@ -25,7 +26,7 @@ def labels(scene: Scene) -> list[int]:
     slots = dict.fromkeys(SLOTS, 0)
     slots[scene.position] = 1 + names.index(scene.thing)
     if scene.second:
-        slots["right" if scene.position == "left" else "left"] = 1 + names.index(scene.second)
+        slots[scene.other_side] = 1 + names.index(scene.second)
     return [*slots.values(), list(PLACES).index(scene.place), list(TIMES).index(scene.time)]
 
 
@@ -58,20 +59,13 @@ class Recognising(nn.Module):
         return torch.stack([F.cross_entropy(o, t) for o, t in kinds]).sum()
 
 
-class _LPIPSInput(nn.Module):
-    """LPIPS' own shift and scale, so that the backbone sees what it will see in use."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        shift = images.new_tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
-        scale = images.new_tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
-        return (images - shift) / scale
-
-
 def train_perceptual(place: Place) -> None:
     """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS."""
     torch.manual_seed(place.seed)
     backbone = squeezenet1_1(weights=None).features
-    objective = Recognising(nn.Sequential(_LPIPSInput(), backbone), 512 * 9)
+    # LPIPS' own shift and scale, so that the backbone sees what it will see in use
+    normalize = Normalize((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
+    objective = Recognising(nn.Sequential(normalize, backbone), 512 * 9)
     fit("perceptual", objective, draw_labelled, PLAN, place)
     if place.first:
         target = place.folder / "perceptual"

@@ -83,6 +83,15 @@ POSITIONS: dict[str, tuple[str, ...]] = {
     "middle": ("in the middle", "in the center", "right in the middle"),
     "right": ("on the right", "to the right", "at the right side"),
 }
+VALUES: dict[str, Iterable[str]] = {
+    "thing": OBJECTS,
+    "size": SIZES,
+    "position": POSITIONS,
+    "place": PLACES,
+    "time": TIMES,
+}
+"""What each value of a scene may be; the `second` object is one of those of `thing`."""
+
 UNMARKED = {"size": "large", "position": "middle", "time": "day"}
 
 
@@ -98,6 +107,11 @@ class Scene:
     second: str | None = None
 
     @property
+    def other_side(self) -> str:
+        """Where the second object stands."""
+        return "right" if self.position == "left" else "left"
+
+    @property
     def held_out(self) -> bool:
         """One scene in twenty is never seen in training, whatever its caption."""
         return zlib.crc32(repr(astuple(self)).encode()) % 20 == 0
@@ -106,9 +120,7 @@ class Scene:
 def sample_scene(rng: np.random.Generator, *, held_out: bool = False) -> Scene:
     """Draw a scene of the training set, or of the held-out one."""
     while True:
-        scene = Scene(
-            *(str(rng.choice(list(v))) for v in (OBJECTS, SIZES, POSITIONS, PLACES, TIMES))
-        )
+        scene = Scene(*(str(rng.choice(list(values))) for values in VALUES.values()))
         if rng.random() < 1 / 3:
             others = [name for name in OBJECTS if name != scene.thing]
             side = str(rng.choice(["left", "right"]))
@@ -129,17 +141,9 @@ def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
     Raises:
         ValueError: the scene has fewer than `count` values.
     """
-    kinds = ["thing", "size", "position", "place", "time"] + (["second"] if scene.second else [])
+    kinds = [*VALUES, "second"] if scene.second else [*VALUES]
     if not 0 <= count <= len(kinds):
         raise ValueError(f"{count} values of a scene cannot change: it has {len(kinds)}, {kinds}")
-    values: dict[str, Iterable[str]] = {
-        "thing": OBJECTS,
-        "size": SIZES,
-        "position": POSITIONS,
-        "place": PLACES,
-        "time": TIMES,
-        "second": OBJECTS,
-    }
     new: dict[str, str] = {}
     for kind in rng.permutation(kinds)[:count]:
         taken = {getattr(scene, kind)}
@@ -147,5 +151,5 @@ def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
             taken |= {scene.thing, scene.second, *new.values()}
         if kind == "position" and scene.second:
             taken.add("middle")
-        new[kind] = pick((v for v in values[kind] if v not in taken), rng)
+        new[kind] = pick((v for v in VALUES.get(kind, OBJECTS) if v not in taken), rng)
     return replace(scene, **new)
