@@ -9,20 +9,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextModel
 
+from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.pocket.autoencoder import LATENT_CHANNELS
 from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
-from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.pictures import pictured
 from embedding_geometry.pocket.text import TOKENS, WIDTH, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import sample_scene
 
 PLAN = Plan(steps=5000, batch=64, rate=1e-3, hold=0.4)
 PICTURES, CAPTIONS_A_PICTURE, SHARD = 60_000, 2, 4_000
+DROPOUT = 0.1  # the share of texts that the empty one replaces
 
 
 @torch.no_grad()
@@ -42,20 +44,17 @@ def encode_dataset(place: Place) -> None:
         latents, texts = [], []
         for _ in range(SHARD // 100):
             scenes = [sample_scene(rng) for _ in range(100)]
-            images = pixels([picture(s, rng) for s in scenes]).to(place.device)
+            images = pictured(scenes, rng).to(place.device)
             latents.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
             for _ in range(CAPTIONS_A_PICTURE):
                 ids = tokenize(tokenizer, [caption(s, rng) for s in scenes]).to(place.device)
                 texts.append(text_encoder(ids).last_hidden_state.half().cpu())
         text = torch.stack(texts).view(-1, CAPTIONS_A_PICTURE, 100, TOKENS, WIDTH).transpose(1, 2)
-        save_file(
-            {
-                "latents": torch.cat(latents).half().cpu().contiguous(),
-                "texts": text.reshape(SHARD, CAPTIONS_A_PICTURE, TOKENS, WIDTH).contiguous(),
-            },
-            path.with_suffix(".tmp"),
-        )
-        path.with_suffix(".tmp").rename(path)
+        shard = {
+            "latents": torch.cat(latents).half().cpu().contiguous(),
+            "texts": text.reshape(SHARD, CAPTIONS_A_PICTURE, TOKENS, WIDTH).contiguous(),
+        }
+        write_whole(path, save(shard))
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -106,8 +105,8 @@ class Denoising(nn.Module):
         return F.mse_loss(self.unet(noised, times, texts).sample, velocity)
 
 
-def train_unet(place: Place, dropout: float = 0.1) -> None:
-    """Train the UNet on the cached latents; a tenth of the texts is replaced by the empty one."""
+def train_unet(place: Place) -> None:
+    """Train the UNet on the cached latents; some of the texts are replaced by the empty one."""
     shards = [load_file(p) for p in sorted((place.folder / "latents").glob("*.safetensors"))]
     latents = torch.cat([s["latents"] for s in shards])
     texts = [s["texts"] for s in shards]
@@ -118,11 +117,9 @@ def train_unet(place: Place, dropout: float = 0.1) -> None:
     def draw(rng: np.random.Generator, count: int) -> Batch:
         index = rng.integers(len(latents), size=count)
         which = rng.integers(CAPTIONS_A_PICTURE, size=count)
-        chosen = torch.stack(
-            [texts[i // SHARD][i % SHARD, k] for i, k in zip(index, which, strict=True)]
-        )
-        chosen = chosen.float()
-        chosen[torch.from_numpy(rng.random(count) < dropout)] = empty
+        places = zip(index, which, strict=True)
+        chosen = torch.stack([texts[i // SHARD][i % SHARD, k] for i, k in places]).float()
+        chosen[torch.from_numpy(rng.random(count) < DROPOUT)] = empty
         noise = torch.from_numpy(rng.standard_normal((count, *latents.shape[1:]), np.float32))
         times = torch.from_numpy(rng.integers(1000, size=count))
         return latents[torch.from_numpy(index)].float(), noise, times, chosen

@@ -23,9 +23,9 @@ from embedding_geometry.diffusion.generation import default_settings, initial_la
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
 from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Place, Plan, fit
-from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.pictures import pictured, pixels
 from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, labels
-from embedding_geometry.pocket.text import Contrastive, load_tokenizer, tokenize
+from embedding_geometry.pocket.text import Contrastive, convolution, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import Scene, sample_scene
 
 JUDGE_PLAN = Plan(steps=1500, batch=96, rate=1.5e-3)
@@ -58,19 +58,16 @@ class Quality:
 
 
 def _judge() -> Recognising:
-    def block(i: int, o: int, stride: int) -> list[nn.Module]:
-        return [nn.Conv2d(i, o, 3, stride, 1), nn.GroupNorm(8, o), nn.SiLU()]
-
-    layers = [
-        *block(3, 32, 2),
-        *block(32, 64, 1),
-        *block(64, 64, 2),
-        *block(64, 96, 1),
-        *block(96, 96, 2),
-        *block(96, 128, 1),
+    features = nn.Sequential(
+        *convolution(3, 32, 2),
+        *convolution(32, 64, 1),
+        *convolution(64, 64, 2),
+        *convolution(64, 96, 1),
+        *convolution(96, 96, 2),
+        *convolution(96, 128, 1),
         nn.AdaptiveAvgPool2d((3, 4)),
-    ]
-    return Recognising(nn.Sequential(*layers), 128 * 12)
+    )
+    return Recognising(features, 128 * 12)
 
 
 def train_judge(place: Place) -> Recognising:
@@ -108,7 +105,7 @@ def _retrieval(run: Path, count: int, rng: np.random.Generator) -> float:
     model = Contrastive(tokenizer)
     model.load_state_dict(load_file(run / "text_final.safetensors"))
     ids = tokenize(tokenizer, [caption(s, rng) for s in scenes])
-    scores = model.eval().similarities(ids, pixels([picture(s, rng) for s in scenes]))
+    scores = model.eval().similarities(ids, pictured(scenes, rng))
     return float((scores.argmax(1) == torch.arange(count)).float().mean())
 
 
@@ -142,6 +139,21 @@ def contact_sheet(frames: np.ndarray, zoom: int = 2) -> Image.Image:
     return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.LANCZOS)
 
 
+def _judged(wanted: np.ndarray, real: np.ndarray, made: np.ndarray) -> dict[str, float]:
+    """Shares of what is wanted, (images, 5), that is found in the real and the made pictures."""
+    named, two = _named(made, wanted), (wanted[:, :3] > 0).sum(axis=1) == 2
+    return {
+        "judge_objects": _named(real, wanted).mean(),
+        "judge_place": (real[:, 3] == wanted[:, 3]).mean(),
+        "objects": named.mean(),
+        "single_objects": named[~two].mean(),
+        "two_objects": named[two].mean(),
+        "placed": (made[:, :3] == wanted[:, :3]).all(1).mean(),
+        "place": (made[:, 3] == wanted[:, 3]).mean(),
+        "time": (made[:, 4] == wanted[:, 4]).mean(),
+    }
+
+
 def held_out_prompts(count: int, rng: np.random.Generator) -> tuple[list[Scene], list[str]]:
     """The scenes of the evaluation and a caption of each, which only seed and number determine."""
     scenes = [sample_scene(rng, held_out=True) for _ in range(count)]
@@ -158,50 +170,21 @@ def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
     """
     rng = np.random.default_rng(SEED)
     scenes, texts = held_out_prompts(prompts, rng)
-    images = pixels([picture(s, rng) for s in scenes])
+    images = pictured(scenes, rng)
     wanted = np.array([labels(s) for s in scenes])
     judge = train_judge(Place(run))
     model = load_model(str(folder), device="cpu")
     frames, seconds = _generate(model, texts)
-    quality = _summary(
-        scenes,
-        wanted,
-        _verdicts(judge, images),
-        _verdicts(judge, pixels(list(frames))),
-        retrieval=_retrieval(run, prompts, rng),
-        psnr=_psnr(model, images),
-        seconds=seconds,
+    shares = {
+        "retrieval_top1": _retrieval(run, prompts, rng),
+        **_judged(wanted, _verdicts(judge, images), _verdicts(judge, pixels(list(frames)))),
+    }
+    quality = Quality(
+        prompts=prompts,
+        psnr=round(_psnr(model, images), 2),
+        seconds_per_image=seconds,
+        **{name: round(float(share), 3) for name, share in shares.items()},
     )
     (folder / "evaluation.json").write_text(json.dumps(asdict(quality), indent=1) + "\n")
     contact_sheet(frames).save(folder / "samples.png", optimize=True)
     return quality
-
-
-def _summary(
-    scenes: list[Scene],
-    wanted: np.ndarray,
-    real: np.ndarray,
-    made: np.ndarray,
-    *,
-    retrieval: float,
-    psnr: float,
-    seconds: float,
-) -> Quality:
-    named, two = _named(made, wanted), np.array([s.second is not None for s in scenes])
-    shares = {
-        "retrieval_top1": retrieval,
-        "judge_objects": _named(real, wanted).mean(),
-        "judge_place": (real[:, 3] == wanted[:, 3]).mean(),
-        "objects": named.mean(),
-        "single_objects": named[~two].mean(),
-        "two_objects": named[two].mean(),
-        "placed": (made[:, :3] == wanted[:, :3]).all(1).mean(),
-        "place": (made[:, 3] == wanted[:, 3]).mean(),
-        "time": (made[:, 4] == wanted[:, 4]).mean(),
-    }
-    return Quality(
-        prompts=len(scenes),
-        psnr=round(psnr, 2),
-        seconds_per_image=seconds,
-        **{k: round(float(v), 3) for k, v in shares.items()},
-    )

@@ -4,20 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.text import load_tokenizer
 
+NETWORKS = {
+    "text_encoder": CLIPTextModel,
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+}
 STEPS, GUIDANCE_SCALE = 16, 4.0
 """The sampler's defaults, as fixed in the study protocol."""
-
-
-def _rounded(module: torch.nn.Module) -> torch.nn.Module:
-    """Round weights to half precision but keep float32 files: they load anywhere and pack well."""
-    return module.half().float()
 
 
 def _forget_origin(config: Path) -> None:
@@ -33,15 +32,18 @@ def export(run: Path, target: Path) -> None:
     Raises:
         FileNotFoundError: a stage of the run has not finished.
     """
-    parts = ("tokenizer", "text_encoder", "vae", "unet", "perceptual")
+    parts = ("tokenizer", *NETWORKS, "perceptual")
     missing = [part for part in parts if not (run / part).is_dir()]
     if missing:
         raise FileNotFoundError(f"{run} lacks {', '.join(missing)}: finish those stages first")
+    # rounded to half precision, but in float32 files, which load anywhere and pack well
+    networks = {
+        name: network.from_pretrained(run / name).half().float()
+        for name, network in NETWORKS.items()
+    }
     pipeline = StableDiffusionPipeline(
         tokenizer=load_tokenizer(run),
-        text_encoder=_rounded(CLIPTextModel.from_pretrained(run / "text_encoder")),
-        unet=_rounded(UNet2DConditionModel.from_pretrained(run / "unet")),
-        vae=_rounded(AutoencoderKL.from_pretrained(run / "vae")),
+        **networks,
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,

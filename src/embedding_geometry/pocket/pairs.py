@@ -5,11 +5,11 @@ said twice; 4, 3, 2 and 1 differ in one, two, three and most values; 0 shares no
 `rigid`, the control: one sentence form, one to three values differ.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID
 from embedding_geometry.pocket.captions import caption, rigid_caption
@@ -19,19 +19,19 @@ from embedding_geometry.study.prompts import PromptPair
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18
 
 
-def _differing(scene: Scene, grade: int) -> int:
-    """How many of the scene's five or six values differ at a grade."""
+def _scenes(grade: int, rng: np.random.Generator) -> tuple[Scene, Scene]:
+    """Two scenes, of whose five or six values as many differ as the grade says."""
+    scene = sample_scene(rng)
     values = 6 if scene.second else 5
-    return {5: 0, 4: 1, 3: 2, 2: 3, 1: values - 1, 0: values}[grade]
+    differing = {5: 0, 4: 1, 3: 2, 2: 3, 1: values - 1, 0: values}[grade]
+    return scene, changed(scene, differing, rng)
 
 
 def _free(rng: np.random.Generator) -> Iterator[PromptPair]:
     for grade in (5, 4, 3, 2, 1, 0):
         seen: set[str] = set()
         while len(seen) < FREE_A_GRADE:
-            scene = sample_scene(rng)
-            other = changed(scene, _differing(scene, grade), rng)
-            source, target = caption(scene, rng), caption(other, rng)
+            source, target = [caption(scene, rng) for scene in _scenes(grade, rng)]
             if source == target or source in seen:
                 continue
             seen.add(source)
@@ -41,15 +41,8 @@ def _free(rng: np.random.Generator) -> Iterator[PromptPair]:
 def _rigid(rng: np.random.Generator) -> Iterator[PromptPair]:
     for grade in (4, 3, 2):
         for number in range(1, RIGID_A_GRADE + 1):
-            scene = sample_scene(rng)
-            other = changed(scene, _differing(scene, grade), rng)
-            yield PromptPair(
-                f"r{grade}-{number:03d}",
-                rigid_caption(scene),
-                rigid_caption(other),
-                float(grade),
-                RIGID,
-            )
+            source, target = map(rigid_caption, _scenes(grade, rng))
+            yield PromptPair(f"r{grade}-{number:03d}", source, target, float(grade), RIGID)
 
 
 def pocket_pairs(seed: int = 2026) -> list[PromptPair]:
@@ -60,8 +53,4 @@ def pocket_pairs(seed: int = 2026) -> list[PromptPair]:
 
 def write_pocket_pairs(path: Path, seed: int = 2026) -> None:
     """Write `pair_id, source, target, similarity, stratum` as UTF-8 CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["pair_id", "source", "target", "similarity", "stratum"])
-        for p in pocket_pairs(seed):
-            writer.writerow([p.pair_id, p.source, p.target, p.similarity, p.stratum])
+    pd.DataFrame(pocket_pairs(seed)).to_csv(path, index=False, lineterminator="\n")

@@ -3,6 +3,7 @@
 import functools
 import unicodedata
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,11 @@ def picture(scene: Scene, rng: np.random.Generator) -> Picture:
         center = CENTERS[scene.position] + aside
         _paste(canvas, scene.thing, scene.size, center, floor, scene.time)
     return canvas.round().clip(0, 255).astype(np.uint8)
+
+
+def pictured(scenes: Iterable[Scene], rng: np.random.Generator) -> Tensor:
+    """One picture of each scene, as `pixels`."""
+    return pixels([picture(scene, rng) for scene in scenes])
 
 
 def pixels(pictures: list[np.ndarray]) -> Tensor:

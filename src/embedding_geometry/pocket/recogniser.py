@@ -13,7 +13,7 @@ from torchvision.models import squeezenet1_1
 from torchvision.transforms import Normalize
 
 from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
-from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.pictures import pictured
 from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES, Scene, sample_scene
 
 PLAN = Plan(steps=1500, batch=96, rate=1e-3)
@@ -36,8 +36,7 @@ CLASSES = (*(1 + len(OBJECTS),) * 3, len(PLACES), len(TIMES))
 def draw_labelled(rng: np.random.Generator, count: int) -> Batch:
     """Pictures in [-1, 1] and their labels (count, 5)."""
     scenes = [sample_scene(rng) for _ in range(count)]
-    images = pixels([picture(s, rng) for s in scenes])
-    return images, torch.tensor([labels(s) for s in scenes])
+    return pictured(scenes, rng), torch.tensor([labels(s) for s in scenes])
 
 
 class Recognising(nn.Module):

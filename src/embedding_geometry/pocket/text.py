@@ -17,15 +17,16 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
-from embedding_geometry.pocket.pictures import picture, pixels
+from embedding_geometry.pocket.pictures import pictured
 from embedding_geometry.pocket.world import Scene, changed, sample_scene
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 TOKENS, WIDTH = 77, 128
+CAPTIONS = 40_000  # from which the tokenizer learns
 PLAN = Plan(steps=1200, batch=192, rate=1.5e-3)
 
 
-def train_tokenizer(place: Place, captions: int = 40_000) -> None:
+def train_tokenizer(place: Place) -> None:
     """Byte-pair encoding in CLIP's format: lower case, word ends marked `</w>`, specials last."""
     rng = np.random.default_rng(place.seed)
     raw = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=EOS))
@@ -37,7 +38,7 @@ def train_tokenizer(place: Place, captions: int = 40_000) -> None:
         ]
     )
     trainer = trainers.BpeTrainer(vocab_size=1500, min_frequency=20, end_of_word_suffix="</w>")
-    texts = (caption(sample_scene(rng), rng) for _ in range(captions))
+    texts = (caption(sample_scene(rng), rng) for _ in range(CAPTIONS))
     raw.train_from_iterator(texts, trainer)
     merges = [tuple(m) for m in json.loads(raw.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -64,24 +65,22 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str], *, trim: bool = False) 
     ).input_ids
 
 
-class ImageTower(nn.Sequential):
-    """A small convolutional image encoder, needed only while the text encoder is trained."""
+def convolution(channels: int, out: int, stride: int) -> list[nn.Module]:
+    """The layers of a block of a convolutional encoder."""
+    return [nn.Conv2d(channels, out, 3, stride, 1), nn.GroupNorm(8, out), nn.SiLU()]
 
-    def __init__(self, width: int = 48, out: int = WIDTH):
-        """Three halvings from 32x32 pixels; `out` is the width of the shared space."""
 
-        def block(i: int, o: int) -> list[nn.Module]:
-            return [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.SiLU()]
-
-        super().__init__(
-            *block(3, width),
-            *block(width, 2 * width),
-            *block(2 * width, 3 * width),
-            nn.Conv2d(3 * width, 3 * width, 3, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(3 * width * 16, out),
-        )
+def _image_tower() -> nn.Sequential:
+    """A small image encoder, needed only with the text encoder: three halvings from 32x32."""
+    return nn.Sequential(
+        *convolution(3, 48, 2),
+        *convolution(48, 96, 2),
+        *convolution(96, 144, 2),
+        nn.Conv2d(144, 144, 3, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(144 * 16, WIDTH),
+    )
 
 
 class Contrastive(nn.Module):
@@ -108,7 +107,7 @@ class Contrastive(nn.Module):
             )
         )
         self.projection = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.tower = ImageTower()
+        self.tower = _image_tower()
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
     def similarities(self, ids: Tensor, images: Tensor) -> Tensor:
@@ -146,7 +145,7 @@ def train_text(place: Place) -> None:
     def draw(rng: np.random.Generator, count: int) -> Batch:
         scenes = list(_with_near_misses(rng, count))
         ids = tokenize(tokenizer, _captions(scenes, rng), trim=True)
-        return ids, pixels([picture(s, rng) for s in scenes])
+        return ids, pictured(scenes, rng)
 
     objective = fit("text", Contrastive(tokenizer), draw, PLAN, place)
     if place.first:
