@@ -266,7 +266,7 @@ def _two_texts(backbone: Backbone, inputs: dict[str, Any], seed: int) -> dict[st
             )
         generator = torch.Generator().manual_seed(seed)
         other = torch.randn(inputs[text].shape, generator=generator, dtype=torch.float64)
-        other = (other * inputs[text].std()).to(backbone.dtype)
+        other *= inputs[text].std()
     shape = list(other.shape)
     shape[axis : axis + 1] = [inputs[text].shape[axis]]
     if shape != list(inputs[text].shape):

@@ -16,6 +16,7 @@ from embedding_geometry.atlas.tiny import (
     TEXT,
     TIME,
     N,
+    change_option,
     entry,
     normal,
 )
@@ -78,17 +79,8 @@ def _text_without_neighbours(model: Any, inputs: dict[str, Any]) -> None:
 
 
 def _still_keys(model: Any, inputs: dict[str, Any]) -> None:
-    """Make the rotation of LongCat's text keys the identity."""
-    for block in model.blocks:
-        block.register_forward_pre_hook(_without_cond_rope, with_kwargs=True)
-
-
-def _without_cond_rope(
-    block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Hand a block cosine 1 and sine 0 as the rotation of its text."""
-    cos, sin = options["cond_rope"]
-    return states, {**options, "cond_rope": (torch.ones_like(cos), torch.zeros_like(sin))}
+    """Make the rotation of LongCat's text keys the identity: cosine 1 and sine 0."""
+    change_option(model.blocks, "cond_rope", lambda rope: (torch.ones_like(rope[0]), 0 * rope[1]))
 
 
 SAME_PADDING = Cause("a padding vector per place", _free_the_padding)

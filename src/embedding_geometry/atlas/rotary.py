@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embedding_geometry.atlas.check import Cause
@@ -14,6 +15,7 @@ from embedding_geometry.atlas.tiny import (
     PACKED,
     TIME,
     N,
+    change_option,
     entry,
     normal,
 )
@@ -25,14 +27,9 @@ GRID_OF_FOUR = torch.cartesian_prod(*map(torch.arange, (1, 3, 3, 1))).double()
 # --- the places that the pipelines give to n tokens ---------------------------------------------
 
 
-def diagonal(n: int) -> Tensor:
-    """Places on the diagonal of height and width."""
-    return torch.arange(n)[:, None] * torch.tensor([0.0, 1.0, 1.0])
-
-
-def fourth_axis(n: int) -> Tensor:
-    """Places on the last of four axes, which pictures do not use."""
-    return torch.arange(n)[:, None] * torch.tensor([0.0, 0.0, 0.0, 1.0])
+def along(*direction: float) -> Callable[[int], Tensor]:
+    """Places in a row, each a step in this direction from the one before."""
+    return lambda n: torch.arange(n)[:, None] * torch.tensor(direction)
 
 
 def _at_origin(name: str) -> Callable[[Any, dict[str, Any]], None]:
@@ -73,24 +70,18 @@ def _picture_of_qwen_2(model: Any, inputs: dict[str, Any]) -> Tensor:
 
 def _still_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
     """Make the rotation of the text the identity."""
-
-    def still(module: nn.Module, given: tuple[Any, ...], freqs: Tensor) -> Tensor:
-        return torch.where(given[1][:, None], freqs, torch.ones_like(freqs))
-
-    model.pos_embed.register_forward_hook(still)
+    model.pos_embed.register_forward_hook(
+        lambda module, given, freqs: torch.where(given[1][:, None], freqs, torch.ones_like(freqs))
+    )
 
 
 def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
     """Let each text token see those after it."""
-
-    def two_ways(
-        block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        segments = [(start, end, False) for start, end, _ in options["segments"]]
-        return states, {**options, "segments": segments}
-
-    for block in model.transformer_blocks:
-        block.register_forward_pre_hook(two_ways, with_kwargs=True)
+    change_option(
+        model.transformer_blocks,
+        "segments",
+        lambda segments: [(start, end, False) for start, end, _ in segments],
+    )
 
 
 # --- the prior of Kandinsky 2.2 -----------------------------------------------------------------
@@ -120,18 +111,18 @@ def _still_caption(model: Any, inputs: dict[str, Any]) -> None:
     model.rope_embedder.register_forward_hook(still)
 
 
-def _first_axis_off(places: Tensor) -> Tensor:
-    """Forget the axis on which the text advances; the picture uses the other two."""
-    return places * torch.tensor([0, 1, 1])
+PICTURE_AXES = torch.tensor([0, 1, 1])  # the text advances on the first axis
 
 
 def _still_z_image(model: Any, inputs: dict[str, Any]) -> None:
+    """Forget the axis of the text."""
     rotation = model.rope_embedder
-    model.rope_embedder = lambda places: rotation(_first_axis_off(places))
+    model.rope_embedder = lambda places: rotation(places * PICTURE_AXES)
 
 
 def _still_ernie(model: Any, inputs: dict[str, Any]) -> None:
-    model.pos_embed.register_forward_pre_hook(lambda module, given: (_first_axis_off(given[0]),))
+    """Forget the axis of the text."""
+    model.pos_embed.register_forward_pre_hook(lambda module, given: (given[0] * PICTURE_AXES,))
 
 
 def _call_z_image(model: Any, inputs: dict[str, Any]) -> Any:
@@ -173,10 +164,10 @@ def _call_ideogram(model: Any, inputs: dict[str, Any]) -> Tensor:
     """Pack text and picture for Ideogram and return the picture's part of the output."""
     given = dict(inputs)
     text, image = given.pop("text"), given.pop("image")
-    n, m = text.shape[1], image.shape[1]
+    n = text.shape[1]
     packed = model(
-        hidden_states=torch.cat([image.new_zeros(1, n, image.shape[2]), image], dim=1),
-        encoder_hidden_states=torch.cat([text, text.new_zeros(1, m, text.shape[2])], dim=1),
+        hidden_states=F.pad(image, (0, 0, n, 0)),
+        encoder_hidden_states=F.pad(text, (0, 0, 0, image.shape[1])),
         return_dict=False,
         **given,
     )
@@ -194,8 +185,8 @@ def minimax_places(n: int) -> Tensor:
 STILL_PLACES = Cause(ROTATION, _at_origin("txt_ids"))
 STILL_QWEN = Cause(ROTATION, _still_text)
 STILL_SEQUENCE = Cause(ROTATION, _at_origin("position_ids"))
-ON_FOURTH_AXIS = {**PACKED, "img_ids": GRID_OF_FOUR, "txt_ids": fourth_axis}
-ON_DIAGONAL = {**PACKED, "img_ids": GRID, "txt_ids": diagonal}
+ON_FOURTH_AXIS = {**PACKED, "img_ids": GRID_OF_FOUR, "txt_ids": along(0.0, 0.0, 0.0, 1.0)}
+ON_DIAGONAL = {**PACKED, "img_ids": GRID, "txt_ids": along(0.0, 1.0, 1.0)}
 
 TEXT_ROTATION = (
     entry(

@@ -100,17 +100,16 @@ def _row(backbone: Backbone, seed: int) -> Row:
         return {**row, "verdict": "absent"}
     change = finding.change
     row |= {"swap": change.swap, "cycle": change.cycle, "random": change.random}
-    row |= _numbers(finding) | {"verdict": finding.verdict}
+    row |= _outcome(finding)
     if finding.removed is not None:
-        removed = _numbers(finding.removed) | {"verdict": finding.removed.verdict}
-        row |= {"cause": " and ".join(cause.name for cause in backbone.causes)}
-        row |= {f"{name}_removed": value for name, value in removed.items()}
+        row["cause"] = " and ".join(cause.name for cause in backbone.causes)
+        row |= {f"{name}_removed": value for name, value in _outcome(finding.removed).items()}
     return row
 
 
-def _numbers(finding: Finding) -> Row:
-    change = finding.change
-    return dict(zip(NUMBERS, (finding.permuting, change.doubling, change.other_text), strict=True))
+def _outcome(finding: Finding) -> Row:
+    numbers = (finding.permuting, finding.change.doubling, finding.change.other_text)
+    return dict(zip(NUMBERS, numbers, strict=True)) | {"verdict": finding.verdict}
 
 
 def record(table: pd.DataFrame, folder: Path, seconds: float, seed: int = 0) -> None:

@@ -9,7 +9,7 @@ An entry says only what is its own: `SIZES` holds what the classes share, by dif
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -112,6 +112,18 @@ def redraw(model: nn.Module) -> None:
     for parameter in model.parameters():
         fan_in = math.prod(parameter.shape[1:])
         parameter.copy_(torch.randn(parameter.shape) / fan_in**0.5)
+
+
+def change_option(blocks: Iterable[nn.Module], name: str, change: Callable[[Any], Any]) -> None:
+    """Hand each of the blocks its option of this name changed."""
+
+    def hook(
+        block: nn.Module, states: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return states, {**options, name: change(options[name])}
+
+    for block in blocks:
+        block.register_forward_pre_hook(hook, with_kwargs=True)
 
 
 def normal(*shape: int) -> Tensor:
