@@ -19,6 +19,8 @@ from embedding_geometry.atlas.tiny import (
     change_option,
     entry,
     normal,
+    set_attribute,
+    zeros,
 )
 
 HUNYUAN_DIT = {
@@ -60,12 +62,6 @@ def _free_the_padding(model: Any, inputs: dict[str, Any]) -> None:
     model.text_embedding_padding = nn.Parameter(first.clone(), requires_grad=False)
 
 
-def _pool_without_places(model: Any, inputs: dict[str, Any]) -> None:
-    """Give HunyuanDiT's pooler no positions."""
-    pooler = model.time_extra_emb.pooler
-    pooler.positional_embedding = nn.Parameter(torch.zeros(1, 24), requires_grad=False)
-
-
 def _still_the_text_rotation(model: Any, inputs: dict[str, Any]) -> None:
     """Turn the rotary angles of Kandinsky's text encoders to zero."""
     for name, angles in model.named_buffers():
@@ -73,16 +69,12 @@ def _still_the_text_rotation(model: Any, inputs: dict[str, Any]) -> None:
             angles.zero_()
 
 
-def _text_without_neighbours(model: Any, inputs: dict[str, Any]) -> None:
-    """Take the convolution along the text out of LongCat."""
-    model.text_conv = False
-
-
 def _still_keys(model: Any, inputs: dict[str, Any]) -> None:
     """Make the rotation of LongCat's text keys the identity: cosine 1 and sine 0."""
     change_option(model.blocks, "cond_rope", lambda rope: (torch.ones_like(rope[0]), 0 * rope[1]))
 
 
+NO_PLACES = set_attribute("time_extra_emb.pooler.positional_embedding", zeros(1, 24))
 SAME_PADDING = Cause("a padding vector per place", _free_the_padding)
 STILL_TEXT = Cause("rotary positions in the text encoder", _still_the_text_rotation)
 
@@ -205,7 +197,7 @@ CROSS_ATTENTION = (
         {"use_latent_condition": False},
         dtype=torch.float32,
         causes=(
-            Cause("convolution along the text", _text_without_neighbours),
+            Cause("convolution along the text", set_attribute("text_conv", False)),
             Cause("rotary positions of the text tokens", _still_keys),
         ),
     ),
@@ -227,7 +219,7 @@ CROSS_ATTENTION = (
         HUNYUAN_DIT,
         tokens={"encoder_hidden_states_t5": 1, "text_embedding_mask_t5": 1},
         dtype=torch.float32,
-        causes=(Cause("position table of the pooler", _pool_without_places), SAME_PADDING),
+        causes=(Cause("position table of the pooler", NO_PLACES), SAME_PADDING),
         fixed_length=True,
     ),
     entry(

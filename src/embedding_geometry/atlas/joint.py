@@ -16,6 +16,7 @@ from embedding_geometry.atlas.tiny import (
     POOLED,
     TEXT,
     TIME,
+    UNPADDED,
     N,
     entry,
     normal,
@@ -37,7 +38,6 @@ HIDREAM_TEXTS = {
     "encoder_hidden_states_llama3": normal(2, 1, N, 24),
     "pooled_embeds": normal(1, 12),
 }
-UNPADDED = {"encoder_attention_mask": torch.ones(1, N, dtype=torch.long)}  # padding must stay last
 CROPPED = {
     **IMAGE,
     "target_size": torch.tensor([[8.0, 8.0]]),
@@ -45,7 +45,12 @@ CROPPED = {
 }
 RESIZED = {**CROPPED, "original_size": torch.tensor([[8.0, 8.0]])}
 FRAMES_FIRST = {**TEXT, "hidden_states": normal(1, 3, 4, 8, 8)}
-HUNYUAN_VIDEO = {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])}
+HUNYUAN_VIDEO = {  # its padding would have to stay last
+    **FILM,
+    **UNPADDED,
+    **POOLED,
+    "guidance": torch.tensor([6.0]),
+}
 
 
 def origin(n: int) -> torch.Tensor:

@@ -14,10 +14,13 @@ from embedding_geometry.atlas.tiny import (
     IMAGE,
     PACKED,
     TIME,
+    UNPADDED,
     N,
     change_option,
     entry,
     normal,
+    set_attribute,
+    zeros,
 )
 
 ROTATION = "rotary positions of the text tokens"
@@ -82,19 +85,6 @@ def _open_qwen_2(model: Any, inputs: dict[str, Any]) -> None:
         "segments",
         lambda segments: [(start, end, False) for start, end, _ in segments],
     )
-
-
-# --- the prior of Kandinsky 2.2 -----------------------------------------------------------------
-
-
-def _open_the_prior(prior: Any, inputs: dict[str, Any]) -> None:
-    """Let each token of a prior see all others."""
-    prior.causal_attention_mask = torch.zeros(1, 1, 1)
-
-
-def _without_table(prior: Any, inputs: dict[str, Any]) -> None:
-    """Take the position table out of a prior."""
-    prior.positional_embedding = nn.Parameter(torch.zeros(1, 1, 16), requires_grad=False)
 
 
 # --- Lumina 2, Z-Image, ERNIE: places made inside the model -------------------------------------
@@ -241,11 +231,7 @@ TEXT_ROTATION = (
     entry(
         "Lumina 2",
         "Lumina2Transformer2DModel",
-        {
-            **IMAGE,
-            "timestep": TIME / 1000,
-            "encoder_attention_mask": torch.ones(1, N, dtype=torch.long),
-        },
+        {**IMAGE, **UNPADDED, "timestep": TIME / 1000},
         {"num_kv_heads": 2},
         causes=(Cause(ROTATION, _still_caption),),
     ),
@@ -297,7 +283,10 @@ TEXT_ROTATION = (
             "attention_mask": torch.ones(1, N),
         },
         {"attention_head_dim": 8},
-        causes=(Cause("causal mask", _open_the_prior), Cause("position table", _without_table)),
+        causes=(
+            Cause("causal mask", set_attribute("causal_attention_mask", zeros(1, 1, 1))),
+            Cause("position table", set_attribute("positional_embedding", zeros(1, 1, 16))),
+        ),
         fixed_length=True,
     ),
     entry(
@@ -312,10 +301,7 @@ TEXT_ROTATION = (
             "attention_mask": causal_text,
             "position_ids": lambda n: torch.arange(n + 17)[None],
         },
-        {
-            "pad_token_id": 0,
-            "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6},
-        },
+        {"pad_token_id": 0, "rope_scaling": {"short_factor": [1.0] * 6, "long_factor": [1.0] * 6}},
         tokens={"input_ids": 1},
         other=torch.arange(11, N + 11)[None],
         causes=(

@@ -126,6 +126,17 @@ def change_option(blocks: Iterable[nn.Module], name: str, change: Callable[[Any]
         block.register_forward_pre_hook(hook, with_kwargs=True)
 
 
+def set_attribute(path: str, value: Any) -> Callable[[Any, dict[str, Any]], None]:
+    """Give an attribute of the model, such as `pooler.table`, another value."""
+    owner, _, name = path.rpartition(".")
+    return lambda model, inputs: setattr(model.get_submodule(owner), name, value)
+
+
+def zeros(*shape: int) -> nn.Parameter:
+    """A parameter that adds nothing."""
+    return nn.Parameter(torch.zeros(shape), requires_grad=False)
+
+
 def normal(*shape: int) -> Tensor:
     """Standard normal numbers, the same for the same shape."""
     generator = torch.Generator().manual_seed(sum(shape))
@@ -177,6 +188,7 @@ TRAVELLING = (
 MASKED = {"encoder_attention_mask": MASK}
 TEXT = {"timestep": TIME, "encoder_hidden_states": normal(1, N, 24)}
 IMAGE = {**TEXT, "hidden_states": normal(1, 4, 8, 8)}
+UNPADDED = {"encoder_attention_mask": torch.ones(1, N, dtype=torch.long)}
 HALFWAY = {"timestep": torch.tensor([0.5])}
 POOLED = {"pooled_projections": normal(1, 12)}
 FILM = {**TEXT, "hidden_states": normal(1, 4, 3, 8, 8)}

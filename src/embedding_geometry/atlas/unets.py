@@ -5,11 +5,15 @@ import torch
 from embedding_geometry.atlas.tiny import MASK, MASKED, TEXT, N, entry, normal
 
 HEADS = {"attention_head_dim": 8, "num_attention_heads": None}  # they refuse the latter
-FLAT = {
-    **HEADS,
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-}
+
+
+def u_shape(*down: str) -> dict[str, tuple[str, ...]]:
+    """Blocks that lead down, and those that lead up again, in reverse order."""
+    up = tuple(block.replace("Down", "Up") for block in reversed(down))
+    return {"down_block_types": down, "up_block_types": up}
+
+
+FLAT = {**HEADS, **u_shape("CrossAttnDownBlock2D", "DownBlock2D")}
 SDXL = {
     **FLAT,
     "use_linear_projection": True,
@@ -19,21 +23,13 @@ SDXL = {
 }
 PIXELS = {
     **HEADS,
-    "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-    "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+    **u_shape("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
     "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
     "resnet_time_scale_shift": "scale_shift",
     "encoder_hid_dim": 24,
 }
-VIDEO = {
-    **HEADS,
-    "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
-    "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
-}
-MOTION = {
-    "down_block_types": ("CrossAttnDownBlockMotion", "DownBlockMotion"),
-    "up_block_types": ("UpBlockMotion", "CrossAttnUpBlockMotion"),
-}
+VIDEO = {**HEADS, **u_shape("CrossAttnDownBlock3D", "DownBlock3D")}
+MOTION = u_shape("CrossAttnDownBlockMotion", "DownBlockMotion")
 CASCADE = {
     "block_out_channels": (16,),
     "num_attention_heads": (2,),
@@ -80,11 +76,7 @@ UNETS = (
         "Kandinsky 2.1",
         "UNet2DConditionModel",
         {**IMAGE, **IMAGINED},
-        {
-            **PIXELS,
-            "encoder_hid_dim_type": "text_image_proj",
-            "addition_embed_type": "text_image",
-        },
+        {**PIXELS, "encoder_hid_dim_type": "text_image_proj", "addition_embed_type": "text_image"},
     ),
     entry(
         "Kandinsky 3",
