@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -40,9 +41,7 @@ class Atlas:
 
 def show(row: Row) -> None:
     """Write one row as one line."""
-    numbers = "".join(
-        f"{row.get(name, float('nan')):>10.1e}" for name in ("permuting", "doubling")
-    )
+    numbers = "".join(f"{row.get(name, nan):>10.1e}" for name in ("permuting", "doubling"))
     cause = f"  because of: {row['cause']}" if "cause" in row else ""
     sys.stdout.write(f"{row['model']:26}{numbers}  {row['verdict']}{cause}\n")
     sys.stdout.flush()

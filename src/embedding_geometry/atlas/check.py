@@ -256,29 +256,25 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 def _two_texts(backbone: Backbone, inputs: dict[str, Any], seed: int) -> dict[str, Tensor]:
     """What travels, for the text and after it for another one."""
-    text, axis = next(iter(backbone.tokens.items()))
-    other = backbone.other
+    name, axis = next(iter(backbone.tokens.items()))
+    text, other = inputs[name], backbone.other
     if other is None:
-        if not inputs[text].is_floating_point():
+        if not text.is_floating_point():
             raise UncheckableError(
-                f"{backbone.name}: the tokens {text!r} are {inputs[text].dtype}, so that no other "
+                f"{backbone.name}: the tokens {name!r} are {text.dtype}, so that no other "
                 "text can be drawn at random; give one as `other`"
             )
         generator = torch.Generator().manual_seed(seed)
-        other = torch.randn(inputs[text].shape, generator=generator, dtype=torch.float64)
-        other *= inputs[text].std()
+        other = text.std() * torch.randn(text.shape, generator=generator, dtype=torch.float64)
     shape = list(other.shape)
-    shape[axis : axis + 1] = [inputs[text].shape[axis]]
-    if shape != list(inputs[text].shape):
+    shape[axis : axis + 1] = [text.shape[axis]]
+    if shape != list(text.shape):
         raise UncheckableError(
-            f"{backbone.name}: the other text is {tuple(other.shape)}, the text {text!r} "
-            f"{tuple(inputs[text].shape)}; they may differ along axis {axis} only"
+            f"{backbone.name}: the other text is {tuple(other.shape)}, the text {name!r} "
+            f"{tuple(text.shape)}; they may differ along axis {axis} only"
         )
-    pool = {
-        name: torch.cat([inputs[name]] * 2, dim=axis) for name, axis in backbone.tokens.items()
-    }
-    pool[text] = torch.cat([inputs[text], _cast(other, backbone.dtype)], dim=axis)
-    return pool
+    pool = {also: torch.cat([inputs[also]] * 2, dim) for also, dim in backbone.tokens.items()}
+    return pool | {name: torch.cat([text, _cast(other, backbone.dtype)], axis)}
 
 
 def _as_array(name: str, output: Any) -> np.ndarray:

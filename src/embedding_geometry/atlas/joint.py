@@ -45,12 +45,8 @@ CROPPED = {
 }
 RESIZED = {**CROPPED, "original_size": torch.tensor([[8.0, 8.0]])}
 FRAMES_FIRST = {**TEXT, "hidden_states": normal(1, 3, 4, 8, 8)}
-HUNYUAN_VIDEO = {  # its padding would have to stay last
-    **FILM,
-    **UNPADDED,
-    **POOLED,
-    "guidance": torch.tensor([6.0]),
-}
+# UNPADDED, for padding would have to stay last
+HUNYUAN_VIDEO = {**FILM, **UNPADDED, **POOLED, "guidance": torch.tensor([6.0])}
 
 
 def origin(n: int) -> torch.Tensor:

@@ -115,11 +115,6 @@ def _still_ernie(model: Any, inputs: dict[str, Any]) -> None:
     model.pos_embed.register_forward_pre_hook(lambda module, given: (given[0] * PICTURE_AXES,))
 
 
-def _call_z_image(model: Any, inputs: dict[str, Any]) -> Any:
-    """Call Z-Image, which takes lists of pictures and captions."""
-    return model([inputs["image"]], inputs["t"], [inputs["text"]])
-
-
 # --- OmniGen, Ideogram, MiniMax: one packed sequence --------------------------------------------
 
 
@@ -241,7 +236,7 @@ TEXT_ROTATION = (
         {"image": normal(4, 1, 8, 8), "t": torch.tensor([0.5]), "text": normal(N, 24)},
         {"axes_lens": [128, 32, 32]},
         tokens={"text": 0},
-        call=_call_z_image,
+        call=lambda model, given: model([given["image"]], given["t"], [given["text"]]),
         causes=(Cause(ROTATION, _still_z_image),),
     ),
     entry(

@@ -61,6 +61,8 @@ SIZES: dict[str, Any] = {
         32: "intermediate_size ffn_dim ff_dim ffn_hidden_size embed_dim vocab_size codebook_size "
         "prior_vq_quantizer_codebook_size",
         64: "max_position_embeddings original_max_position_embeddings",
+        (1,): "down_num_layers_per_block up_num_layers_per_block down_blocks_repeat_mappers "
+        "up_blocks_repeat_mappers",
         (8, 8): "max_resolution",
         (6, 6): "axes_dim",
         (16, 32): "block_out_channels",

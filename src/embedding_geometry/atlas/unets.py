@@ -33,10 +33,6 @@ MOTION = u_shape("CrossAttnDownBlockMotion", "DownBlockMotion")
 CASCADE = {
     "block_out_channels": (16,),
     "num_attention_heads": (2,),
-    "down_num_layers_per_block": (1,),
-    "up_num_layers_per_block": (1,),
-    "down_blocks_repeat_mappers": (1,),
-    "up_blocks_repeat_mappers": (1,),
     "block_types_per_layer": (
         ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
     ),
