@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
 Batch = tuple[Tensor, ...]
@@ -86,33 +87,32 @@ def fit(
     checkpoint = place.folder / f"{name}.safetensors"
     start = training.resume(checkpoint)
     saved, smooth = time.monotonic(), None
-    with tqdm(
-        total=plan.steps, initial=start, desc=name, disable=not place.first, mininterval=10
-    ) as bar:
-        for step in range(start, plan.steps):
-            rng = np.random.default_rng([place.seed, step, place.rank])
-            loss = training.advance(step, draw(rng, plan.batch // place.world))
-            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-            bar.update()
-            due = time.monotonic() - saved > 60 * minutes_between_checkpoints
-            if place.first and (due or step + 1 == plan.steps):
-                training.save(checkpoint, step + 1)
-                saved = time.monotonic()
+    steps, hidden = range(start, plan.steps), not place.first
+    bar = tqdm(steps, name, plan.steps, initial=start, disable=hidden, mininterval=10)
+    for step in bar:
+        rng = np.random.default_rng([place.seed, step, place.rank])
+        loss = training.advance(step, draw(rng, plan.batch // place.world))
+        smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+        due = time.monotonic() - saved > 60 * minutes_between_checkpoints
+        if place.first and (due or step + 1 == plan.steps):
+            training.save(checkpoint, step + 1)
+            saved = time.monotonic()
     if place.first:
         training.record(place.folder / f"{name}.json")
-    return training.finished()
+    training.keep_average()
+    return objective.eval()
 
 
-class _Training(Generic[Objective]):
-    """The state of a run: objective, optimizer, averaged weights, and the seconds spent so far."""
+class _Training:
+    """The state of a run: objective, optimizer, averaged weights, and when it began."""
 
-    def __init__(self, objective: Objective, plan: Plan, place: Place):
+    def __init__(self, objective: nn.Module, plan: Plan, place: Place):
         self.objective, self.plan, self.place = objective, plan, place
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.98), weight_decay=0.01)
         self.averaged = [p.detach().clone() for p in self.parameters]
-        self.seconds, self.started = 0.0, time.monotonic()
+        self.started = time.monotonic()
 
     def advance(self, step: int, batch: Batch) -> float:
         """One step of AdamW on the mean gradient of all processes; returns the loss."""
@@ -120,7 +120,11 @@ class _Training(Generic[Objective]):
         loss = self.objective(*(t.to(self.place.device) for t in batch))
         self.optimizer.zero_grad()
         loss.backward()
-        _share_gradients(self.parameters, self.place.world)
+        if self.place.world > 1:
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            total = parameters_to_vector(gradients)
+            dist.all_reduce(total)
+            vector_to_parameters(total / self.place.world, gradients)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         decay = min(self.plan.average, (1 + step) / (10 + step))
@@ -130,7 +134,7 @@ class _Training(Generic[Objective]):
 
     def elapsed(self) -> float:
         """Seconds of training, those before an interruption included."""
-        return self.seconds + time.monotonic() - self.started
+        return time.monotonic() - self.started
 
     def save(self, path: Path, step: int) -> None:
         """Write all a resume needs; the old checkpoint stays until the new one is complete."""
@@ -155,7 +159,7 @@ class _Training(Generic[Objective]):
         state = load_file(path, device=self.place.device)
         weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
         self.objective.load_state_dict(weights)
-        self.seconds = state["seconds"].item()
+        self.started -= state["seconds"].item()
         for i, parameter in enumerate(self.parameters):
             self.averaged[i].copy_(state[f"average.{i}"])
             self.optimizer.state[parameter] = {
@@ -167,31 +171,16 @@ class _Training(Generic[Objective]):
 
     def record(self, path: Path) -> None:
         """Say what the stage cost."""
-        samples = self.plan.steps * self.plan.batch
-        device = "CUDA" if self.place.device.startswith("cuda") else "CPU"
-        minutes = round(self.elapsed() / 60, 1)
         facts = {
             "steps": self.plan.steps,
-            "samples": samples,
-            "minutes": minutes,
-            "device": device,
+            "samples": self.plan.steps * self.plan.batch,
+            "minutes": round(self.elapsed() / 60, 1),
+            "device": "CUDA" if self.place.device.startswith("cuda") else "CPU",
         }
         path.write_text(json.dumps(facts) + "\n")
 
     @torch.no_grad()
-    def finished(self) -> Objective:
-        """The objective with the averaged weights."""
+    def keep_average(self) -> None:
+        """Leave the averaged weights in the objective."""
         for parameter, average in zip(self.parameters, self.averaged, strict=True):
             parameter.copy_(average)
-        return self.objective.eval()
-
-
-def _share_gradients(parameters: list[nn.Parameter], world: int) -> None:
-    if world == 1:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= world
-    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        g.copy_(mean.view_as(g))
