@@ -95,13 +95,7 @@ def what_stays(command: Command) -> str:
 
 
 if __name__ == "__main__":
+    program = "python -m embedding_geometry.pocket"
     sys.exit(
-        run_command(
-            Command,
-            main,
-            None,
-            program="python -m embedding_geometry.pocket",
-            description=__doc__,
-            kept=what_stays,
-        )
+        run_command(Command, main, None, program=program, description=__doc__, kept=what_stays)
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from embedding_geometry.pocket.evaluate import SEED, SHOWN, held_out_prompts
 from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES
@@ -23,21 +23,15 @@ CARD = Path(__file__).with_suffix(".md")
 
 def _parameters(folder: Path) -> dict[str, int]:
     """Number of weights of each part."""
-    counts = {}
-    for file in sorted(folder.rglob("*.safetensors")):
-        with safe_open(file, "np") as weights:
-            counts[file.parent.name] = sum(
-                weights.get_tensor(key).size for key in list(weights.keys())
-            )
-    return counts
+    files = sorted(folder.rglob("*.safetensors"))
+    return {f.parent.name: sum(weight.size for weight in load_file(f).values()) for f in files}
 
 
 def _stage_rows(training: dict[str, dict[str, object]]) -> str:
-    rows = [
+    return "\n".join(
         f"| {STAGES[name]} | {r['steps']} | {r['samples']} | {r['minutes']} | {r['device']} |"
         for name, r in training.items()
-    ]
-    return "\n".join(rows)
+    )
 
 
 def _shown_prompts(evaluated: int) -> str:
@@ -62,11 +56,9 @@ def write_card(folder: Path) -> None:
     settings = json.loads((folder / "generation.json").read_text())
     training = json.loads((folder / "training.json").read_text())
     parts = [f"| {part} | {count:,} |" for part, count in _parameters(folder).items()]
+    plain = ("prompts", "psnr", "seconds_per_image")
     shares = {
-        key: f"{100 * value:.1f} %"
-        if key not in ("prompts", "psnr", "seconds_per_image")
-        else value
-        for key, value in quality.items()
+        key: value if key in plain else f"{100 * value:.1f} %" for key, value in quality.items()
     }
     aims = {
         f"aim_{key}": f"≥ {value if key == 'psnr' else f'{100 * value:.0f} %'}"

@@ -131,12 +131,12 @@ def _generate(model: TextToImageModel, texts: list[str]) -> tuple[np.ndarray, fl
     return np.stack(frames), round((time.perf_counter() - start) / len(texts), 2)
 
 
-def contact_sheet(frames: np.ndarray, zoom: int = 2) -> Image.Image:
-    """The first `SHOWN` images, eight a row in reading order; no choice made."""
+def contact_sheet(frames: np.ndarray) -> Image.Image:
+    """The first `SHOWN` images at twice their size, eight a row in order; no choice made."""
     rows = min(SHOWN, len(frames)) // 8
     grid = frames[: 8 * rows].reshape(rows, 8, *frames.shape[1:])
     sheet = Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in grid]))
-    return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.LANCZOS)
+    return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS)
 
 
 def _judged(wanted: np.ndarray, real: np.ndarray, made: np.ndarray) -> dict[str, float]:

@@ -10,20 +10,9 @@ from transformers import CLIPTextModel
 from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.text import load_tokenizer
 
-NETWORKS = {
-    "text_encoder": CLIPTextModel,
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-}
+NETWORKS = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel, "vae": AutoencoderKL}
 STEPS, GUIDANCE_SCALE = 16, 4.0
 """The sampler's defaults, as fixed in the study protocol."""
-
-
-def _forget_origin(config: Path) -> None:
-    """Drop the path that the part was loaded from: it means nothing on another machine."""
-    settings = json.loads(config.read_text())
-    settings.pop("_name_or_path", None)
-    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def export(run: Path, target: Path) -> None:
@@ -52,8 +41,11 @@ def export(run: Path, target: Path) -> None:
     pipeline.save_pretrained(target, safe_serialization=True)
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(run / "tokenizer" / name, target / "tokenizer" / name)
-    for name in ("unet", "vae"):
-        _forget_origin(target / name / "config.json")
+    for name in ("unet", "vae"):  # where they were loaded from means nothing elsewhere
+        path = target / name / "config.json"
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     shutil.copytree(run / "perceptual", target / "perceptual", dirs_exist_ok=True)
     settings = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE}
     (target / "generation.json").write_text(json.dumps(settings) + "\n")

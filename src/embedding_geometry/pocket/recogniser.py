@@ -14,16 +14,15 @@ from torchvision.transforms import Normalize
 
 from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
 from embedding_geometry.pocket.pictures import pictured
-from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES, Scene, sample_scene
+from embedding_geometry.pocket.world import OBJECTS, PLACES, POSITIONS, TIMES, Scene, sample_scene
 
 PLAN = Plan(steps=1500, batch=96, rate=1e-3)
-SLOTS = ("left", "middle", "right")
 
 
 def labels(scene: Scene) -> list[int]:
     """Object in each slot (0 = none), then place, then time of day."""
     names = list(OBJECTS)
-    slots = dict.fromkeys(SLOTS, 0)
+    slots = dict.fromkeys(POSITIONS, 0)
     slots[scene.position] = 1 + names.index(scene.thing)
     if scene.second:
         slots[scene.other_side] = 1 + names.index(scene.second)

@@ -4,7 +4,6 @@ Source: CLIP, Radford et al., ICML 2021, arXiv:2103.00020.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +30,8 @@ def train_tokenizer(place: Place) -> None:
     rng = np.random.default_rng(place.seed)
     raw = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=EOS))
     raw.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Whitespace(),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), as_bytes])
     trainer = trainers.BpeTrainer(vocab_size=1500, min_frequency=20, end_of_word_suffix="</w>")
     texts = (caption(sample_scene(rng), rng) for _ in range(CAPTIONS))
     raw.train_from_iterator(texts, trainer)
@@ -123,29 +118,19 @@ class Contrastive(nn.Module):
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def _captions(scenes: list[Scene], rng: np.random.Generator) -> list[str]:
-    """Now and then a batch says everything three times, to train the late positions too."""
-    repeats = 3 if rng.random() < 0.06 else 1
-    return [". ".join(caption(s, rng) for _ in range(repeats)) for s in scenes]
-
-
-def _with_near_misses(rng: np.random.Generator, count: int) -> Iterator[Scene]:
-    """Scenes in twos that differ in a single value: hard negatives for the contrastive loss."""
-    for _ in range(count // 2):
-        scene = sample_scene(rng)
-        yield scene
-        yield changed(scene, 1, rng)
-
-
 def train_text(place: Place) -> None:
-    """Train the text encoder; every batch holds near misses."""
+    """Train the text encoder; scenes in twos that differ in one value are its hard negatives."""
     tokenizer = load_tokenizer(place.folder)
     torch.manual_seed(place.seed)
 
     def draw(rng: np.random.Generator, count: int) -> Batch:
-        scenes = list(_with_near_misses(rng, count))
-        ids = tokenize(tokenizer, _captions(scenes, rng), trim=True)
-        return ids, pictured(scenes, rng)
+        scenes: list[Scene] = []
+        for _ in range(count // 2):
+            scene = sample_scene(rng)
+            scenes += [scene, changed(scene, 1, rng)]
+        repeats = 3 if rng.random() < 0.06 else 1  # three, to train the late positions too
+        texts = [". ".join(caption(s, rng) for _ in range(repeats)) for s in scenes]
+        return tokenize(tokenizer, texts, trim=True), pictured(scenes, rng)
 
     objective = fit("text", Contrastive(tokenizer), draw, PLAN, place)
     if place.first:
