@@ -18,13 +18,13 @@ def _article(noun: str) -> str:
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
-def _mention(value: str, kind: str, rng: np.random.Generator) -> bool:
-    return value != UNMARKED[kind] or rng.random() < 0.5
+def _mention(scene: Scene, kind: str, rng: np.random.Generator) -> bool:
+    return getattr(scene, kind) != UNMARKED[kind] or rng.random() < 0.5
 
 
 def _object_phrase(scene: Scene, rng: np.random.Generator) -> str:
     noun = pick(OBJECTS[scene.thing][1], rng)
-    if _mention(scene.size, "size", rng):
+    if _mention(scene, "size", rng):
         noun = f"{pick(SIZE_WORDS[scene.size], rng)} {noun}"
     first = _article(noun)
     if scene.second is None:
@@ -44,9 +44,9 @@ def _object_phrase(scene: Scene, rng: np.random.Generator) -> str:
 
 def _adverbials(scene: Scene, rng: np.random.Generator) -> list[str]:
     parts = [pick(PLACES[scene.place][0], rng)]
-    if scene.second is None and _mention(scene.position, "position", rng):
+    if scene.second is None and _mention(scene, "position", rng):
         parts.append(pick(POSITIONS[scene.position], rng))
-    if _mention(scene.time, "time", rng):
+    if _mention(scene, "time", rng):
         parts.append(pick(TIMES[scene.time], rng))
     return [parts[i] for i in rng.permutation(len(parts))]
 
@@ -91,7 +91,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 def _place_first(scene: Scene, thing: str, rng: np.random.Generator) -> str:
     """'a beach at night with a small cat on the left'."""
-    time = pick(TIMES[scene.time], rng) if _mention(scene.time, "time", rng) else ""
+    time = pick(TIMES[scene.time], rng) if _mention(scene, "time", rng) else ""
     position = "" if scene.second else pick(POSITIONS[scene.position], rng)
     joint = pick(("with", "and", ", and there"), rng)
     return f"{pick(PLACES[scene.place][1], rng)} {time} {joint} {thing} {position}"

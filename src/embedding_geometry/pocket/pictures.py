@@ -26,6 +26,7 @@ SKY = {
 }
 TINT = {"day": (1.0, 1.0, 1.0), "sunset": (1.0, 0.78, 0.66), "night": (0.36, 0.42, 0.62)}
 GLYPH_TINT = {"day": (1.0, 1.0, 1.0), "sunset": (1.0, 0.9, 0.82), "night": (0.78, 0.8, 0.92)}
+Color = tuple[int, int, int]
 Picture = UInt8[np.ndarray, "64 64 3"]
 
 
@@ -43,13 +44,13 @@ class _Canvas:
     def near(self, value: float, spread: float = 0.03) -> float:
         return value + spread * (2 * self.rng.random() - 1)
 
-    def tinted(self, color: tuple[int, int, int]) -> tuple[int, ...]:
+    def tinted(self, color: Color) -> tuple[int, ...]:
         return tuple(int(c * t) for c, t in zip(color, TINT[self.time], strict=True))
 
-    def band(self, top: float, color: tuple[int, int, int], bottom: float = 1.0) -> None:
+    def band(self, top: float, color: Color, bottom: float = 1.0) -> None:
         self.box(0.0, top, 1.0, bottom, color)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, color: tuple[int, int, int]) -> None:
+    def box(self, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:
         s = self.size
         self.pen.rectangle((x0 * s, y0 * s, x1 * s - 1, y1 * s - 1), fill=self.tinted(color))
 
@@ -57,9 +58,7 @@ class _Canvas:
         s = self.size
         self.pen.ellipse(((x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s), fill=color)
 
-    def triangle(
-        self, x: float, y: float, half: float, height: float, color: tuple[int, int, int]
-    ) -> None:
+    def triangle(self, x: float, y: float, half: float, height: float, color: Color) -> None:
         s = self.size
         corners = [((x - half) * s, y * s), ((x + half) * s, y * s), (x * s, (y - height) * s)]
         self.pen.polygon(corners, fill=self.tinted(color))
