@@ -29,7 +29,7 @@ from natsort import natsorted
 from PIL import ExifTags, Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from embedding_geometry.ground.disk import write_whole, writing
+from embedding_geometry.ground.disk import naming, write_whole, writing
 from embedding_geometry.ground.types import Frames
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -161,7 +161,9 @@ def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 
 
 def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    with _opened_film(file) as film:
+    # PyAV may find damage at any frame; "a:b.mp4" alone would be an address to it
+    problem = naming(f"{file} is not a film that can be read", FFmpegError)
+    with problem, av.open(str(file.absolute())) as film:
         if not film.streams.video:
             raise ValueError(f"{file} is a film without pictures")
         # by default the decoder paints over what is damaged and says nothing
@@ -193,23 +195,11 @@ def _announced_frames(film: InputContainer) -> int:
 
 
 @contextlib.contextmanager
-def _opened_film(file: Path) -> Iterator[InputContainer]:
-    """Open a film with PyAV; whatever it says about damage, then or later, is a ValueError."""
-    try:
-        with av.open(str(file.absolute())) as film:  # "a:b.mp4" alone would be an address
-            yield film
-    except FFmpegError as error:
-        raise ValueError(f"{file} is not a film that can be read: {error}") from error
-
-
-@contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     """Open an image with Pillow; whatever it says about damage, then or later, is a ValueError."""
-    try:
-        with Image.open(file) as image:
-            yield image
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not an image that can be read: {error}") from error
+    damage = (OSError, SyntaxError, EOFError, Image.DecompressionBombError)
+    with naming(f"{file} is not an image that can be read", *damage), Image.open(file) as image:
+        yield image
 
 
 def _rgb(image: Image.Image, file: Path) -> UInt8[np.ndarray, "h w 3"]:
