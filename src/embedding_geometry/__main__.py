@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
-from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
@@ -321,10 +321,8 @@ class Pairs:
         from embedding_geometry.study.prompts import write_prompt_pairs
 
         check_seed(self.seed)
-        if self.out.is_dir() or self.out.resolve() in (
-            self.scores.resolve(),
-            self.captions.resolve(),
-        ):
+        read = [file.resolve() for file in (self.scores, self.captions)]
+        if self.out.is_dir() or self.out.resolve() in read:
             raise ValueError(
                 f"out is {self.out}, a folder or one of the files to read; name another"
             )
@@ -368,15 +366,7 @@ class Info:
             print(f"{name:<13} {value}")
 
 
-COMMANDS = (
-    Annotated[Study, subcommand("study")]
-    | Annotated[Tempo, subcommand("tempo")]
-    | Annotated[Record, subcommand("record")]
-    | Annotated[Render, subcommand("render")]
-    | Annotated[Ppl, subcommand("ppl")]
-    | Annotated[Pairs, subcommand("pairs")]
-    | Annotated[Info, subcommand("info")]
-)
+COMMANDS = Study | Tempo | Record | Render | Ppl | Pairs | Info
 
 
 def what_stays(command: object) -> str:

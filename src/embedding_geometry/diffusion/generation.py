@@ -103,7 +103,7 @@ def sample_latents(
     batches = [texts[start : start + size] for start in range(0, len(texts), size)]
     steps = len(batches) * len(_fresh_scheduler(model, settings).timesteps)
     with (
-        projected_once(model.unet),
+        projected_once(model),
         tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar,
     ):
         frames = [
@@ -173,15 +173,10 @@ def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
 
 
 def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[int, int, int, int]:
-    settings.check()
-    channels, height, width = model.latent_shape
+    resolved = settings.resolve(model)
+    height, width = cast(int, resolved.height), cast(int, resolved.width)
     factor = model.vae_scale_factor
-    return (
-        1,
-        channels,
-        height if settings.height is None else settings.height // factor,
-        width if settings.width is None else settings.width // factor,
-    )
+    return (1, model.latent_shape[0], height // factor, width // factor)
 
 
 def _negative_text(model: TextToImageModel, settings: RenderSettings) -> Texts | None:
@@ -241,20 +236,15 @@ def _predictor(
     if negative is None:
         return _unet(model, latent, texts)
     negative, scale = negative[[0] * len(texts)], cast(float, settings.guidance_scale)
-    if negative.clouds.shape == texts.clouds.shape:
-        both = _unet(model, latent, negative + texts)
-
-        def halves(x: Tensor, time: Tensor) -> tuple[Tensor, ...]:
-            return both(torch.cat([x, x]), time).chunk(2)
-
-    else:  # clouds of another number of tokens do not fit into one batch
-        without_text, with_text = _unet(model, latent, negative), _unet(model, latent, texts)
-
-        def halves(x: Tensor, time: Tensor) -> tuple[Tensor, ...]:
-            return without_text(x, time), with_text(x, time)
+    # clouds of another number of tokens do not fit into one batch
+    one_batch = negative.clouds.shape == texts.clouds.shape
+    parts = [negative + texts] if one_batch else [negative, texts]
+    networks = [_unet(model, latent, part) for part in parts]
 
     def guided(x: Tensor, time: Tensor) -> Tensor:
-        without, with_ = halves(x, time)
+        batch = torch.cat([x, x]) if one_batch else x
+        predicted = [network(batch, time) for network in networks]
+        without, with_ = predicted[0].chunk(2) if one_batch else predicted
         return without + scale * (with_ - without)
 
     return guided

@@ -42,15 +42,7 @@ from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetr
 from embedding_geometry.perception.path_length import PathLength, directness
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
-LESS_IS_BETTER = (
-    "ppl",
-    "total",
-    "scaled_mean",
-    "root_sum",
-    "gini",
-    "maximum_step",
-    "variance",
-)
+LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
 FREE_OF_FRAMES = {"scaled_mean", "root_sum", "gini"}  # comparable at unequal numbers of frames
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 NAMED = 10  # as many missing partners are named in a warning; the JSON file has them all
@@ -218,10 +210,7 @@ def compare_paths(
         except ValueError as error:
             _leave_out(measure, str(error))
             continue
-        medians = {
-            "median_treatment": a[measure].median(),
-            "median_control": b[measure].median(),
-        }
+        medians = {"median_treatment": a[measure].median(), "median_control": b[measure].median()}
         rows[measure] = {"measure": measure} | medians | asdict(found)
     if not rows:
         raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")

@@ -10,12 +10,7 @@ import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table, short_name
-from embedding_geometry.ground.records import (
-    STUDY,
-    RecordError,
-    read_manifest,
-    read_table,
-)
+from embedding_geometry.ground.records import STUDY, RecordError, read_manifest, read_table
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 

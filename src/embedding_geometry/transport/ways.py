@@ -19,10 +19,10 @@ import numpy as np
 from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
+    cost_matrix,
     optimal_coupling,
     random_coupling,
     row_coupling,
-    square_distances,
     wasserstein_distance,
     worst_coupling,
 )
@@ -109,11 +109,7 @@ COUPLINGS: dict[str, Rule] = {
 
 
 def couple(
-    name: str,
-    x: Cloud,
-    y: Cloud,
-    rng: np.random.Generator,
-    end_rows: tuple[int, int] = (0, 0),
+    name: str, x: Cloud, y: Cloud, rng: np.random.Generator, end_rows: tuple[int, int] = (0, 0)
 ) -> Coupling:
     """Coupling of the given name.
 
@@ -162,7 +158,7 @@ def projection(share: float) -> Goal:
 
     def goal(ends: Ends, rng: np.random.Generator) -> Cloud:
         x, y = check_cloud_pair(ends.x, ends.y)
-        plan = entropic_plan(square_distances(x, y), share)
+        plan = entropic_plan(cost_matrix(x, y), share)
         return plan / plan.sum(axis=1, keepdims=True) @ y
 
     return goal
