@@ -80,11 +80,7 @@ def primary_effects(study: pd.DataFrame) -> tuple[PairedComparison, Correlation]
 
 
 def compare_couplings(study: pd.DataFrame) -> CouplingComparisons:
-    """Compare the couplings of a study; the worst one, where it is rendered, on the first latent.
-
-    Args:
-        study: the study's table.
-    """
+    """Compare a study's couplings; the worst one, where it is rendered, on the first latent."""
     primary, similarity = primary_effects(study)
     free, rigid = free_and_rigid(study)
     first, _ = free_and_rigid(of_first_seed(study))
@@ -163,12 +159,9 @@ def side(sides: pd.DataFrame, measure: str, coupling: str, when: str) -> "pd.Ser
 def compare_retimed(sides: pd.DataFrame) -> Family:
     """Compare each coupling after re-timing with before, and the optimal one with row order.
 
-    Args:
-        sides: as from `before_and_after`.
-
     Returns:
-        Comparisons named `retimed-<coupling>-<measure>`, and `tempo-<when>-<measure>` before and
-        after.
+        Comparisons of `before_and_after`, named `retimed-<coupling>-<measure>`, and
+        `tempo-<when>-<measure>` before and after.
     """
     both = ("before", "after")
     found = {

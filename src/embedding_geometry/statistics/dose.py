@@ -8,7 +8,7 @@ LPIPS distance, being a square, would grow like :math:`L^2` (`EXPECTED_SLOPES`).
 
 Pairs differ in their level by decades, and in logarithms a level is a constant of the pair. So
 slopes are taken within pairs, and a pair's level, be it the PPL of its own row order or any other,
-cancels.
+cancels. Every `table` below is one that `dose_table` makes of a study's.
 """
 
 import warnings
@@ -124,9 +124,6 @@ def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
 def pair_slopes(table: pd.DataFrame) -> pd.Series:
     """Least-squares slope of each pair: each of its seeds has its own level, all have one slope.
 
-    Args:
-        table: as from `dose_table`.
-
     Returns:
         The slopes, indexed by `pair_id`.
 
@@ -141,9 +138,6 @@ def pair_slopes(table: pd.DataFrame) -> pd.Series:
 
 def rank_trends(table: pd.DataFrame) -> pd.Series:
     """Rank correlation of dose and response within each pair and seed, averaged over its seeds.
-
-    Args:
-        table: as from `dose_table`.
 
     Returns:
         Spearman's correlations, indexed by `pair_id`; a response that never changes counts as 0.

@@ -4,9 +4,7 @@ A worker holds model and metric, warm, and computes one job after another: the c
 pair. An engine has one worker or many and streams jobs through them. It never holds more than one
 job per worker, so its memory does not grow with the number of jobs.
 
-On Ray (Moritz et al., OSDI 2018) a worker is an actor with a GPU of its own, or some CPU cores.
-The job of a worker that dies is given to another one, and a new one takes its place. Workers
-write the cells themselves, into a folder that all nodes share; only counts travel back.
+The workers on Ray are in `cluster`. All write the cells themselves; only counts travel back.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -70,14 +70,7 @@ def cost_matrix(x: Cloud, y: Float[np.ndarray, "m d"]) -> Costs:
     """Squared Euclidean distance of every token of x to every token of y, in float64.
 
     Computed from differences, so equal tokens cost exactly 0 and duplicate rows cost the same to
-    the bit.
-
-    Args:
-        x: cloud (n, d).
-        y: cloud (m, d) in the same space.
-
-    Returns:
-        The costs (n, m), in squared units of the embedding.
+    the bit. In squared units of the embedding.
 
     Raises:
         ValueError: The arrays are no clouds of one space, or hold NaN or infinity.
@@ -162,17 +155,10 @@ def coupling_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
 def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
     """Exact 2-Wasserstein distance of two clouds with tokens of equal weight.
 
-    Args:
-        x: cloud (n, d).
-        y: cloud (n, d).
-        normalized: False is the distance as the poster and arXiv:2511.12757 write it, every token
-            of mass 1 and no 1/n under the root. True is the distance of the probability measures,
-            every token of mass 1/n (Villani 2009, Definition 6.1): smaller by sqrt(n), 8.775 for
-            n = 77.
-
-    Returns:
-        The distance, in units of the embedding; exactly 0 for clouds that are permutations of
-        each other.
+    In units of the embedding; exactly 0 for clouds that are permutations of each other. Where it
+    is not `normalized` it is the distance as the poster and arXiv:2511.12757 write it, every token
+    of mass 1 and no 1/n under the root; where it is, that of the probability measures, every token
+    of mass 1/n (Villani 2009, Definition 6.1): smaller by sqrt(n), 8.775 for n = 77.
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.

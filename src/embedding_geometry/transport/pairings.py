@@ -102,10 +102,7 @@ def pairings(
 
 
 def flows(table: pd.DataFrame) -> pd.DataFrame:
-    """How many tokens go from kind to kind, and what that costs.
-
-    Args:
-        table: `pairings` of one prompt pair.
+    """How many tokens go from kind to kind in a table of `pairings`, and what that costs.
 
     Returns:
         One row for each of the 16 ways from a `kind` to a `target_kind`, also those that nobody
@@ -122,10 +119,7 @@ def flows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """What happens to the tokens of each kind.
-
-    Args:
-        table: `pairings` of one prompt pair.
+    """What happens to the tokens of each kind in a table of `pairings`.
 
     Returns:
         Index: the kinds that the prompt has, in the order of `KINDS`. `moved`: the share of its
