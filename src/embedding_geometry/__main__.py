@@ -288,7 +288,7 @@ class Ppl:
         count = len(partners.names)
         rng = np.random.default_rng(self.seed)
         table = compare_paths(measured[:count], measured[count:], rng)
-        print(f"\n{partners.first} against {partners.second}, {count} pairs, less is better:")
+        print(f"\n{partners.treatment} against {partners.control}, {count} pairs, less is better:")
         print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
         return comparison_record(partners, self.seed, table)
 

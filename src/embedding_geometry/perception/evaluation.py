@@ -43,7 +43,7 @@ from embedding_geometry.perception.path_length import PathLength, directness
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
-FREE_OF_FRAMES = {"scaled_mean", "root_sum", "gini"}  # comparable at unequal numbers of frames
+FREE_OF_FRAMES = ("scaled_mean", "root_sum", "gini")  # comparable at unequal numbers of frames
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 NAMED = 10  # as many missing partners are named in a warning; the JSON file has them all
 
@@ -81,16 +81,16 @@ class MeasuredPath:
 class Partners:
     """The paths of two folders, matched by name: `names` in both, the others in one only."""
 
-    first: Path
-    second: Path
+    treatment: str
+    control: str
     names: list[str]
-    only_first: list[str]
-    only_second: list[str]
+    only_treatment: list[str]
+    only_control: list[str]
 
     @property
     def paths(self) -> list[Path]:
         """All partners in the first folder, then all in the second."""
-        return [folder / name for folder in (self.first, self.second) for name in self.names]
+        return [Path(each, name) for each in (self.treatment, self.control) for name in self.names]
 
 
 def measure_path(metric: PerceptualMetric, path: str | Path) -> MeasuredPath:
@@ -121,9 +121,7 @@ def measure_paths(
 ) -> list[MeasuredPath]:
     """Measure several paths; one that is missing or of another kind is named before the first.
 
-    Raises:
-        FileNotFoundError: Neither a folder nor a file.
-        ValueError: Frames that cannot be read or measured; see `read_frames`.
+    Raises what `measure_path` does.
     """
     for path in paths:
         frame_files(path)
@@ -153,9 +151,8 @@ def match_partners(first: str | Path, second: str | Path) -> Partners:
     """
     first, second = Path(first), Path(second)
     here, there = _names_of_paths(first), _names_of_paths(second)
-    partners = Partners(
-        first, second, sorted(here & there), sorted(here - there), sorted(there - here)
-    )
+    names = (sorted(part) for part in (here & there, here - there, there - here))
+    partners = Partners(str(first), str(second), *names)
     if not here and not there:
         raise ValueError(
             f"neither {first} nor {second} holds folders of images, animations or films, which "
@@ -257,15 +254,7 @@ def write_json(
 
 def comparison_record(partners: Partners, seed: int, table: pd.DataFrame) -> dict[str, object]:
     """Return a comparison as JSON values: what was compared, from which seed, and the table."""
-    return {
-        "treatment": str(partners.first),
-        "control": str(partners.second),
-        "names": partners.names,
-        "only_treatment": partners.only_first,
-        "only_control": partners.only_second,
-        "seed": seed,
-        "measures": table.to_dict("records"),
-    }
+    return asdict(partners) | {"seed": seed, "measures": table.to_dict("records")}
 
 
 def _names_of_paths(folder: Path) -> set[str]:
@@ -281,26 +270,23 @@ def _names_of_paths(folder: Path) -> set[str]:
 
 def _lonely(partners: Partners) -> str:
     """Count and name the paths that are in one folder only."""
+    alone = {partners.treatment: partners.only_treatment, partners.control: partners.only_control}
     return "; ".join(
         f"{len(names)} only in {folder}: {', '.join(names[:NAMED])}"
         + (" ..." if len(names) > NAMED else "")
-        for folder, names in (
-            (partners.first, partners.only_first),
-            (partners.second, partners.only_second),
-        )
+        for folder, names in alone.items()
         if names
     )
 
 
-def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, ...]:
     """The measures that two tables of partners can be compared in."""
     unequal = int((a["frames"] != b["frames"]).sum())
     if unequal == 0:
-        return list(LESS_IS_BETTER)
-    dependent = [measure for measure in LESS_IS_BETTER if measure not in FREE_OF_FRAMES]
-    reason = f"{unequal} of {len(a)} pairs have unequal numbers of frames"
-    _leave_out(", ".join(dependent), reason)
-    return [measure for measure in LESS_IS_BETTER if measure in FREE_OF_FRAMES]
+        return LESS_IS_BETTER
+    dependent = ", ".join(each for each in LESS_IS_BETTER if each not in FREE_OF_FRAMES)
+    _leave_out(dependent, f"{unequal} of {len(a)} pairs have unequal numbers of frames")
+    return FREE_OF_FRAMES
 
 
 def _leave_out(measures: str, reason: str) -> None:

@@ -108,17 +108,15 @@ def frame_batches(path: str | Path, size: int = 16) -> Iterator[Frames]:
 
 def _frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield the frames, and raise a ValueError for the first that cannot belong to the path."""
-    first_name, size = "", ""
-    count = 0
-    for name, frame in _named_frames(path):
-        if count == 0:
+    count, first_name, size = 0, "", ""
+    for count, (name, frame) in enumerate(_named_frames(path), start=1):
+        if count == 1:
             first_name, size = name, _size(frame)
         if _size(frame) != size:
             raise ValueError(
                 f"frames of one path have one size, but {first_name} has {size} and {name} has "
                 f"{_size(frame)} pixels in {path}"
             )
-        count += 1
         yield frame
     if count < 2:
         raise ValueError(f"{path} holds {count} frames; a path has at least two")
@@ -147,8 +145,7 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "h w 3"]:
 def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     durations = set()
     with _opened(file) as image:
-        frames = ImageSequence.Iterator(image)
-        for frame in frames:
+        for frame in ImageSequence.Iterator(image):
             yield _rgb(frame, file)
             durations.add(frame.info.get("duration"))
     if len(durations) > 1:

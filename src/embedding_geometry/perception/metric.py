@@ -180,8 +180,8 @@ def _check_frames(frames: np.ndarray) -> None:
             f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
             "(frames, height, width, 3) is wanted"
         )
-    if min(frames.shape[1:3]) < SMALLEST_SIDE:
-        height, width = frames.shape[1:3]
+    height, width = frames.shape[1:3]
+    if min(height, width) < SMALLEST_SIDE:
         raise ValueError(
             f"frames of {width}x{height} pixels are too small for the metric's poolings; "
             f"{SMALLEST_SIDE}x{SMALLEST_SIDE} is the least"

@@ -21,11 +21,7 @@ from embedding_geometry.study.engines import Answer, EngineError, EngineSettings
 from embedding_geometry.study.planning import Task
 
 ATTEMPTS = 3  # a job that takes down so many workers, or a worker that dies so often, is given up
-
-
 HEAD_ANSWERS_WITHIN = 10.0  # seconds
-
-
 RAY_DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to Ray's makers
     "RAY_gcs_server_port_wait_time_s": "1",  # a head that does not answer is tried once only
@@ -264,18 +260,17 @@ def count_workers(
         )
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     on_gpu = device == "cuda" or (device is None and gpus > 0)
-    fitting = [int(node.get("CPU", 0) // cores) for node in nodes]
-    if on_gpu:
-        fitting = [
-            min(fits, int(node.get("GPU", 0))) for fits, node in zip(fitting, nodes, strict=True)
-        ]
-    if sum(fitting) == 0:
+    needs = {"CPU": cores, "GPU": 1} if on_gpu else {"CPU": cores}
+    count = sum(
+        min(int(node.get(kind, 0) // need) for kind, need in needs.items()) for node in nodes
+    )
+    if count == 0:
         cpus = [int(node.get("CPU", 0)) for node in nodes]
         raise EngineError(
             f"the cluster has no room for a worker with {cores} cores"
             f"{' and a GPU' if on_gpu else ''}: its nodes have {cpus} cores and {gpus} GPUs in all"
         )
-    return sum(fitting), int(on_gpu)
+    return count, int(on_gpu)
 
 
 def _import_ray() -> Any:
