@@ -4,6 +4,7 @@ A subcommand is a dataclass: its fields are the options, `run` is what it does. 
 need torch are imported where they are used, so that `--help` answers at once.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -169,7 +170,7 @@ class Render:
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
-        from embedding_geometry.perception.frames import description, write_animation, write_frames
+        from embedding_geometry.perception.frames import write_animation, write_frames
 
         if not self.write:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
@@ -179,7 +180,7 @@ class Render:
             from embedding_geometry.pages.figures.style import set_style
 
             set_style()
-            text = {"Description": description({"couplings": list(frames)} | settings)}
+            text = {"Description": json.dumps({"couplings": list(frames)} | settings)}
             picture = BytesIO()
             film_strips(frames).savefig(picture, dpi=200, metadata=text)
             write_whole(self.out / "strips.png", picture.getvalue())

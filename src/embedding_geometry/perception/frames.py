@@ -216,11 +216,6 @@ def _size(image: np.ndarray) -> str:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def description(settings: Mapping[str, object]) -> str:
-    """Return the settings as the JSON text that goes into a file, in ASCII."""
-    return json.dumps(settings)
-
-
 def write_frames(
     frames: Frames, folder: str | Path, settings: Mapping[str, object], suffix: str = ".png"
 ) -> None:
@@ -260,7 +255,7 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
     """
     path = Path(path)
     if path.suffix == ".mp4":
-        content = _encoded_film(frames, path, description(settings))
+        content = _encoded_film(frames, path, json.dumps(settings))
     elif path.suffix in (".gif", ".webp"):
         content = _encoded(frames, path.suffix, settings)
     else:
@@ -270,7 +265,7 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
 
 def _encoded(frames: Frames, suffix: str, settings: Mapping[str, object]) -> bytes:
     """One image, or an animation of several, as the content of a file."""
-    text = description(settings)
+    text = json.dumps(settings)
     options: dict[str, Any]
     if suffix == ".png":
         chunks = PngInfo()

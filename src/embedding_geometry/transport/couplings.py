@@ -149,7 +149,7 @@ def coupling_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
         ValueError: The clouds differ in shape or hold NaN or infinity, or sigma is no permutation.
     """
     x, y = check_cloud_pair(x, y)
-    return _root_cost(x, y, check_coupling(sigma, len(x)))
+    return float(np.linalg.norm(x - y[check_coupling(sigma, len(x))]))
 
 
 def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
@@ -164,12 +164,8 @@ def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
-    distance = _root_cost(x, y, cheapest(x, y))
+    distance = float(np.linalg.norm(x - y[cheapest(x, y)]))
     return distance / math.sqrt(len(x)) if normalized else distance
-
-
-def _root_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
-    return float(np.linalg.norm(x - y[sigma]))
 
 
 def _cost_without(costs: Costs, i: int, j: int) -> float:
