@@ -177,11 +177,7 @@ def packaged_file(net: str) -> Path | None:
 
 
 def read_packaged(file: Path, sha256: str) -> Arrays:
-    """Read the arrays of a file, by network, layer and name.
-
-    Args:
-        file: a pickled dictionary of arrays.
-        sha256: what the file has to be.
+    """Read a pickled dictionary of arrays, by network, layer and name, if its SHA-256 is this.
 
     Raises:
         ValueError: the file is missing, or another than the one published.
@@ -200,10 +196,7 @@ def read_packaged(file: Path, sha256: str) -> Arrays:
 
 
 def packaged_backbone(net: str) -> dict[str, Tensor] | None:
-    """Weights of a net's convolutions, named as in torchvision's `features`.
-
-    Args:
-        net: `alex` or `vgg`; there is none of others.
+    """Weights of the convolutions of `alex` or `vgg`, named as in torchvision's `features`.
 
     Returns:
         By name, such as `3.weight` (out, in, height, width) and `3.bias` (out,); None where the

@@ -98,11 +98,9 @@ def compare_couplings(study: pd.DataFrame) -> CouplingComparisons:
 def compare_ways(study: pd.DataFrame) -> Family:
     """Compare each way with the optimal coupling and with row order, and these two, two-sided.
 
-    Args:
-        study: a study of ways on one initial latent.
-
     Returns:
-        Comparisons named `<way>-against-<control>`, in the order of the study's ways.
+        Comparisons of a study of ways on one initial latent, named `<way>-against-<control>`, in
+        the order of the study's ways.
     """
     ppl = study.pivot(index="pair_id", columns="coupling", values="ppl")
     others = [w for w in study["coupling"].unique() if w not in ("row", "optimal", "centred")]
@@ -135,10 +133,7 @@ def any_smoother(verdicts: Collection[Verdict]) -> Verdict:
 
 
 def before_and_after(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round of re-timing and after its last, averaged over seeds.
-
-    Args:
-        table: the recorded table of re-timings.
+    """Each recorded path before the first round of re-timing and after its last, mean over seeds.
 
     Returns:
         Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,

@@ -129,12 +129,7 @@ def median_interval(sample: Float[np.ndarray, " p"], rng: np.random.Generator) -
 def mean_with_interval(
     values: Float[np.ndarray, " p"], rng: np.random.Generator, *, resamples: int = 9999
 ) -> tuple[float, Interval]:
-    """Mean over pairs and its BCa interval at 95 %, or percentiles where BCa is undefined.
-
-    Args:
-        values: measurements (p,), one a pair.
-        rng: source of the bootstrap resamples.
-        resamples: number of bootstrap resamples.
+    """Mean over pairs and its BCa interval at 95 %, resampled as by `paired_comparison`.
 
     Raises:
         ValueError: There are fewer than two values, or NaN or infinity among them.
@@ -145,13 +140,9 @@ def mean_with_interval(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values: each is compared with the level meant for all of them together.
+    """Holm's adjusted p-values, under the names of the comparisons and in the same order.
 
-    Args:
-        p_values: one p-value for each named comparison.
-
-    Returns:
-        The adjusted p-values under the same names, in the same order.
+    Each is compared with the level meant for all of them together.
 
     Raises:
         ValueError: There is no p-value, or one lies outside [0, 1].
@@ -173,15 +164,10 @@ def spearman(
 ) -> Correlation:
     """Spearman's rank correlation with a BCa interval over resampled pairs.
 
-    A resample in which one side is constant shows no association and counts as 0; a perfect
-    correlation leaves BCa undefined, and its interval is that of the percentiles.
-
-    Args:
-        x: values (p,), one a pair, such as the similarity of the prompts.
-        y: values (p,) of the same pairs, such as the improvement.
-        rng: source of the bootstrap resamples.
-        confidence: coverage of the interval.
-        resamples: number of bootstrap resamples.
+    Both sides have a value for each pair, such as the similarity of the prompts and the
+    improvement; the options are those of `paired_comparison`. A resample in which one side is
+    constant shows no association and counts as 0; a perfect correlation leaves BCa undefined, and
+    its interval is that of the percentiles.
 
     Raises:
         ValueError: The arrays differ in length, have fewer than three pairs, hold NaN or

@@ -63,11 +63,9 @@ class Cell:
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:
-    """Make the folder ready for the cells of a study with these settings.
+    """Make the folder, if need be, and make it ready for the cells of a study.
 
-    Args:
-        folder: The results folder; created where it does not exist.
-        settings: Every setting that the study's table depends on, as JSON values.
+    Its settings are all that the study's table depends on, as JSON values.
 
     Raises:
         StudySettingsError: The folder holds a study with other settings.

@@ -47,10 +47,8 @@ class StudyWorker:
     def seconds_per_image(self, tasks: Sequence[Task]) -> float:
         """Estimate the time of an image, its part of the metric included, from a few steps.
 
-        Time is a straight line in the denoising steps, so two points of it are enough.
-
-        Args:
-            tasks: What there is to do for one pair and one seed.
+        Time is a straight line in the denoising steps, so two points of it are enough. The tasks
+        are what there is to do for one pair and one seed.
         """
         steps = cast(int, self._bench.rendering.steps)
         few, more = min(2, steps), min(5, steps)

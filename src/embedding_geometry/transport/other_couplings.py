@@ -18,15 +18,10 @@ MARGINAL = 1e-3  # error of a plan's marginals at which it stops, as a share of 
 def words_coupling(x: Cloud, y: Cloud, end_rows: tuple[int, int]) -> Coupling:
     """Cheapest permutation among those that keep the start token and all padding in their rows.
 
-    With m the later of the two end rows, rows 1 … m hold every word and both end tokens, and rows
-    m + 1 … n - 1 hold padding in both prompts: these keep their rows, as does row 0. If one prompt
-    has fewer words, the padding that stands beside the other's words takes part in the
-    transport, since a permutation has to send those words somewhere.
-
-    Args:
-        x: cloud (n, d).
-        y: cloud (n, d).
-        end_rows: rows of the end tokens of x and y: words before them, padding after.
+    With m the later of the end tokens' rows in x and y, rows 1 … m hold every word and both end
+    tokens, and rows m + 1 … n - 1 hold padding in both prompts: these keep their rows, as does row
+    0. If one prompt has fewer words, the padding that stands beside the other's words takes part
+    in the transport, since a permutation has to send those words somewhere.
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity, or there is no such row.

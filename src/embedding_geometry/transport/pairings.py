@@ -139,12 +139,7 @@ def by_kind(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def same_words(sigma: Coupling, labels_x: Sequence[str], labels_y: Sequence[str]) -> SameWords:
-    """How often a coupling pairs a word with itself, and how often it could.
-
-    Args:
-        sigma: coupling (n,).
-        labels_x: labels (n,) of the tokens of x, as `clouds.token_labels` gives them.
-        labels_y: those of y.
+    """How often a coupling pairs a word with itself, and how often it could; see `pairings`.
 
     Raises:
         ValueError: sigma is no permutation of as many tokens as there are labels, or the labels

@@ -50,11 +50,7 @@ def wasserstein_length(path: CloudPath) -> float:
     coupling. Compare couplings on three clouds or more; the length can only grow with the number
     of times.
 
-    Args:
-        path: clouds (t, n, d) in the order of travel, at least two.
-
-    Returns:
-        The length in the units of arXiv:2511.12757, in which W2 has no 1/n under the root.
+    In the units of arXiv:2511.12757, in which W2 has no 1/n under the root.
 
     Raises:
         ValueError: The array is not (t, n, d), has fewer than two clouds, or holds NaN or

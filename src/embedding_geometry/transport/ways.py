@@ -143,7 +143,7 @@ def partners(coupling: Rule) -> Goal:
 
 
 def projection(share: float) -> Goal:
-    r"""Barycentric projection of an entropic transport plan.
+    r"""Barycentric projection of an entropic transport plan, regularised by a share of mean cost.
 
     .. math:: T(x)_i = \frac{\sum_j P_{ij}\, y_j}{\sum_j P_{ij}}
 
@@ -151,9 +151,6 @@ def projection(share: float) -> Goal:
     Remark 4.11 and section 4). A mean of tokens lies inside their hull, so T(x) is a contracted
     cloud: no way to it arrives at y, unless the regularisation is so small that P is a
     permutation. For a large one every token ends at the mean of y.
-
-    Args:
-        share: regularisation, as a share of the mean cost.
     """
 
     def goal(ends: Ends, rng: np.random.Generator) -> Cloud:
