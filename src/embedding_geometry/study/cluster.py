@@ -131,7 +131,11 @@ class RayEngine:
                     raise EngineError(message) from error
 
     def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Stream the jobs through the workers; see `Engine`."""
+        """Stream the jobs through the workers; see `LocalEngine`.
+
+        Raises:
+            EngineError: no worker could finish a job.
+        """
         source = (_Job(tasks) for tasks in jobs)
         while True:
             if not self._queue:

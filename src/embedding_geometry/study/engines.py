@@ -86,35 +86,8 @@ class Worker(Protocol):
         """Finish the tasks and count, for each of them, the images that were rendered."""
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """One worker or many."""
-
-    @property
-    def workers(self) -> int:
-        """How many there are."""
-
-    @property
-    def facts(self) -> Facts:
-        """What they agree to say about themselves."""
-
-    def ask(self, question: Callable[[Worker], Answer]) -> Answer:
-        """Have one worker answer the question."""
-
-    def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Finish all jobs; a number for each cell that is finished, in any order.
-
-        The number is that of the images rendered for it, 0 where another process had done it.
-
-        Raises:
-            ValueError: as raised by a worker.
-            OSError: as raised by a worker.
-            EngineError: no worker could finish a job.
-        """
-
-
 class LocalEngine:
-    """The one worker of this process."""
+    """The one worker of this process: what is asked of many, too, see `cluster.RayEngine`."""
 
     workers = 1
 
@@ -128,6 +101,13 @@ class LocalEngine:
         return question(self._worker)
 
     def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Finish job after job."""
+        """Finish all jobs; a number for each cell that is finished, in any order.
+
+        The number is that of the images rendered for it, 0 where another process had done it.
+
+        Raises:
+            ValueError: as raised by a worker.
+            OSError: as raised by a worker.
+        """
         for job in jobs:
             yield from self._worker.compute(folder, job)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
 from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import HERE, Engine, EngineSettings, LocalEngine, Worker
+from embedding_geometry.study.engines import HERE, EngineSettings, LocalEngine, Worker
 from embedding_geometry.study.planning import (
     WHOLE,
     Shard,
@@ -44,6 +44,7 @@ from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import find_way
 
+Engine = LocalEngine | RayEngine
 PUBLISHED = {  # files of the results folder, and how the name of a copy ends
     "study.csv": "study.csv",
     "steps.parquet": "steps.parquet",
@@ -124,11 +125,8 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Start the workers, and end them when the block is left.
 
-    Args:
-        settings: Which engine.
-        device: The torch device that was asked for; None leaves it to what is there.
-        make_worker: Makes a worker in its process; it is given its number of CPU threads, None
-            where it may use what torch takes by default.
+    None leaves the torch device to what is there. A worker is made in its process, from its number
+    of CPU threads, None where it may use what torch takes by default.
 
     Raises:
         EngineError: the engine cannot be used.

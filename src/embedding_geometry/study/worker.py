@@ -59,7 +59,7 @@ class StudyWorker:
         return (at_more + per_step * (steps - more)) / images
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
-        """Compute and save the tasks of one pair that are not finished; see `Engine.compute`.
+        """Compute and save the tasks of one pair that are not finished; see `LocalEngine.compute`.
 
         Raises:
             ResultsFolderError: The folder is not the one in which the study was begun, or cannot

@@ -1,4 +1,7 @@
-"""Couplings beside the usual four: of another geometry, between two others, or blurred."""
+"""Couplings beside the usual four: of another geometry, between two others, or blurred.
+
+Couplings of clouds that differ in shape, or hold NaN or infinity, are a ValueError.
+"""
 
 import numpy as np
 from jaxtyping import Float
@@ -44,9 +47,6 @@ def whitened_coupling(x: Cloud, y: Cloud) -> Coupling:
     S has no inverse where 2n ≤ d (Ledoit & Wolf 2004, *A well-conditioned estimator for
     large-dimensional covariance matrices*, with a fixed weight). If all tokens are the same, the
     row order.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     covariance = np.atleast_2d(np.cov(np.concatenate([x, y]), rowvar=False))
@@ -69,9 +69,6 @@ def centred_coupling(x: Cloud, y: Cloud) -> Coupling:
     because :math:`\sum_i (x_i - y_{\sigma(i)}) = n D` for *every* permutation: centring takes the
     same number off all costs (Peyré & Cuturi 2020, Remark 2.19). The way is in the study as a
     control that has to agree with `optimal`.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     return cheapest(x - x.mean(axis=0), y - y.mean(axis=0))
@@ -82,9 +79,6 @@ def cosine_coupling(x: Cloud, y: Cloud) -> Coupling:
 
     For unit vectors :math:`\lVert u - v \rVert^2 = 2 - 2 \cos(u, v)`, so it is the optimal
     coupling of the directions. A zero token has cosine 0 with every other.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     return cheapest(directions(x), directions(y))
