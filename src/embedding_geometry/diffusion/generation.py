@@ -199,7 +199,7 @@ def _denoise(
 ) -> Tensor:
     """Run the sampler from the latent, for a batch of texts at once."""
     scheduler = _fresh_scheduler(model, settings)
-    predict = _predictor(model, latent, texts, negative, settings)
+    predict = _predictor(model, latent, texts, negative, cast(float, settings.guidance_scale))
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
     x = x.expand(len(texts), -1, -1, -1)
     # all times go to the device at once: a copy at each step would make the device wait
@@ -226,16 +226,12 @@ def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> Sched
 
 
 def _predictor(
-    model: TextToImageModel,
-    latent: Tensor,
-    texts: Texts,
-    negative: Texts | None,
-    settings: RenderSettings,
+    model: TextToImageModel, latent: Tensor, texts: Texts, negative: Texts | None, scale: float
 ) -> Predictor:
     """Return the prediction as a function of latents and time, under classifier-free guidance."""
     if negative is None:
         return _unet(model, latent, texts)
-    negative, scale = negative[[0] * len(texts)], cast(float, settings.guidance_scale)
+    negative = negative[[0] * len(texts)]
     # clouds of another number of tokens do not fit into one batch
     one_batch = negative.clouds.shape == texts.clouds.shape
     parts = [negative + texts] if one_batch else [negative, texts]

@@ -17,7 +17,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from embedding_geometry.study.engines import Answer, EngineError, EngineSettings, Facts, Worker
+from embedding_geometry.study.engines import (
+    Answer,
+    EngineError,
+    EngineSettings,
+    Facts,
+    MakeWorker,
+    Worker,
+)
 from embedding_geometry.study.planning import Task
 
 ATTEMPTS = 3  # a job that takes down so many workers, or a worker that dies so often, is given up
@@ -36,9 +43,7 @@ class LostWorkerWarning(UserWarning):
 class Host:
     """The process of one worker on a cluster; the worker is made when it is first asked."""
 
-    def __init__(
-        self, make_worker: Callable[[int | None], Worker], threads: int, folder: str
-    ) -> None:
+    def __init__(self, make_worker: MakeWorker, threads: int, folder: str) -> None:
         """Stand in the folder that the study was started in, where this node has it."""
         self._make_worker = make_worker
         self._threads = threads
@@ -71,10 +76,7 @@ class RayEngine:
     """
 
     def __init__(
-        self,
-        settings: EngineSettings,
-        device: str | None,
-        make_worker: Callable[[int | None], Worker],
+        self, settings: EngineSettings, device: str | None, make_worker: MakeWorker
     ) -> None:
         """Connect, start all workers, and wait for the first of them."""
         self._ray = _import_ray()
@@ -147,9 +149,7 @@ class RayEngine:
             else:
                 return
 
-    def _start(
-        self, cores: int, device: str | None, make_worker: Callable[[int | None], Worker]
-    ) -> None:
+    def _start(self, cores: int, device: str | None, make_worker: MakeWorker) -> None:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         count, gpus = count_workers(nodes, device, cores)
         host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus)

@@ -86,6 +86,9 @@ class Worker(Protocol):
         """Finish the tasks and count, for each of them, the images that were rendered."""
 
 
+MakeWorker = Callable[[int | None], Worker]  # from its number of threads; None: torch's default
+
+
 class LocalEngine:
     """The one worker of this process: what is asked of many, too, see `cluster.RayEngine`."""
 

@@ -10,7 +10,7 @@ order in which the cells were computed.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
 from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import HERE, EngineSettings, LocalEngine, Worker
+from embedding_geometry.study.engines import HERE, EngineSettings, LocalEngine, MakeWorker
 from embedding_geometry.study.planning import (
     WHOLE,
     Shard,
@@ -121,12 +121,11 @@ def open_study(
 
 @contextmanager
 def open_engine(
-    settings: EngineSettings, device: str | None, make_worker: Callable[[int | None], Worker]
+    settings: EngineSettings, device: str | None, make_worker: MakeWorker
 ) -> Iterator[Engine]:
     """Start the workers, and end them when the block is left.
 
-    None leaves the torch device to what is there. A worker is made in its process, from its number
-    of CPU threads, None where it may use what torch takes by default.
+    None leaves the torch device to what is there. A worker is made in its own process.
 
     Raises:
         EngineError: the engine cannot be used.
