@@ -221,11 +221,8 @@ def write_frames(
 ) -> None:
     """Write `frame_000.png`, `frame_001.png` ... in place of those of an earlier path.
 
-    Args:
-        frames: the frames of the path.
-        folder: where to; it is created where it does not exist.
-        settings: how the frames came about, as JSON values.
-        suffix: .png or .webp, both lossless.
+    The folder is created where it does not exist. The settings are JSON values that say how the
+    frames came about; both suffixes, .png and .webp, are lossless.
 
     Raises:
         ValueError: another suffix.

@@ -27,8 +27,7 @@ class StudyNotRecordedError(FileNotFoundError):
 def named_study(name: str) -> tuple[str, StudySettings]:
     """What a study of the book computes, after the subcommand that does it.
 
-    Args:
-        name: as `data/studies.toml` has it, by which its files in `data/results` are called.
+    Its name is that of `data/studies.toml`, by which its files in `data/results` are called.
 
     Raises:
         StudySettingsError: it has no study of this name, or it is damaged.

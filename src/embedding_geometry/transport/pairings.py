@@ -62,12 +62,7 @@ def pairings(
 ) -> pd.DataFrame:
     r"""A coupling as a table, one row per token of x.
 
-    Args:
-        x: cloud (n, d).
-        y: cloud (n, d).
-        sigma: coupling (n,): x[i] is paired with y[sigma[i]].
-        labels_x: labels (n,) of the tokens of x, as `clouds.token_labels` gives them.
-        labels_y: those of y.
+    The labels are those that `clouds.token_labels` gives to the n tokens of x and of y.
 
     Returns:
         `place` i and `target_place` sigma(i); `token` and `target_token`, their labels; `kind` and
