@@ -75,15 +75,10 @@ def sample_latents(
 ) -> Float[Tensor, "t c h w"]:
     """Denoise one initial latent under each text of a path, frames of a batch together.
 
-    Args:
-        model: the model.
-        texts: what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
-            it. Of models that read clouds alone, all but SDXL, the clouds (t, n, d) do. The number
-            of tokens n is free: attention reads the text as a measure, so that a cloud with every
-            token doubled gives the same latent.
-        latent: the initial latent, the same for every frame.
-        settings: steps, guidance, batch size, scheduler, size.
-        progress: show a progress bar over all denoising steps.
+    The texts are what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
+    it. Of models that read clouds alone, all but SDXL, the clouds (t, n, d) do. The number of
+    tokens n is free: attention reads the text as a measure, so that a cloud with every token
+    doubled gives the same latent. Progress is a bar over all denoising steps.
 
     Returns:
         The denoised latents in the model's dtype, on its device.

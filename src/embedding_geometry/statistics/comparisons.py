@@ -158,18 +158,15 @@ def compare_retimed(sides: pd.DataFrame) -> Family:
         Comparisons of `before_and_after`, named `retimed-<coupling>-<measure>`, and
         `tempo-<when>-<measure>` before and after.
     """
-    both = ("before", "after")
     found = {
         f"retimed-{c}-{m}": compare(
-            pd.DataFrame({when: side(sides, m, c, when) for when in both}), "after", "before"
+            pd.DataFrame(sides[m].xs(c, level="coupling")), "after", "before"
         )
         for c in COUPLINGS
         for m in EVENNESS
     } | {
-        f"tempo-{when}-{m}": compare(
-            pd.DataFrame({c: side(sides, m, c, when) for c in ("row", "optimal")})
-        )
-        for when in both
+        f"tempo-{when}-{m}": compare(sides[m, when].unstack("coupling"))
+        for when in ("before", "after")
         for m in (*EVENNESS, "ppl")
     }
     return Family(found, _corrected(found))

@@ -22,13 +22,7 @@ from embedding_geometry.transport.curves import straight
 
 
 def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times) -> CloudPath:
-    """Clouds ``(1 - t) x + t y[sigma]`` at the given times.
-
-    Args:
-        x: cloud (n, d), reached at time 0.
-        y: cloud (n, d), reached at time 1 with its tokens in the order sigma.
-        sigma: coupling (n,): x[i] moves to y[sigma[i]].
-        times: times (t,) in [0, 1], in any order.
+    """Clouds ``(1 - t) x + t y[sigma]`` at times t in [0, 1], in any order: x[i] to y[sigma[i]].
 
     Returns:
         The path (t, n, d) in float64; at times 0 and 1 exactly x and y[sigma].
