@@ -23,6 +23,12 @@ def test_numbers_are_rounded_and_written_for_reading(value, digits, percent, tex
     assert texts.number_text(value, digits, percent=percent) == text
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_not_quoted(value):
+    with pytest.raises(ValueError, match="(nan|inf) is no number to be read"):
+        texts.number_text(value, 1)
+
+
 def test_interval_names_its_unit_once():
     assert texts.interval_text((-0.01, 0.0312), 1, percent=True) == "−1.0\u00a0to\u00a03.1\u202f%"
     assert texts.interval_text((0.1, 0.2), 2) == "0.10\u00a0to\u00a00.20"

@@ -5,7 +5,6 @@ enough to commit.
 """
 
 import io
-import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -99,13 +98,7 @@ def glue_all(values: Mapping[str, str | int]) -> None:
 
 
 def glue_number(name: str, value: float, digits: int, *, percent: bool = False) -> None:
-    """Record a number for the prose, rounded to `digits` decimals (of per cent, if so asked).
-
-    Raises:
-        ValueError: the value is not finite: the prose would quote nonsense.
-    """
-    if not math.isfinite(value):
-        raise ValueError(f"the number {name!r} is {value}; only finite numbers can be quoted")
+    """Record a number for the prose, as `number_text` writes it; raises what that does."""
     glue_text(name, number_text(value, digits, percent=percent))
 
 

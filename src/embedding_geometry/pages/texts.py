@@ -26,7 +26,13 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number_text(value: float, digits: int, *, percent: bool = False) -> str:
-    """Write a number for reading: rounded to `digits` decimals, with a true minus sign."""
+    """Write a number for reading: rounded to `digits` decimals, with a true minus sign.
+
+    Raises:
+        ValueError: it is not finite: the prose would quote nonsense.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no number to be read; only finite numbers can be quoted")
     rounded = round(100 * value if percent else value, digits) + 0.0  # no "-0.0"
     text = f"{rounded:,.{digits}f}".replace("-", "−").replace(",", "\u202f")
     return text + ("\u202f%" if percent else "")
