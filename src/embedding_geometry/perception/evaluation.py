@@ -179,12 +179,8 @@ def compare_paths(
 
     Directness is not among the measures: where the ends agree it is the inverse of `root_sum`.
     A measure is left out, with a `LeftOutMeasureWarning`, if it depends on the number of frames
-    and that differs, or if there is no relative improvement over the control.
-
-    Args:
-        treatment: One path for each pair.
-        control: The path of the other method for each pair, in the same order.
-        rng: Source of the bootstrap resamples.
+    and that differs, or if there is no relative improvement over the control. There is a path of
+    each method for each pair, in the same order; `rng` is the source of the bootstrap resamples.
 
     Returns:
         One row per measure: `measure`, the two medians, the fields of
