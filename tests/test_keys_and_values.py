@@ -31,7 +31,7 @@ def predictions(model, order):
 @pytest.mark.parametrize("order", [(0, 0, 0), (0, 1, 0, 1), (0, 0, 1, 1, 0)])
 def test_predictions_are_the_same_to_the_bit(tiny_model, texts, order):
     expected = predictions(tiny_model, [texts[k] for k in order])
-    with projected_once(tiny_model.unet):
+    with projected_once(tiny_model):
         found = predictions(tiny_model, [texts[k] for k in order])
     assert torch.equal(found, expected)
     assert not torch.equal(expected[0], expected[1])
@@ -46,7 +46,7 @@ def test_frames_are_the_same_to_the_bit_as_without(tiny_model, texts, monkeypatc
     for clouds in (path, np.repeat(path, 2, axis=1)):
         found = sample_latents(tiny_model, clouds, latent, settings)
         with monkeypatch.context() as patch:
-            patch.setattr(generation, "projected_once", lambda unet: nullcontext())
+            patch.setattr(generation, "projected_once", lambda model: nullcontext())
             expected = sample_latents(tiny_model, clouds, latent, settings)
         assert torch.equal(found, expected)
 
@@ -72,6 +72,6 @@ def test_each_layer_projects_a_text_once_in_all_steps(tiny_model, texts):
 
 def test_the_unet_is_left_as_it_was_also_after_an_error(tiny_model, texts):
     before = dict(tiny_model.unet.named_modules())
-    with pytest.raises(RuntimeError, match="shape"), projected_once(tiny_model.unet):
+    with pytest.raises(RuntimeError, match="shape"), projected_once(tiny_model):
         predictions(tiny_model, [texts[0][..., 1:]])
     assert dict(tiny_model.unet.named_modules()) == before

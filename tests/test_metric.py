@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from embedding_geometry.perception import metric as metrics
 from embedding_geometry.perception.metric import (
-    MetricNotFoundError,
     PathLengthMeter,
     load_metric,
     perceptual_distances,
@@ -22,6 +21,7 @@ from embedding_geometry.perception.path_length import (
     directness,
     perceptual_path_length,
 )
+from embedding_geometry.perception.weights import MetricNotFoundError
 
 BACKBONE_FILES = {
     "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
@@ -253,6 +253,7 @@ def test_an_unknown_device_is_named():
 @pytest.mark.parametrize("name", ["alex", "vgg", "squeeze"])
 def test_weights_that_cannot_be_had_are_named(name, tmp_path, monkeypatch, no_network):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("embedding_geometry.perception.weights.PACKAGE", "no_such_package")
     with pytest.raises(MetricNotFoundError, match=rf"{name}.*\.pth.*unreachable.*TORCH_HOME"):
         load_metric(name, device="cpu")
 

@@ -4,6 +4,7 @@ A subcommand is a dataclass: its fields are the options, `run` is what it does. 
 need torch are imported where they are used, so that `--help` answers at once.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
-from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
@@ -169,7 +170,7 @@ class Render:
 
     def run(self) -> None:
         """Render every coupling on the same initial latent and write what was asked for."""
-        from embedding_geometry.perception.frames import description, write_animation, write_frames
+        from embedding_geometry.perception.frames import write_animation, write_frames
 
         if not self.write:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
@@ -179,7 +180,7 @@ class Render:
             from embedding_geometry.pages.figures.style import set_style
 
             set_style()
-            text = {"Description": description({"couplings": list(frames)} | settings)}
+            text = {"Description": json.dumps({"couplings": list(frames)} | settings)}
             picture = BytesIO()
             film_strips(frames).savefig(picture, dpi=200, metadata=text)
             write_whole(self.out / "strips.png", picture.getvalue())
@@ -288,7 +289,7 @@ class Ppl:
         count = len(partners.names)
         rng = np.random.default_rng(self.seed)
         table = compare_paths(measured[:count], measured[count:], rng)
-        print(f"\n{partners.first} against {partners.second}, {count} pairs, less is better:")
+        print(f"\n{partners.treatment} against {partners.control}, {count} pairs, less is better:")
         print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
         return comparison_record(partners, self.seed, table)
 
@@ -321,10 +322,8 @@ class Pairs:
         from embedding_geometry.study.prompts import write_prompt_pairs
 
         check_seed(self.seed)
-        if self.out.is_dir() or self.out.resolve() in (
-            self.scores.resolve(),
-            self.captions.resolve(),
-        ):
+        read = [file.resolve() for file in (self.scores, self.captions)]
+        if self.out.is_dir() or self.out.resolve() in read:
             raise ValueError(
                 f"out is {self.out}, a folder or one of the files to read; name another"
             )
@@ -368,15 +367,7 @@ class Info:
             print(f"{name:<13} {value}")
 
 
-COMMANDS = (
-    Annotated[Study, subcommand("study")]
-    | Annotated[Tempo, subcommand("tempo")]
-    | Annotated[Record, subcommand("record")]
-    | Annotated[Render, subcommand("render")]
-    | Annotated[Ppl, subcommand("ppl")]
-    | Annotated[Pairs, subcommand("pairs")]
-    | Annotated[Info, subcommand("info")]
-)
+COMMANDS = Study | Tempo | Record | Render | Ppl | Pairs | Info
 
 
 def what_stays(command: object) -> str:

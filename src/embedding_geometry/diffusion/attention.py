@@ -29,6 +29,7 @@ from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, ch
 from embedding_geometry.diffusion.loading import TextToImageModel
 
 Response = Callable[[np.ndarray], np.ndarray]
+QUERIES = 64  # places of the image that ask a single layer
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ class OrderSensitivity:
 
 
 def cross_attention(
-    query: Float[np.ndarray, "q d"],
-    key: Float[np.ndarray, "n d"],
-    value: Float[np.ndarray, "n v"],
+    query: Float[np.ndarray, "q d"], key: Float[np.ndarray, "n d"], value: Float[np.ndarray, "n v"]
 ) -> Float[np.ndarray, "q v"]:
     """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
 
@@ -186,9 +185,7 @@ def cross_attention_layers(model: TextToImageModel) -> dict[str, Attention]:
     }
 
 
-def layer_response(
-    model: TextToImageModel, layer_name: str, rng: np.random.Generator, *, queries: int = 64
-) -> Response:
+def layer_response(model: TextToImageModel, layer_name: str, rng: np.random.Generator) -> Response:
     """Return one cross-attention layer's output as a function of the token cloud.
 
     Its input from the image is standard normal, as what arrives there has just been normalised.
@@ -200,7 +197,7 @@ def layer_response(
     if layer_name not in layers:
         raise ValueError(f"no cross-attention layer {layer_name!r}; there are {', '.join(layers)}")
     layer = layers[layer_name]
-    image = as_tensor(model, rng.standard_normal((1, queries, layer.query_dim)))
+    image = as_tensor(model, rng.standard_normal((1, QUERIES, layer.query_dim)))
     return _response(model, lambda cloud: layer(image, encoder_hidden_states=cloud))
 
 

@@ -102,12 +102,8 @@ def encode(model: TextToImageModel, texts: Sequence[str], *, truncate: bool = Fa
     """Return what the UNet reads of every text: its token cloud, and what goes beside it.
 
     The texts go through the encoder one at a time, so that a cloud depends on its own text
-    alone, to the last bit. The empty text is a valid prompt: the unconditional one.
-
-    Args:
-        model: the model whose tokenizers and text encoders are used.
-        texts: at least one text.
-        truncate: cut texts that are too long instead of raising.
+    alone, to the last bit. The empty text is a valid prompt: the unconditional one. Texts that are
+    too long are cut if they may be truncated.
 
     Returns:
         Arrays in float32, or in float64 when the model computes in float64.

@@ -15,6 +15,7 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from safetensors import SafetensorError, safe_open
 
+from embedding_geometry.ground.disk import naming
 from embedding_geometry.ground.places import POCKET_FOLDER
 
 WEIGHTS = {
@@ -187,10 +188,8 @@ def read_json(file: Path) -> dict:
     Raises:
         ValueError: it is not JSON, or no object.
     """
-    try:
+    with naming(f"{file} is damaged, not valid JSON", ValueError):
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged, not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} is damaged: a JSON object is wanted, not {str(content)[:40]!r}")
     return content
@@ -198,12 +197,9 @@ def read_json(file: Path) -> dict:
 
 def _check_weights(file: Path) -> None:
     """Raise unless the file is complete: its header states how many bytes must follow."""
-    try:
-        with safe_open(file, framework="np"):
-            pass
-    except SafetensorError as error:
-        message = f"{file} is damaged or half-written, fetch or write it again: {error}"
-        raise ValueError(message) from error
+    problem = f"{file} is damaged or half-written, fetch or write it again"
+    with naming(problem, SafetensorError), safe_open(file, framework="np"):
+        pass
 
 
 def content_hash(folder: Path, family: Family) -> str:

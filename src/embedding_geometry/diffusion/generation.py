@@ -75,15 +75,10 @@ def sample_latents(
 ) -> Float[Tensor, "t c h w"]:
     """Denoise one initial latent under each text of a path, frames of a batch together.
 
-    Args:
-        model: the model.
-        texts: what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
-            it. Of models that read clouds alone, all but SDXL, the clouds (t, n, d) do. The number
-            of tokens n is free: attention reads the text as a measure, so that a cloud with every
-            token doubled gives the same latent.
-        latent: the initial latent, the same for every frame.
-        settings: steps, guidance, batch size, scheduler, size.
-        progress: show a progress bar over all denoising steps.
+    The texts are what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
+    it. Of models that read clouds alone, all but SDXL, the clouds (t, n, d) do. The number of
+    tokens n is free: attention reads the text as a measure, so that a cloud with every token
+    doubled gives the same latent. Progress is a bar over all denoising steps.
 
     Returns:
         The denoised latents in the model's dtype, on its device.
@@ -103,7 +98,7 @@ def sample_latents(
     batches = [texts[start : start + size] for start in range(0, len(texts), size)]
     steps = len(batches) * len(_fresh_scheduler(model, settings).timesteps)
     with (
-        projected_once(model.unet),
+        projected_once(model),
         tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar,
     ):
         frames = [
@@ -173,15 +168,10 @@ def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
 
 
 def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[int, int, int, int]:
-    settings.check()
-    channels, height, width = model.latent_shape
+    resolved = settings.resolve(model)
+    height, width = cast(int, resolved.height), cast(int, resolved.width)
     factor = model.vae_scale_factor
-    return (
-        1,
-        channels,
-        height if settings.height is None else settings.height // factor,
-        width if settings.width is None else settings.width // factor,
-    )
+    return (1, model.latent_shape[0], height // factor, width // factor)
 
 
 def _negative_text(model: TextToImageModel, settings: RenderSettings) -> Texts | None:
@@ -204,7 +194,7 @@ def _denoise(
 ) -> Tensor:
     """Run the sampler from the latent, for a batch of texts at once."""
     scheduler = _fresh_scheduler(model, settings)
-    predict = _predictor(model, latent, texts, negative, settings)
+    predict = _predictor(model, latent, texts, negative, cast(float, settings.guidance_scale))
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
     x = x.expand(len(texts), -1, -1, -1)
     # all times go to the device at once: a copy at each step would make the device wait
@@ -231,30 +221,21 @@ def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> Sched
 
 
 def _predictor(
-    model: TextToImageModel,
-    latent: Tensor,
-    texts: Texts,
-    negative: Texts | None,
-    settings: RenderSettings,
+    model: TextToImageModel, latent: Tensor, texts: Texts, negative: Texts | None, scale: float
 ) -> Predictor:
     """Return the prediction as a function of latents and time, under classifier-free guidance."""
     if negative is None:
         return _unet(model, latent, texts)
-    negative, scale = negative[[0] * len(texts)], cast(float, settings.guidance_scale)
-    if negative.clouds.shape == texts.clouds.shape:
-        both = _unet(model, latent, negative + texts)
-
-        def halves(x: Tensor, time: Tensor) -> tuple[Tensor, ...]:
-            return both(torch.cat([x, x]), time).chunk(2)
-
-    else:  # clouds of another number of tokens do not fit into one batch
-        without_text, with_text = _unet(model, latent, negative), _unet(model, latent, texts)
-
-        def halves(x: Tensor, time: Tensor) -> tuple[Tensor, ...]:
-            return without_text(x, time), with_text(x, time)
+    negative = negative[[0] * len(texts)]
+    # clouds of another number of tokens do not fit into one batch
+    one_batch = negative.clouds.shape == texts.clouds.shape
+    parts = [negative + texts] if one_batch else [negative, texts]
+    networks = [_unet(model, latent, part) for part in parts]
 
     def guided(x: Tensor, time: Tensor) -> Tensor:
-        without, with_ = halves(x, time)
+        batch = torch.cat([x, x]) if one_batch else x
+        predicted = [network(batch, time) for network in networks]
+        without, with_ = predicted[0].chunk(2) if one_batch else predicted
         return without + scale * (with_ - without)
 
     return guided

@@ -8,23 +8,20 @@ T times in each layer. They are remembered for as long as the UNet is given the 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
+
+from embedding_geometry.diffusion.attention import cross_attention_layers
+from embedding_geometry.diffusion.loading import TextToImageModel
 
 
 @contextmanager
-def projected_once(unet: UNet2DConditionModel) -> Iterator[None]:
-    """Inside the context each layer remembers the keys and values of the text it read last.
+def projected_once(model: TextToImageModel) -> Iterator[None]:
+    """Inside the context each layer of the UNet remembers keys and values of its last text.
 
     The text is recognised as a tensor object, not by its values: give the same object at every
     step and write nothing into it. Predictions are the same to the bit.
     """
-    layers = [
-        layer
-        for layer in unet.modules()
-        if isinstance(layer, Attention) and layer.is_cross_attention
-    ]
+    layers = cross_attention_layers(model).values()
     for layer in layers:
         layer.to_k, layer.to_v = _Remembering(layer.to_k), _Remembering(layer.to_v)
     try:

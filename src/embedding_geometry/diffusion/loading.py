@@ -209,12 +209,10 @@ def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
     file = folder / "generation.json"
     defaults = read_json(file) if file.is_file() else {}
     steps, scale = defaults.get("steps", 50), defaults.get("guidance_scale", family.guidance_scale)
-    try:
+    with contextlib.suppress(OverflowError, TypeError, ValueError):
         found = int(steps), float(scale)
         if found[0] >= 1 and math.isfinite(found[1]):
             return found
-    except (OverflowError, TypeError, ValueError):
-        pass
     raise ValueError(
         f"{file}: steps is {steps!r} and guidance_scale {scale!r}; a whole number from 1 and a "
         "finite number are wanted"

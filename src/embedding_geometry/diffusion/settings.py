@@ -93,14 +93,10 @@ class RenderSettings:
         """
         self.check()
         height, width = model.image_size
-        return replace(
-            self,
-            steps=model.default_steps if self.steps is None else self.steps,
-            guidance_scale=(
-                model.default_guidance_scale
-                if self.guidance_scale is None
-                else self.guidance_scale
-            ),
-            height=height if self.height is None else self.height,
-            width=width if self.width is None else self.width,
-        )
+        own: dict[str, Any] = {
+            "steps": model.default_steps,
+            "guidance_scale": model.default_guidance_scale,
+            "height": height,
+            "width": width,
+        }
+        return replace(self, **{name: own[name] for name in own if getattr(self, name) is None})

@@ -19,6 +19,15 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
 
+@contextlib.contextmanager
+def naming(problem: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Make errors of these kinds a ValueError that says first which file has what problem."""
+    try:
+        yield
+    except kinds as error:
+        raise ValueError(f"{problem}: {error}") from error
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder, and see that files can be written there before long work begins.
 

@@ -42,16 +42,8 @@ from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetr
 from embedding_geometry.perception.path_length import PathLength, directness
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
-LESS_IS_BETTER = (
-    "ppl",
-    "total",
-    "scaled_mean",
-    "root_sum",
-    "gini",
-    "maximum_step",
-    "variance",
-)
-FREE_OF_FRAMES = {"scaled_mean", "root_sum", "gini"}  # comparable at unequal numbers of frames
+LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
+FREE_OF_FRAMES = ("scaled_mean", "root_sum", "gini")  # comparable at unequal numbers of frames
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 NAMED = 10  # as many missing partners are named in a warning; the JSON file has them all
 
@@ -89,16 +81,16 @@ class MeasuredPath:
 class Partners:
     """The paths of two folders, matched by name: `names` in both, the others in one only."""
 
-    first: Path
-    second: Path
+    treatment: str
+    control: str
     names: list[str]
-    only_first: list[str]
-    only_second: list[str]
+    only_treatment: list[str]
+    only_control: list[str]
 
     @property
     def paths(self) -> list[Path]:
         """All partners in the first folder, then all in the second."""
-        return [folder / name for folder in (self.first, self.second) for name in self.names]
+        return [Path(each, name) for each in (self.treatment, self.control) for name in self.names]
 
 
 def measure_path(metric: PerceptualMetric, path: str | Path) -> MeasuredPath:
@@ -129,9 +121,7 @@ def measure_paths(
 ) -> list[MeasuredPath]:
     """Measure several paths; one that is missing or of another kind is named before the first.
 
-    Raises:
-        FileNotFoundError: Neither a folder nor a file.
-        ValueError: Frames that cannot be read or measured; see `read_frames`.
+    Raises what `measure_path` does.
     """
     for path in paths:
         frame_files(path)
@@ -161,9 +151,8 @@ def match_partners(first: str | Path, second: str | Path) -> Partners:
     """
     first, second = Path(first), Path(second)
     here, there = _names_of_paths(first), _names_of_paths(second)
-    partners = Partners(
-        first, second, sorted(here & there), sorted(here - there), sorted(there - here)
-    )
+    names = (sorted(part) for part in (here & there, here - there, there - here))
+    partners = Partners(str(first), str(second), *names)
     if not here and not there:
         raise ValueError(
             f"neither {first} nor {second} holds folders of images, animations or films, which "
@@ -190,12 +179,8 @@ def compare_paths(
 
     Directness is not among the measures: where the ends agree it is the inverse of `root_sum`.
     A measure is left out, with a `LeftOutMeasureWarning`, if it depends on the number of frames
-    and that differs, or if there is no relative improvement over the control.
-
-    Args:
-        treatment: One path for each pair.
-        control: The path of the other method for each pair, in the same order.
-        rng: Source of the bootstrap resamples.
+    and that differs, or if there is no relative improvement over the control. There is a path of
+    each method for each pair, in the same order; `rng` is the source of the bootstrap resamples.
 
     Returns:
         One row per measure: `measure`, the two medians, the fields of
@@ -218,10 +203,7 @@ def compare_paths(
         except ValueError as error:
             _leave_out(measure, str(error))
             continue
-        medians = {
-            "median_treatment": a[measure].median(),
-            "median_control": b[measure].median(),
-        }
+        medians = {"median_treatment": a[measure].median(), "median_control": b[measure].median()}
         rows[measure] = {"measure": measure} | medians | asdict(found)
     if not rows:
         raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")
@@ -268,15 +250,7 @@ def write_json(
 
 def comparison_record(partners: Partners, seed: int, table: pd.DataFrame) -> dict[str, object]:
     """Return a comparison as JSON values: what was compared, from which seed, and the table."""
-    return {
-        "treatment": str(partners.first),
-        "control": str(partners.second),
-        "names": partners.names,
-        "only_treatment": partners.only_first,
-        "only_control": partners.only_second,
-        "seed": seed,
-        "measures": table.to_dict("records"),
-    }
+    return asdict(partners) | {"seed": seed, "measures": table.to_dict("records")}
 
 
 def _names_of_paths(folder: Path) -> set[str]:
@@ -292,26 +266,23 @@ def _names_of_paths(folder: Path) -> set[str]:
 
 def _lonely(partners: Partners) -> str:
     """Count and name the paths that are in one folder only."""
+    alone = {partners.treatment: partners.only_treatment, partners.control: partners.only_control}
     return "; ".join(
         f"{len(names)} only in {folder}: {', '.join(names[:NAMED])}"
         + (" ..." if len(names) > NAMED else "")
-        for folder, names in (
-            (partners.first, partners.only_first),
-            (partners.second, partners.only_second),
-        )
+        for folder, names in alone.items()
         if names
     )
 
 
-def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, ...]:
     """The measures that two tables of partners can be compared in."""
     unequal = int((a["frames"] != b["frames"]).sum())
     if unequal == 0:
-        return list(LESS_IS_BETTER)
-    dependent = [measure for measure in LESS_IS_BETTER if measure not in FREE_OF_FRAMES]
-    reason = f"{unequal} of {len(a)} pairs have unequal numbers of frames"
-    _leave_out(", ".join(dependent), reason)
-    return [measure for measure in LESS_IS_BETTER if measure in FREE_OF_FRAMES]
+        return LESS_IS_BETTER
+    dependent = ", ".join(each for each in LESS_IS_BETTER if each not in FREE_OF_FRAMES)
+    _leave_out(dependent, f"{unequal} of {len(a)} pairs have unequal numbers of frames")
+    return FREE_OF_FRAMES
 
 
 def _leave_out(measures: str, reason: str) -> None:

@@ -29,7 +29,7 @@ from natsort import natsorted
 from PIL import ExifTags, Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from embedding_geometry.ground.disk import write_whole, writing
+from embedding_geometry.ground.disk import naming, write_whole, writing
 from embedding_geometry.ground.types import Frames
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -108,17 +108,15 @@ def frame_batches(path: str | Path, size: int = 16) -> Iterator[Frames]:
 
 def _frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield the frames, and raise a ValueError for the first that cannot belong to the path."""
-    first_name, size = "", ""
-    count = 0
-    for name, frame in _named_frames(path):
-        if count == 0:
+    count, first_name, size = 0, "", ""
+    for count, (name, frame) in enumerate(_named_frames(path), start=1):
+        if count == 1:
             first_name, size = name, _size(frame)
         if _size(frame) != size:
             raise ValueError(
                 f"frames of one path have one size, but {first_name} has {size} and {name} has "
                 f"{_size(frame)} pixels in {path}"
             )
-        count += 1
         yield frame
     if count < 2:
         raise ValueError(f"{path} holds {count} frames; a path has at least two")
@@ -147,8 +145,7 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "h w 3"]:
 def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     durations = set()
     with _opened(file) as image:
-        frames = ImageSequence.Iterator(image)
-        for frame in frames:
+        for frame in ImageSequence.Iterator(image):
             yield _rgb(frame, file)
             durations.add(frame.info.get("duration"))
     if len(durations) > 1:
@@ -161,7 +158,9 @@ def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 
 
 def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    with _opened_film(file) as film:
+    # PyAV may find damage at any frame; "a:b.mp4" alone would be an address to it
+    problem = naming(f"{file} is not a film that can be read", FFmpegError)
+    with problem, av.open(str(file.absolute())) as film:
         if not film.streams.video:
             raise ValueError(f"{file} is a film without pictures")
         # by default the decoder paints over what is damaged and says nothing
@@ -193,23 +192,11 @@ def _announced_frames(film: InputContainer) -> int:
 
 
 @contextlib.contextmanager
-def _opened_film(file: Path) -> Iterator[InputContainer]:
-    """Open a film with PyAV; whatever it says about damage, then or later, is a ValueError."""
-    try:
-        with av.open(str(file.absolute())) as film:  # "a:b.mp4" alone would be an address
-            yield film
-    except FFmpegError as error:
-        raise ValueError(f"{file} is not a film that can be read: {error}") from error
-
-
-@contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     """Open an image with Pillow; whatever it says about damage, then or later, is a ValueError."""
-    try:
-        with Image.open(file) as image:
-            yield image
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not an image that can be read: {error}") from error
+    damage = (OSError, SyntaxError, EOFError, Image.DecompressionBombError)
+    with naming(f"{file} is not an image that can be read", *damage), Image.open(file) as image:
+        yield image
 
 
 def _rgb(image: Image.Image, file: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -229,21 +216,13 @@ def _size(image: np.ndarray) -> str:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def description(settings: Mapping[str, object]) -> str:
-    """Return the settings as the JSON text that goes into a file, in ASCII."""
-    return json.dumps(settings)
-
-
 def write_frames(
     frames: Frames, folder: str | Path, settings: Mapping[str, object], suffix: str = ".png"
 ) -> None:
     """Write `frame_000.png`, `frame_001.png` ... in place of those of an earlier path.
 
-    Args:
-        frames: the frames of the path.
-        folder: where to; it is created where it does not exist.
-        settings: how the frames came about, as JSON values.
-        suffix: .png or .webp, both lossless.
+    The folder is created where it does not exist. The settings are JSON values that say how the
+    frames came about; both suffixes, .png and .webp, are lossless.
 
     Raises:
         ValueError: another suffix.
@@ -273,7 +252,7 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
     """
     path = Path(path)
     if path.suffix == ".mp4":
-        content = _encoded_film(frames, path, description(settings))
+        content = _encoded_film(frames, path, json.dumps(settings))
     elif path.suffix in (".gif", ".webp"):
         content = _encoded(frames, path.suffix, settings)
     else:
@@ -283,7 +262,7 @@ def write_animation(frames: Frames, path: str | Path, settings: Mapping[str, obj
 
 def _encoded(frames: Frames, suffix: str, settings: Mapping[str, object]) -> bytes:
     """One image, or an animation of several, as the content of a file."""
-    text = description(settings)
+    text = json.dumps(settings)
     options: dict[str, Any]
     if suffix == ".png":
         chunks = PngInfo()

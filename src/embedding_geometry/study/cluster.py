@@ -17,15 +17,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from embedding_geometry.study.engines import Answer, EngineError, EngineSettings, Facts, Worker
+from embedding_geometry.study.engines import (
+    Answer,
+    EngineError,
+    EngineSettings,
+    Facts,
+    MakeWorker,
+    Worker,
+)
 from embedding_geometry.study.planning import Task
 
 ATTEMPTS = 3  # a job that takes down so many workers, or a worker that dies so often, is given up
-
-
 HEAD_ANSWERS_WITHIN = 10.0  # seconds
-
-
 RAY_DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to Ray's makers
     "RAY_gcs_server_port_wait_time_s": "1",  # a head that does not answer is tried once only
@@ -40,9 +43,7 @@ class LostWorkerWarning(UserWarning):
 class Host:
     """The process of one worker on a cluster; the worker is made when it is first asked."""
 
-    def __init__(
-        self, make_worker: Callable[[int | None], Worker], threads: int, folder: str
-    ) -> None:
+    def __init__(self, make_worker: MakeWorker, threads: int, folder: str) -> None:
         """Stand in the folder that the study was started in, where this node has it."""
         self._make_worker = make_worker
         self._threads = threads
@@ -75,10 +76,7 @@ class RayEngine:
     """
 
     def __init__(
-        self,
-        settings: EngineSettings,
-        device: str | None,
-        make_worker: Callable[[int | None], Worker],
+        self, settings: EngineSettings, device: str | None, make_worker: MakeWorker
     ) -> None:
         """Connect, start all workers, and wait for the first of them."""
         self._ray = _import_ray()
@@ -135,7 +133,11 @@ class RayEngine:
                     raise EngineError(message) from error
 
     def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Stream the jobs through the workers; see `Engine`."""
+        """Stream the jobs through the workers; see `LocalEngine`.
+
+        Raises:
+            EngineError: no worker could finish a job.
+        """
         source = (_Job(tasks) for tasks in jobs)
         while True:
             if not self._queue:
@@ -147,9 +149,7 @@ class RayEngine:
             else:
                 return
 
-    def _start(
-        self, cores: int, device: str | None, make_worker: Callable[[int | None], Worker]
-    ) -> None:
+    def _start(self, cores: int, device: str | None, make_worker: MakeWorker) -> None:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         count, gpus = count_workers(nodes, device, cores)
         host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus)
@@ -264,18 +264,17 @@ def count_workers(
         )
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     on_gpu = device == "cuda" or (device is None and gpus > 0)
-    fitting = [int(node.get("CPU", 0) // cores) for node in nodes]
-    if on_gpu:
-        fitting = [
-            min(fits, int(node.get("GPU", 0))) for fits, node in zip(fitting, nodes, strict=True)
-        ]
-    if sum(fitting) == 0:
+    needs = {"CPU": cores, "GPU": 1} if on_gpu else {"CPU": cores}
+    count = sum(
+        min(int(node.get(kind, 0) // need) for kind, need in needs.items()) for node in nodes
+    )
+    if count == 0:
         cpus = [int(node.get("CPU", 0)) for node in nodes]
         raise EngineError(
             f"the cluster has no room for a worker with {cores} cores"
             f"{' and a GPU' if on_gpu else ''}: its nodes have {cpus} cores and {gpus} GPUs in all"
         )
-    return sum(fitting), int(on_gpu)
+    return count, int(on_gpu)
 
 
 def _import_ray() -> Any:

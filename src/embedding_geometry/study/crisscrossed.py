@@ -92,11 +92,7 @@ def sample_pairs(
 ) -> list[PromptPair]:
     """Draw pairs without replacement, as many of each grade, the most similar grade first.
 
-    Args:
-        pairs: The pairs to draw from.
-        per_grade: Pairs of each grade. A grade that has fewer gives all it has, and is named in a
-            `TooFewPairsWarning`.
-        rng: Source of the draw.
+    A grade that has fewer gives all it has, and is named in a `TooFewPairsWarning`.
 
     Returns:
         The pairs drawn, those of one grade in the order that they came in.

@@ -4,9 +4,7 @@ A worker holds model and metric, warm, and computes one job after another: the c
 pair. An engine has one worker or many and streams jobs through them. It never holds more than one
 job per worker, so its memory does not grow with the number of jobs.
 
-On Ray (Moritz et al., OSDI 2018) a worker is an actor with a GPU of its own, or some CPU cores.
-The job of a worker that dies is given to another one, and a new one takes its place. Workers
-write the cells themselves, into a folder that all nodes share; only counts travel back.
+The workers on Ray are in `cluster`. All write the cells themselves; only counts travel back.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,35 +86,11 @@ class Worker(Protocol):
         """Finish the tasks and count, for each of them, the images that were rendered."""
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """One worker or many."""
-
-    @property
-    def workers(self) -> int:
-        """How many there are."""
-
-    @property
-    def facts(self) -> Facts:
-        """What they agree to say about themselves."""
-
-    def ask(self, question: Callable[[Worker], Answer]) -> Answer:
-        """Have one worker answer the question."""
-
-    def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Finish all jobs; a number for each cell that is finished, in any order.
-
-        The number is that of the images rendered for it, 0 where another process had done it.
-
-        Raises:
-            ValueError: as raised by a worker.
-            OSError: as raised by a worker.
-            EngineError: no worker could finish a job.
-        """
+MakeWorker = Callable[[int | None], Worker]  # from its number of threads; None: torch's default
 
 
 class LocalEngine:
-    """The one worker of this process."""
+    """The one worker of this process: what is asked of many, too, see `cluster.RayEngine`."""
 
     workers = 1
 
@@ -130,6 +104,13 @@ class LocalEngine:
         return question(self._worker)
 
     def compute(self, folder: Path, jobs: Iterable[Sequence[Task]]) -> Iterator[int]:
-        """Finish job after job."""
+        """Finish all jobs; a number for each cell that is finished, in any order.
+
+        The number is that of the images rendered for it, 0 where another process had done it.
+
+        Raises:
+            ValueError: as raised by a worker.
+            OSError: as raised by a worker.
+        """
         for job in jobs:
             yield from self._worker.compute(folder, job)

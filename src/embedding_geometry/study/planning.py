@@ -115,18 +115,13 @@ class StudyPlan:
         """Cells to compute."""
         return self.cells - self.finished
 
-    @property
-    def disk(self) -> int:
-        """Bytes that the new cells will take up on the disk."""
-        return self.pending * CELL_ON_DISK
-
     def __str__(self) -> str:
         """Return a line for each figure."""
         lines = {
             "cells": f"{self.cells}, {self.finished} finished, {self.pending} pending",
             "images": f"{self.images}",
             "LPIPS passes": f"{self.passes}",
-            "disk": f"{self.disk / 1e6:.1f} MB",
+            "disk": f"{self.pending * CELL_ON_DISK / 1e6:.1f} MB",
         }
         if self.seconds is not None:
             workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"

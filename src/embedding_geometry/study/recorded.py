@@ -10,12 +10,7 @@ import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table, short_name
-from embedding_geometry.ground.records import (
-    STUDY,
-    RecordError,
-    read_manifest,
-    read_table,
-)
+from embedding_geometry.ground.records import STUDY, RecordError, read_manifest, read_table
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
@@ -32,8 +27,7 @@ class StudyNotRecordedError(FileNotFoundError):
 def named_study(name: str) -> tuple[str, StudySettings]:
     """What a study of the book computes, after the subcommand that does it.
 
-    Args:
-        name: as `data/studies.toml` has it, by which its files in `data/results` are called.
+    Its name is that of `data/studies.toml`, by which its files in `data/results` are called.
 
     Raises:
         StudySettingsError: it has no study of this name, or it is damaged.

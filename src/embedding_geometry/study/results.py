@@ -63,20 +63,18 @@ class Cell:
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:
-    """Make the folder ready for the cells of a study with these settings.
+    """Make the folder, if need be, and make it ready for the cells of a study.
 
-    Args:
-        folder: The results folder; created where it does not exist.
-        settings: Every setting that the study's table depends on, as JSON values.
+    Its settings are all that the study's table depends on, as JSON values.
 
     Raises:
         StudySettingsError: The folder holds a study with other settings.
         ResultsFolderError: The folder cannot be created or written.
     """
-    path = folder / "settings.json"
     check_settings(folder, settings)
     with writing(folder):
         (folder / "cells").mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
     write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
     now = path.stat().st_mtime  # by the clock of the disk, which may be that of another machine
     for abandoned in folder.rglob(".*.tmp"):
@@ -94,17 +92,11 @@ def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
     """
     path = folder / "settings.json"
     try:
-        found = path.read_bytes()
+        recorded = dict(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return
     except OSError as error:
         raise _unwritable(folder, error) from error
-    _check_same_settings(path, found, settings)
-
-
-def _check_same_settings(path: Path, found: bytes, settings: Mapping[str, object]) -> None:
-    try:
-        recorded = dict(json.loads(found))
     except (ValueError, TypeError) as error:
         raise StudySettingsError(
             f"{path} is damaged ({error}); delete this one file to go on, "
@@ -120,7 +112,7 @@ def _check_same_settings(path: Path, found: bytes, settings: Mapping[str, object
     ]
     if differing:
         raise StudySettingsError(
-            f"{path.parent} holds a study with other settings: {'; '.join(differing)}. "
+            f"{folder} holds a study with other settings: {'; '.join(differing)}. "
             "Choose another folder, or go back to the settings of this one"
         )
 

@@ -10,9 +10,9 @@ order in which the cells were computed.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
 from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import HERE, Engine, EngineSettings, LocalEngine, Worker
+from embedding_geometry.study.engines import HERE, EngineSettings, LocalEngine, MakeWorker
 from embedding_geometry.study.planning import (
     WHOLE,
     Shard,
@@ -44,6 +44,7 @@ from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import find_way
 
+Engine = LocalEngine | RayEngine
 PUBLISHED = {  # files of the results folder, and how the name of a copy ends
     "study.csv": "study.csv",
     "steps.parquet": "steps.parquet",
@@ -120,15 +121,11 @@ def open_study(
 
 @contextmanager
 def open_engine(
-    settings: EngineSettings, device: str | None, make_worker: Callable[[int | None], Worker]
+    settings: EngineSettings, device: str | None, make_worker: MakeWorker
 ) -> Iterator[Engine]:
     """Start the workers, and end them when the block is left.
 
-    Args:
-        settings: Which engine.
-        device: The torch device that was asked for; None leaves it to what is there.
-        make_worker: Makes a worker in its process; it is given its number of CPU threads, None
-            where it may use what torch takes by default.
+    None leaves the torch device to what is there. A worker is made in its own process.
 
     Raises:
         EngineError: the engine cannot be used.
@@ -141,35 +138,31 @@ def open_engine(
         yield engine
 
 
+@dataclass(frozen=True)
 class StudyRun:
     """A process that works on a study, alone or beside others on the same results folder."""
 
-    def __init__(
-        self,
-        settings: StudySettings,
-        folder: Path,
-        shard: Shard,
-        pairs: list[PromptPair],
-        engine: Engine,
-    ) -> None:
-        """Take what `open_study` has made ready."""
-        self.settings = settings
-        self.folder = folder
-        self.pairs = pairs
-        self.engine = engine
-        self._share = shard.share(pairs)
-        self._per_pair = sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
+    settings: StudySettings
+    folder: Path
+    shard: Shard
+    pairs: list[PromptPair]
+    engine: Engine
 
     @property
     def cells(self) -> int:
         """How many cells the whole study has."""
-        return self._per_pair * len(self.pairs)
+        return self._cells_of(self.pairs)
 
     @property
     def conditions(self) -> dict[str, object]:
-        """Every setting that the table depends on."""
-        plan = conditions_of_plan(self.settings, self.pairs)
-        return self.engine.facts.conditions | plan
+        """Every setting that the table depends on; a similarity may be corrected later."""
+        settings = self.settings
+        return self.engine.facts.conditions | {
+            "pairs": digest([[pair.pair_id, pair.source, pair.target] for pair in self.pairs]),
+            "couplings": list(settings.couplings),
+            "extra_couplings_first_seed": list(settings.extra_couplings_first_seed),
+            "seeds": list(settings.seeds),
+        }
 
     def plan(self) -> StudyPlan:
         """Count what is left to do in this shard and measure how long it will take."""
@@ -183,7 +176,7 @@ class StudyRun:
             rendered = [task for task in job if task.seed in latents]
             images += images_to_render(rendered, self.settings.frames)
             example = example or [task for task in missing if task.seed == missing[0].seed]
-        cells = self._per_pair * len(self._share)
+        cells = self._cells_of(self.shard.share(self.pairs))
         plan = StudyPlan(
             cells=cells,
             finished=cells - pending,
@@ -199,7 +192,7 @@ class StudyRun:
     def compute(self, *, progress: bool = True) -> None:
         """Finish this shard's cells, except those that another process has finished."""
         open_results(self.folder, self.conditions)
-        cells = self._per_pair * len(self._share)
+        cells = self._cells_of(self.shard.share(self.pairs))
         images, started = 0, time.perf_counter()
         with tqdm(total=cells, unit="cell", disable=not progress) as bar:
             for rendered in self.engine.compute(self.folder, self._pending(bar)):
@@ -223,8 +216,14 @@ class StudyRun:
                     findings.add(task, cell)
         table = findings.table()
         if len(table) == self.cells:
-            check_settings(self.folder, self.conditions)
-            manifest = self._manifest() | findings.origin()
+            conditions = self.conditions
+            check_settings(self.folder, conditions)
+            manifest = {
+                "model": self.engine.facts.model,
+                "settings": conditions,
+                "metric": {"net": conditions["net"], "revision": conditions["net_revision"]},
+                "pairs": {"file": self.settings.pairs.name, "count": len(self.pairs)},
+            } | findings.origin()
             write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
             write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))
             write_prompt_pairs(self.folder / "studied_pairs.csv", self.pairs)
@@ -232,12 +231,17 @@ class StudyRun:
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
 
+    def _cells_of(self, pairs: Sequence[PromptPair]) -> int:
+        """How many cells these pairs have, each as many as another."""
+        settings = self.settings
+        return len(pairs) * sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
+
     def _tasks(self, pair: PromptPair) -> list[Task]:
         return plan_tasks(self.settings, [pair], self.engine.facts.conditions)
 
     def _jobs(self) -> Iterator[list[Task]]:
         """This shard's tasks, made when they are asked for, a pair's at a time."""
-        return (self._tasks(pair) for pair in self._share)
+        return (self._tasks(pair) for pair in self.shard.share(self.pairs))
 
     def _pending(self, bar: tqdm) -> Iterator[list[Task]]:
         """The jobs without what is finished, which the bar counts, but not as speed."""
@@ -248,15 +252,6 @@ class StudyRun:
                 bar.initial += len(job) - len(missing)
             if missing:
                 yield missing
-
-    def _manifest(self) -> dict[str, object]:
-        conditions = self.conditions
-        return {
-            "model": self.engine.facts.model,
-            "settings": conditions,
-            "metric": {"net": conditions["net"], "revision": conditions["net_revision"]},
-            "pairs": {"file": self.settings.pairs.name, "count": len(self.pairs)},
-        }
 
 
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
@@ -288,13 +283,3 @@ def _same_pairs(original: Path, copy: Path) -> bool:
         return read_prompt_pairs(copy) == read_prompt_pairs(original)
     except (FileNotFoundError, PromptPairsError):
         return False
-
-
-def conditions_of_plan(settings: StudySettings, pairs: list[PromptPair]) -> dict[str, object]:
-    """What determines which cells there are; a similarity may be corrected later."""
-    return {
-        "pairs": digest([[pair.pair_id, pair.source, pair.target] for pair in pairs]),
-        "couplings": list(settings.couplings),
-        "extra_couplings_first_seed": list(settings.extra_couplings_first_seed),
-        "seeds": list(settings.seeds),
-    }

@@ -29,12 +29,7 @@ from embedding_geometry.transport.ways import find_way
 def retime_study(
     settings: StudySettings, per_grade: int, rounds: int
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Re-time the paths of a study's first pairs of each grade.
-
-    Args:
-        settings: What the study computes.
-        per_grade: Pairs of each grade, the first ones of the table.
-        rounds: How often the times of a path are improved.
+    """Re-time the paths of a study's first pairs of each grade, as often as there are rounds.
 
     Returns:
         The rows of `retimed_rows` for every pair and seed, and what they were made with.

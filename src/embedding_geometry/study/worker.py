@@ -47,10 +47,8 @@ class StudyWorker:
     def seconds_per_image(self, tasks: Sequence[Task]) -> float:
         """Estimate the time of an image, its part of the metric included, from a few steps.
 
-        Time is a straight line in the denoising steps, so two points of it are enough.
-
-        Args:
-            tasks: What there is to do for one pair and one seed.
+        Time is a straight line in the denoising steps, so two points of it are enough. The tasks
+        are what there is to do for one pair and one seed.
         """
         steps = cast(int, self._bench.rendering.steps)
         few, more = min(2, steps), min(5, steps)
@@ -61,7 +59,7 @@ class StudyWorker:
         return (at_more + per_step * (steps - more)) / images
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
-        """Compute and save the tasks of one pair that are not finished; see `Engine.compute`.
+        """Compute and save the tasks of one pair that are not finished; see `LocalEngine.compute`.
 
         Raises:
             ResultsFolderError: The folder is not the one in which the study was begun, or cannot

@@ -86,9 +86,7 @@ def pairwise_wasserstein(
     return (distances + distances.T) / (math.sqrt(n) if normalized else 1)
 
 
-def _about_own_means(
-    clouds: Clouds,
-) -> tuple[Float[np.ndarray, "p n d"], Float[np.ndarray, " p"]]:
+def _about_own_means(clouds: Clouds) -> tuple[Float[np.ndarray, "p n d"], Float[np.ndarray, " p"]]:
     """Each cloud less its mean token, in float32 at a scale where squares fit; squared norms."""
     scale = float(np.ptp(clouds)) or 1.0
     residuals, norms = np.empty(clouds.shape, np.float32), np.empty(len(clouds))

@@ -135,10 +135,9 @@ def triangle_grid(steps: int) -> WeightGrid:
     Raises:
         ValueError: Fewer than one step.
     """
-    _check_steps(steps)
     cells = [(row, column) for row in range(steps + 1) for column in range(row + 1)]
     parts = [(steps - row, row - column, column) for row, column in cells]
-    return _grid(parts, [[row, column, row - column] for row, column in cells])
+    return _grid(steps, parts, [[row, column, row - column] for row, column in cells])
 
 
 def square_grid(steps: int) -> WeightGrid:
@@ -147,21 +146,24 @@ def square_grid(steps: int) -> WeightGrid:
     Raises:
         ValueError: Fewer than one step.
     """
-    _check_steps(steps)
     cells = [(row, column) for row in range(steps + 1) for column in range(steps + 1)]
     parts = [
         (up * left, up * right, down * left, down * right)
         for down, right in cells
         for up, left in [(steps - down, steps - right)]
     ]
-    return _grid(parts, [[row, column] for row, column in cells])
+    return _grid(steps, parts, [[row, column] for row, column in cells])
 
 
-def _grid(parts: Sequence[tuple[int, ...]], lines_through: list[list[int]]) -> WeightGrid:
+def _grid(
+    steps: int, parts: Sequence[tuple[int, ...]], lines_through: list[list[int]]
+) -> WeightGrid:
     """The grid with these proportions of the corners, its points in the order of the rows.
 
     Every point names the lines through it, one of each direction: its row, its column, ….
     """
+    if steps < 1:
+        raise ValueError(f"a grid of weights has at least one step along a side; got {steps}")
     numbers = np.array(lines_through).T
     lines = [np.flatnonzero(line == which) for line in numbers for which in np.unique(line)]
     weights = np.array(parts) / sum(parts[0])
@@ -247,8 +249,3 @@ def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, W
             f"{weights.sum():g}: divide nonnegative numbers by their sum"
         )
     return np.stack(arrays), weights.astype(np.float64)
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"a grid of weights has at least one step along a side; got {steps}")

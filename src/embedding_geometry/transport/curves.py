@@ -1,8 +1,8 @@
 r"""Curves that the tokens of a cloud follow to their goals: straight lines and great circles.
 
 A curve is a function ``(x, goal, times) -> path``: row i of the cloud x (n, d) is at its own place
-at time 0 and at row i of the goal at time 1. Which token of a second cloud that is, a coupling
-says.
+at time 0 and at row i of the goal (n, d) at time 1. Which token of a second cloud that is, a
+coupling says. Both are finite; times (t,) that leave [0, 1] are a ValueError.
 """
 
 import numpy as np
@@ -13,16 +13,7 @@ ALIGNED = 1e-8  # sine of the angle below which two directions span no plane
 
 
 def straight(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
-    """Straight line of every row, at constant speed: ``(1 - t) x + t goal``.
-
-    Args:
-        x: rows (n, d), finite.
-        goal: rows (n, d), finite.
-        times: times (t,) in [0, 1].
-
-    Raises:
-        ValueError: Times leave [0, 1].
-    """
+    """Straight line of every row, at constant speed: ``(1 - t) x + t goal``."""
     t = check_times(times)[:, None, None]
     return (1 - t) * x + t * goal
 
@@ -43,14 +34,6 @@ def great_circle(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
     Where no great circle is defined: parallel rows keep their direction. Opposite rows turn
     through the coordinate axis that is most nearly across them, the first of several. A zero row
     has no direction and takes the other's, which makes the way straight.
-
-    Args:
-        x: rows (n, d), finite.
-        goal: rows (n, d), finite.
-        times: times (t,) in [0, 1].
-
-    Raises:
-        ValueError: Times leave [0, 1].
     """
     t = check_times(times)[:, None, None]
     x, y = np.asarray(x, np.float64), np.asarray(goal, np.float64)

@@ -1,4 +1,7 @@
-"""Couplings beside the usual four: of another geometry, between two others, or blurred."""
+"""Couplings beside the usual four: of another geometry, between two others, or blurred.
+
+Couplings of clouds that differ in shape, or hold NaN or infinity, are a ValueError.
+"""
 
 import numpy as np
 from jaxtyping import Float
@@ -18,15 +21,10 @@ MARGINAL = 1e-3  # error of a plan's marginals at which it stops, as a share of 
 def words_coupling(x: Cloud, y: Cloud, end_rows: tuple[int, int]) -> Coupling:
     """Cheapest permutation among those that keep the start token and all padding in their rows.
 
-    With m the later of the two end rows, rows 1 … m hold every word and both end tokens, and rows
-    m + 1 … n - 1 hold padding in both prompts: these keep their rows, as does row 0. If one prompt
-    has fewer words, the padding that stands beside the other's words takes part in the
-    transport, since a permutation has to send those words somewhere.
-
-    Args:
-        x: cloud (n, d).
-        y: cloud (n, d).
-        end_rows: rows of the end tokens of x and y: words before them, padding after.
+    With m the later of the end tokens' rows in x and y, rows 1 … m hold every word and both end
+    tokens, and rows m + 1 … n - 1 hold padding in both prompts: these keep their rows, as does row
+    0. If one prompt has fewer words, the padding that stands beside the other's words takes part
+    in the transport, since a permutation has to send those words somewhere.
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity, or there is no such row.
@@ -49,9 +47,6 @@ def whitened_coupling(x: Cloud, y: Cloud) -> Coupling:
     S has no inverse where 2n ≤ d (Ledoit & Wolf 2004, *A well-conditioned estimator for
     large-dimensional covariance matrices*, with a fixed weight). If all tokens are the same, the
     row order.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     covariance = np.atleast_2d(np.cov(np.concatenate([x, y]), rowvar=False))
@@ -74,9 +69,6 @@ def centred_coupling(x: Cloud, y: Cloud) -> Coupling:
     because :math:`\sum_i (x_i - y_{\sigma(i)}) = n D` for *every* permutation: centring takes the
     same number off all costs (Peyré & Cuturi 2020, Remark 2.19). The way is in the study as a
     control that has to agree with `optimal`.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     return cheapest(x - x.mean(axis=0), y - y.mean(axis=0))
@@ -87,9 +79,6 @@ def cosine_coupling(x: Cloud, y: Cloud) -> Coupling:
 
     For unit vectors :math:`\lVert u - v \rVert^2 = 2 - 2 \cos(u, v)`, so it is the optimal
     coupling of the directions. A zero token has cosine 0 with every other.
-
-    Raises:
-        ValueError: The clouds differ in shape, or hold NaN or infinity.
     """
     x, y = check_cloud_pair(x, y)
     return cheapest(directions(x), directions(y))

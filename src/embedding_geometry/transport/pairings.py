@@ -62,12 +62,7 @@ def pairings(
 ) -> pd.DataFrame:
     r"""A coupling as a table, one row per token of x.
 
-    Args:
-        x: cloud (n, d).
-        y: cloud (n, d).
-        sigma: coupling (n,): x[i] is paired with y[sigma[i]].
-        labels_x: labels (n,) of the tokens of x, as `clouds.token_labels` gives them.
-        labels_y: those of y.
+    The labels are those that `clouds.token_labels` gives to the n tokens of x and of y.
 
     Returns:
         `place` i and `target_place` sigma(i); `token` and `target_token`, their labels; `kind` and
@@ -102,10 +97,7 @@ def pairings(
 
 
 def flows(table: pd.DataFrame) -> pd.DataFrame:
-    """How many tokens go from kind to kind, and what that costs.
-
-    Args:
-        table: `pairings` of one prompt pair.
+    """How many tokens go from kind to kind in a table of `pairings`, and what that costs.
 
     Returns:
         One row for each of the 16 ways from a `kind` to a `target_kind`, also those that nobody
@@ -122,10 +114,7 @@ def flows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """What happens to the tokens of each kind.
-
-    Args:
-        table: `pairings` of one prompt pair.
+    """What happens to the tokens of each kind in a table of `pairings`.
 
     Returns:
         Index: the kinds that the prompt has, in the order of `KINDS`. `moved`: the share of its
@@ -145,12 +134,7 @@ def by_kind(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def same_words(sigma: Coupling, labels_x: Sequence[str], labels_y: Sequence[str]) -> SameWords:
-    """How often a coupling pairs a word with itself, and how often it could.
-
-    Args:
-        sigma: coupling (n,).
-        labels_x: labels (n,) of the tokens of x, as `clouds.token_labels` gives them.
-        labels_y: those of y.
+    """How often a coupling pairs a word with itself, and how often it could; see `pairings`.
 
     Raises:
         ValueError: sigma is no permutation of as many tokens as there are labels, or the labels

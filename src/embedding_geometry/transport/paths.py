@@ -22,13 +22,7 @@ from embedding_geometry.transport.curves import straight
 
 
 def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times) -> CloudPath:
-    """Clouds ``(1 - t) x + t y[sigma]`` at the given times.
-
-    Args:
-        x: cloud (n, d), reached at time 0.
-        y: cloud (n, d), reached at time 1 with its tokens in the order sigma.
-        sigma: coupling (n,): x[i] moves to y[sigma[i]].
-        times: times (t,) in [0, 1], in any order.
+    """Clouds ``(1 - t) x + t y[sigma]`` at times t in [0, 1], in any order: x[i] to y[sigma[i]].
 
     Returns:
         The path (t, n, d) in float64; at times 0 and 1 exactly x and y[sigma].
@@ -50,11 +44,7 @@ def wasserstein_length(path: CloudPath) -> float:
     coupling. Compare couplings on three clouds or more; the length can only grow with the number
     of times.
 
-    Args:
-        path: clouds (t, n, d) in the order of travel, at least two.
-
-    Returns:
-        The length in the units of arXiv:2511.12757, in which W2 has no 1/n under the root.
+    In the units of arXiv:2511.12757, in which W2 has no 1/n under the root.
 
     Raises:
         ValueError: The array is not (t, n, d), has fewer than two clouds, or holds NaN or

@@ -19,10 +19,10 @@ import numpy as np
 from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
+    cost_matrix,
     optimal_coupling,
     random_coupling,
     row_coupling,
-    square_distances,
     wasserstein_distance,
     worst_coupling,
 )
@@ -109,11 +109,7 @@ COUPLINGS: dict[str, Rule] = {
 
 
 def couple(
-    name: str,
-    x: Cloud,
-    y: Cloud,
-    rng: np.random.Generator,
-    end_rows: tuple[int, int] = (0, 0),
+    name: str, x: Cloud, y: Cloud, rng: np.random.Generator, end_rows: tuple[int, int] = (0, 0)
 ) -> Coupling:
     """Coupling of the given name.
 
@@ -147,7 +143,7 @@ def partners(coupling: Rule) -> Goal:
 
 
 def projection(share: float) -> Goal:
-    r"""Barycentric projection of an entropic transport plan.
+    r"""Barycentric projection of an entropic transport plan, regularised by a share of mean cost.
 
     .. math:: T(x)_i = \frac{\sum_j P_{ij}\, y_j}{\sum_j P_{ij}}
 
@@ -155,14 +151,11 @@ def projection(share: float) -> Goal:
     Remark 4.11 and section 4). A mean of tokens lies inside their hull, so T(x) is a contracted
     cloud: no way to it arrives at y, unless the regularisation is so small that P is a
     permutation. For a large one every token ends at the mean of y.
-
-    Args:
-        share: regularisation, as a share of the mean cost.
     """
 
     def goal(ends: Ends, rng: np.random.Generator) -> Cloud:
         x, y = check_cloud_pair(ends.x, ends.y)
-        plan = entropic_plan(square_distances(x, y), share)
+        plan = entropic_plan(cost_matrix(x, y), share)
         return plan / plan.sum(axis=1, keepdims=True) @ y
 
     return goal
