@@ -2,7 +2,8 @@ r"""How long a path of frames is to the eye, from the perceptual distances of it
 
 LPIPS (see `metric`) is a *squared* distance. Where a smooth path is cut into n - 1 steps each
 distance shrinks like $1/(n-1)^2$, so a mean of them says nothing without n. `PathLength` therefore
-carries, beside the mean that the poster calls PPL, two quantities that do not depend on n. The PPL
+carries, beside the mean that the poster calls PPL, two quantities that converge as a *smooth* path
+is cut finer; where the picture jumps they grow with n, so paths are compared at equal n. The PPL
 of StyleGAN (Karras et al., CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares
 the name only.
 """
