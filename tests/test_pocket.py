@@ -14,12 +14,13 @@ from embedding_geometry.diffusion.generation import default_settings, initial_la
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
-from embedding_geometry.pocket import autoencoder, denoiser, evaluate, recogniser, text
+from embedding_geometry.pocket import autoencoder, evaluate, latents, recogniser
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.pictures import FONT
+from embedding_geometry.pocket.recipes import RECIPES, Recipe
 from embedding_geometry.pocket.train import STAGES, run_stage
 from embedding_geometry.pocket.world import Scene
 
@@ -27,20 +28,18 @@ pytestmark = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"
 )
 SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
+STAGES_WITH_PLANS = ("text", "vae", "polish", "unet", "perceptual", "judge")
+MINIATURE = Recipe(pictures=200, **dict.fromkeys(STAGES_WITH_PLANS, SHORT))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (text, autoencoder, denoiser, recogniser):
-            patch.setattr(module, "PLAN", SHORT)
-        patch.setattr(autoencoder, "POLISH", SHORT)
-        patch.setattr(evaluate, "JUDGE_PLAN", SHORT)
-        patch.setattr(denoiser, "SHARD", 100)
-        patch.setattr(denoiser, "PICTURES", 200)
+        patch.setattr(latents, "SHARD", 100)
+        patch.setitem(RECIPES, "pocket", MINIATURE)
         for stage in STAGES:
-            run_stage(stage, Place(folder))
+            run_stage(stage, Place(folder), MINIATURE)
         main(Evaluate(run=folder, target=folder / "model", prompts=8))
     return folder
 
@@ -123,7 +122,7 @@ def test_a_stage_names_those_that_must_come_first(tmp_path, stage, finished, mis
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "file").touch()
     with pytest.raises(FileNotFoundError, match=f"--stages {missing} {stage}$"):
-        run_stage(stage, Place(tmp_path))
+        run_stage(stage, Place(tmp_path), MINIATURE)
 
 
 def test_a_device_that_is_not_there_is_named_before_anything_is_made(tmp_path) -> None:
@@ -159,4 +158,4 @@ def test_the_latent_scale_is_measured_where_the_autoencoder_is() -> None:
     """Nothing is computed on the device "meta", but what lies elsewhere is refused there."""
     vae = autoencoder.new_autoencoder().to("meta")
     with pytest.raises(RuntimeError, match="item"):
-        autoencoder._latent_scale(vae, np.random.default_rng(0))
+        autoencoder._latent_scale(vae, torch.zeros(1, 3, 64, 64))

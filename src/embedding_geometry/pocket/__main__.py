@@ -17,6 +17,7 @@ from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import write_pocket_pairs
+from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.pocket.train import run_stage
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
@@ -74,13 +75,14 @@ def main(command: Command) -> None:
         case Train():
             device = str(find_device(command.device))
             make_folder(command.run)
+            place = Place(command.run, device, seed=command.seed)
             for stage in command.stages:
-                run_stage(stage, Place(command.run, device, seed=command.seed), command.workers)
+                run_stage(stage, place, RECIPES["pocket"], command.workers)
         case Evaluate():
             export(command.run, command.target)
             training = json.dumps(collect_training(command.run), indent=1)
             (command.target / "training.json").write_text(training + "\n")
-            quality = evaluate(command.run, command.target, command.prompts)
+            quality = evaluate(command.run, command.target, RECIPES["pocket"], command.prompts)
             write_card(command.target)
             sys.stdout.write(f"{quality}\n")
         case Pairs():

@@ -3,19 +3,18 @@
 Source: latent diffusion, Rombach et al., CVPR 2022, arXiv:2112.10752.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
-from embedding_geometry.pocket.pictures import picture, pixels
-from embedding_geometry.pocket.world import sample_scene
+from embedding_geometry.pocket.fit import Batch, Place, fit
+from embedding_geometry.pocket.recipes import Recipe, World
 
 LATENT_CHANNELS = 12
-PLAN = Plan(steps=3000, batch=32, rate=1.5e-3, hold=0.4)
-POLISH = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -66,29 +65,31 @@ class Autoencoding(nn.Module):
         return reconstruction_loss(out, images) + 2e-6 * latents.kl().mean() / LATENT_CHANNELS
 
 
-def _draw_pictures(rng: np.random.Generator, count: int) -> Batch:
-    return (pixels([picture(sample_scene(rng), rng) for _ in range(count)]),)
+def _pictures(world: World, rng: np.random.Generator, count: int) -> Batch:
+    return (world.pictured([world.sample_scene(rng) for _ in range(count)], rng),)
 
 
 @torch.no_grad()
-def _latent_scale(vae: AutoencoderKL, rng: np.random.Generator) -> float:
-    [pictures] = _draw_pictures(rng, 256)
+def _latent_scale(vae: AutoencoderKL, pictures: Tensor) -> float:
     latents = vae.encode(pictures.to(vae.device)).latent_dist.mean
     return round(1 / latents.std().item(), 5)
 
 
-def train_vae(place: Place) -> None:
+def train_vae(place: Place, recipe: Recipe) -> None:
     """Train the autoencoder and set its scaling factor so that latents have unit deviation."""
     torch.manual_seed(place.seed)
-    vae = fit("vae", Autoencoding(new_autoencoder()), _draw_pictures, PLAN, place).vae
-    vae.register_to_config(scaling_factor=_latent_scale(vae, np.random.default_rng(place.seed)))
+    draw = partial(_pictures, recipe.world)
+    vae = fit("vae", Autoencoding(new_autoencoder()), draw, recipe.vae, place).vae
+    [pictures] = draw(np.random.default_rng(place.seed), 256)
+    vae.register_to_config(scaling_factor=_latent_scale(vae, pictures))
     if place.first:
         vae.save_pretrained(place.folder / "vae")
 
 
-def polish_decoder(place: Place) -> None:
+def polish_decoder(place: Place, recipe: Recipe) -> None:
     """Train the decoder on, with the encoder as it is: the latents and the UNet stay valid."""
     vae = AutoencoderKL.from_pretrained(place.folder / "vae")
-    fit("polish", Autoencoding(vae, decoder_only=True), _draw_pictures, POLISH, place)
+    draw = partial(_pictures, recipe.world)
+    fit("polish", Autoencoding(vae, decoder_only=True), draw, recipe.polish, place)
     if place.first:
         vae.save_pretrained(place.folder / "vae")

@@ -22,13 +22,13 @@ from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
 from embedding_geometry.pocket.captions import caption
-from embedding_geometry.pocket.fit import Place, Plan, fit
+from embedding_geometry.pocket.fit import Place, fit
 from embedding_geometry.pocket.pictures import pictured, pixels
+from embedding_geometry.pocket.recipes import Recipe
 from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, labels
 from embedding_geometry.pocket.text import Contrastive, convolution, load_tokenizer, tokenize
 from embedding_geometry.pocket.world import Scene, sample_scene
 
-JUDGE_PLAN = Plan(steps=1500, batch=96, rate=1.5e-3)
 PROMPTS, SHOWN, SEED = 1000, 40, 7
 
 
@@ -70,7 +70,7 @@ def _judge() -> Recognising:
     return Recognising(features, 128 * 12)
 
 
-def train_judge(place: Place) -> Recognising:
+def train_judge(place: Place, recipe: Recipe) -> Recognising:
     """Train the judge on pictures of training scenes; kept in the run folder."""
     torch.manual_seed(place.seed + 1)
     final = place.folder / "judge_final.safetensors"
@@ -78,7 +78,7 @@ def train_judge(place: Place) -> Recognising:
     if final.exists():
         judge.load_state_dict(load_file(final))
         return judge.eval()
-    fit("judge", judge, draw_labelled, JUDGE_PLAN, place)
+    fit("judge", judge, draw_labelled, recipe.judge, place)
     save_file(judge.state_dict(), final)
     return judge
 
@@ -160,19 +160,20 @@ def held_out_prompts(count: int, rng: np.random.Generator) -> tuple[list[Scene],
     return scenes, [caption(scene, rng) for scene in scenes]
 
 
-def evaluate(run: Path, folder: Path, prompts: int = PROMPTS) -> Quality:
+def evaluate(run: Path, folder: Path, recipe: Recipe, prompts: int = PROMPTS) -> Quality:
     """Measure the finished model in `folder`; writes `evaluation.json` and `samples.png` there.
 
     Args:
         run: the run folder with the contrastive model; the judge is trained there if need be.
         folder: the finished model.
+        recipe: what it was made by.
         prompts: number of held-out scenes, eight or more.
     """
     rng = np.random.default_rng(SEED)
     scenes, texts = held_out_prompts(prompts, rng)
     images = pictured(scenes, rng)
     wanted = np.array([labels(s) for s in scenes])
-    judge = train_judge(Place(run))
+    judge = train_judge(Place(run), recipe)
     model = load_model(str(folder), device="cpu")
     frames, seconds = _generate(model, texts)
     shares = {

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 from torchvision.transforms import Normalize
 
-from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
+from embedding_geometry.pocket.fit import Batch, Place, fit
 from embedding_geometry.pocket.pictures import pictured
+from embedding_geometry.pocket.recipes import Recipe
 from embedding_geometry.pocket.world import OBJECTS, PLACES, POSITIONS, TIMES, Scene, sample_scene
-
-PLAN = Plan(steps=1500, batch=96, rate=1e-3)
 
 
 def labels(scene: Scene) -> list[int]:
@@ -57,14 +56,14 @@ class Recognising(nn.Module):
         return torch.stack([F.cross_entropy(o, t) for o, t in kinds]).sum()
 
 
-def train_perceptual(place: Place) -> None:
+def train_perceptual(place: Place, recipe: Recipe) -> None:
     """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS."""
     torch.manual_seed(place.seed)
     backbone = squeezenet1_1(weights=None).features
     # LPIPS' own shift and scale, so that the backbone sees what it will see in use
     normalize = Normalize((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
     objective = Recognising(nn.Sequential(normalize, backbone), 512 * 9)
-    fit("perceptual", objective, draw_labelled, PLAN, place)
+    fit("perceptual", objective, draw_labelled, recipe.perceptual, place)
     if place.first:
         target = place.folder / "perceptual"
         target.mkdir(exist_ok=True)

@@ -14,18 +14,15 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from embedding_geometry.pocket.captions import caption
-from embedding_geometry.pocket.fit import Batch, Place, Plan, fit
-from embedding_geometry.pocket.pictures import pictured
-from embedding_geometry.pocket.world import Scene, changed, sample_scene
+from embedding_geometry.pocket.fit import Batch, Place, fit
+from embedding_geometry.pocket.recipes import Recipe, Scene
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 TOKENS, WIDTH = 77, 128
 CAPTIONS = 40_000  # from which the tokenizer learns
-PLAN = Plan(steps=1200, batch=192, rate=1.5e-3)
 
 
-def train_tokenizer(place: Place) -> None:
+def train_tokenizer(place: Place, recipe: Recipe) -> None:
     """Byte-pair encoding in CLIP's format: lower case, word ends marked `</w>`, specials last."""
     rng = np.random.default_rng(place.seed)
     raw = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=EOS))
@@ -33,7 +30,8 @@ def train_tokenizer(place: Place) -> None:
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), as_bytes])
     trainer = trainers.BpeTrainer(vocab_size=1500, min_frequency=20, end_of_word_suffix="</w>")
-    texts = (caption(sample_scene(rng), rng) for _ in range(CAPTIONS))
+    world = recipe.world
+    texts = (world.caption(world.sample_scene(rng), rng) for _ in range(CAPTIONS))
     raw.train_from_iterator(texts, trainer)
     merges = [tuple(m) for m in json.loads(raw.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -78,6 +76,25 @@ def _image_tower() -> nn.Sequential:
     )
 
 
+def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """CLIP's text encoder in small, with new weights, for the tokenizer's vocabulary."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            projection_dim=WIDTH,
+            max_position_embeddings=TOKENS,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
 class Contrastive(nn.Module):
     """CLIP's symmetric loss between pooled texts and pictures at 32x32 pixels."""
 
@@ -86,21 +103,7 @@ class Contrastive(nn.Module):
     def __init__(self, tokenizer: CLIPTokenizer):
         """New weights for both halves; the vocabulary is the tokenizer's."""
         super().__init__()
-        self.text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=WIDTH,
-                intermediate_size=4 * WIDTH,
-                num_hidden_layers=4,
-                num_attention_heads=4,
-                projection_dim=WIDTH,
-                max_position_embeddings=TOKENS,
-                hidden_act="quick_gelu",
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        self.text_encoder = new_text_encoder(tokenizer)
         self.projection = nn.Linear(WIDTH, WIDTH, bias=False)
         self.tower = _image_tower()
         self.log_scale = nn.Parameter(torch.tensor(2.5))
@@ -118,21 +121,27 @@ class Contrastive(nn.Module):
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def train_text(place: Place) -> None:
-    """Train the text encoder; scenes in twos that differ in one value are its hard negatives."""
-    tokenizer = load_tokenizer(place.folder)
+def train_text(place: Place, recipe: Recipe) -> None:
+    """Train the text encoder; scenes in twos that differ in one value are its hard negatives.
+
+    Where the recipe trains it with the UNet alone, it is left with its first weights.
+    """
+    tokenizer, world = load_tokenizer(place.folder), recipe.world
     torch.manual_seed(place.seed)
+    if recipe.encoder == "joint":
+        new_text_encoder(tokenizer).save_pretrained(place.folder / "text_encoder")
+        return
 
     def draw(rng: np.random.Generator, count: int) -> Batch:
         scenes: list[Scene] = []
         for _ in range(count // 2):
-            scene = sample_scene(rng)
-            scenes += [scene, changed(scene, 1, rng)]
+            scene = world.sample_scene(rng)
+            scenes += [scene, world.changed(scene, 1, rng)]
         repeats = 3 if rng.random() < 0.06 else 1  # three, to train the late positions too
-        texts = [". ".join(caption(s, rng) for _ in range(repeats)) for s in scenes]
-        return tokenize(tokenizer, texts, trim=True), pictured(scenes, rng)
+        texts = [". ".join(world.caption(s, rng) for _ in range(repeats)) for s in scenes]
+        return tokenize(tokenizer, texts, trim=True), world.pictured(scenes, rng)
 
-    objective = fit("text", Contrastive(tokenizer), draw, PLAN, place)
+    objective = fit("text", Contrastive(tokenizer), draw, recipe.text, place)
     if place.first:
         objective.text_encoder.save_pretrained(place.folder / "text_encoder")
         save_file(objective.state_dict(), place.folder / "text_final.safetensors")

@@ -12,8 +12,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from embedding_geometry.pocket.autoencoder import polish_decoder, train_vae
-from embedding_geometry.pocket.denoiser import encode_dataset, train_unet
+from embedding_geometry.pocket.denoiser import train_unet
 from embedding_geometry.pocket.fit import Place
+from embedding_geometry.pocket.latents import encode_dataset
+from embedding_geometry.pocket.recipes import Recipe
 from embedding_geometry.pocket.recogniser import train_perceptual
 from embedding_geometry.pocket.text import train_text, train_tokenizer
 
@@ -41,11 +43,12 @@ NEEDS = {
 """The stages that must be finished before a stage."""
 
 
-def run_stage(stage: str, place: Place, workers: int = 1) -> None:
-    """Run one stage, in `workers` single-threaded processes that average their gradients.
+def run_stage(stage: str, place: Place, recipe: Recipe, workers: int = 1) -> None:
+    """Run one stage of a recipe.
 
-    On a CPU two such processes are faster than one process with two threads. The stages
-    `tokenizer` and `text` (whose loss compares all samples of a batch) always take one.
+    The `workers` are single-threaded processes that average their gradients: on a CPU two of them
+    are faster than one process with two threads. The stages `tokenizer` and `text` (whose loss
+    compares all samples of a batch) always take one.
 
     Raises:
         FileNotFoundError: a stage that this one needs has not left its folder.
@@ -59,16 +62,16 @@ def run_stage(stage: str, place: Place, workers: int = 1) -> None:
         )
     world = 1 if stage in ("tokenizer", "text") else workers
     if world == 1:
-        STAGES[stage](place)
+        STAGES[stage](place, recipe)
     else:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             meeting = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        mp.spawn(_work, (stage, place, world, meeting), nprocs=world)
+        mp.spawn(_work, (stage, place, recipe, world, meeting), nprocs=world)
 
 
-def _work(rank: int, stage: str, place: Place, world: int, meeting: str) -> None:
+def _work(rank: int, stage: str, place: Place, recipe: Recipe, world: int, meeting: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", meeting, rank=rank, world_size=world)
-    STAGES[stage](replace(place, rank=rank, world=world))
+    STAGES[stage](replace(place, rank=rank, world=world), recipe)
     dist.destroy_process_group()

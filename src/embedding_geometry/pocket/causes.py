@@ -1,0 +1,101 @@
+"""What makes pictures move: short trainings that each change one thing of pocket's recipe.
+
+Between two prompts pocket's picture flips: most of the path lies in one step of ten. Each recipe
+here is trained for the same number of samples of the same world and then measured on the same
+pairs, which no study uses, along row order alone: no coupling is compared with another.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from embedding_geometry.diffusion.clouds import encode, interpolate
+from embedding_geometry.diffusion.generation import initial_latent, render
+from embedding_geometry.diffusion.loading import Provenance, TextToImageModel
+from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
+from embedding_geometry.perception.path_length import perceptual_path_length
+from embedding_geometry.pocket.denoiser import new_scheduler
+from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
+from embedding_geometry.pocket.fit import Place, Plan
+from embedding_geometry.pocket.latents import load_autoencoder
+from embedding_geometry.pocket.pairs import pocket_pairs
+from embedding_geometry.pocket.recipes import Recipe
+from embedding_geometry.pocket.text import load_tokenizer
+from embedding_geometry.pocket.train import run_stage
+from embedding_geometry.study.prompts import PromptPair
+
+POCKET = Recipe(unet=Plan(steps=1000, batch=64, rate=1e-3), pictures=16_000)
+CAUSES = {
+    "pocket": POCKET,
+    "joint": replace(POCKET, encoder="joint"),
+    "pixels": replace(POCKET, latents="pixels"),
+    "joint-pixels": replace(POCKET, encoder="joint", latents="pixels"),
+    "tuned": replace(POCKET, encoder="tuned"),
+    "offset": replace(POCKET, offset=0.1),
+}
+"""A fifth of pocket's samples each."""
+
+PAIRS_A_GRADE, PAIRS_SEED, TIMES = 8, 1, np.linspace(0, 1, 11)
+A_HAIR = 1e-3
+"""The share of a path between whose ends the picture should not change but for noise."""
+
+
+def train_cause(recipe: Recipe, place: Place) -> None:
+    """Train a recipe's UNet, and its text encoder where it says so, on pocket's other parts."""
+    for part in ("tokenizer", "text_encoder", "vae"):
+        if not (place.folder / part).exists():
+            shutil.copytree(POCKET_FOLDER / part, place.folder / part)
+    if recipe.encoder == "joint" and not (place.folder / "unet.safetensors").exists():
+        run_stage("text", place, recipe)
+    for stage in ("latents", "unet"):
+        run_stage(stage, place, recipe)
+
+
+def load_cause(recipe: Recipe, folder: Path) -> TextToImageModel:
+    """The model that a training left in its run folder."""
+    return TextToImageModel(
+        tokenizer=load_tokenizer(folder),
+        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder").eval(),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet").eval(),
+        vae=load_autoencoder(folder, recipe).eval(),
+        scheduler=new_scheduler(),
+        provenance=Provenance(folder.name, "", "cpu", "float32", {}),
+        default_steps=STEPS,
+        default_guidance_scale=GUIDANCE_SCALE,
+    )
+
+
+def fresh_pairs() -> list[PromptPair]:
+    """The first free pairs of each grade under a seed that no study uses."""
+    names = {f"f{g}-{n:03d}" for g in range(6) for n in range(1, PAIRS_A_GRADE + 1)}
+    return [pair for pair in pocket_pairs(PAIRS_SEED) if pair.pair_id in names]
+
+
+def measure(
+    model: TextToImageModel, metric: PerceptualMetric, settings: RenderSettings
+) -> Iterator[dict[str, object]]:
+    """How each pair's picture moves along row order, and how much it trembles where it should not.
+
+    The noise floor is the distance of two pictures a thousandth of the path apart.
+    """
+    latent = initial_latent(model, 0)
+    for pair in fresh_pairs():
+        ends = encode(model, [pair.source, pair.target])
+        texts = interpolate(ends, np.arange(model.n_tokens), np.array([*TIMES, A_HAIR]))
+        frames = render(model, texts, latent, settings)
+        length = perceptual_path_length(perceptual_distances(metric, frames[:-1]))
+        yield {
+            "pair_id": pair.pair_id,
+            "grade": pair.similarity,
+            "ppl": length.mean,
+            "gini": length.gini,
+            "largest_share": length.maximum_step / length.total if length.total else np.nan,
+            "noise_floor": perceptual_distances(metric, frames[[0, -1]])[0],
+        }

@@ -1,0 +1,64 @@
+"""What a model of this wing is made of: its world, its parts, and how long each is trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from embedding_geometry.pocket import captions, pictures, world
+from embedding_geometry.pocket.fit import Plan
+
+Scene = Any
+"""What a picture shows, a value of the world's own type; only the world looks into it."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Scenes, the sentences that describe them, and the pictures that show them."""
+
+    sample_scene: Callable[..., Scene]
+    """(generator, held_out=False) -> a scene of the training set, or of the held-out one."""
+    changed: Callable[[Scene, int, np.random.Generator], Scene]
+    """The scene with exactly so many of its values replaced by others."""
+    caption: Callable[[Scene, np.random.Generator], str]
+    """One of the scene's many sentences."""
+    rigid_caption: Callable[[Scene], str]
+    """The scene's sentence in the one form of the control stratum."""
+    pictured: Callable[[Sequence[Scene], np.random.Generator], Tensor]
+    """One picture of each scene, (n, 3, 64, 64) in [-1, 1]."""
+
+
+POCKET_WORLD = World(
+    world.sample_scene,
+    world.changed,
+    captions.caption,
+    captions.rigid_caption,
+    pictures.pictured,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made; the defaults are those of the pocket model."""
+
+    world: World = POCKET_WORLD
+    encoder: Literal["contrastive", "tuned", "joint"] = "contrastive"
+    """Frozen after CLIP's training; trained on with the UNet; trained with the UNet alone."""
+    latents: Literal["autoencoder", "pixels"] = "autoencoder"
+    """What the UNet denoises: an autoencoder's latents, or squares of 4 by 4 pixels of pictures of
+    half the size."""
+    offset: float = 0.0
+    """Deviation of noise that is constant over a channel, added to the noise in training."""
+    pictures: int = 60_000
+    """Pictures of the UNet's training set, each with two captions."""
+    text: Plan = Plan(steps=1200, batch=192, rate=1.5e-3)
+    vae: Plan = Plan(steps=3000, batch=32, rate=1.5e-3)
+    polish: Plan = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
+    unet: Plan = Plan(steps=5000, batch=64, rate=1e-3)
+    perceptual: Plan = Plan(steps=1500, batch=96, rate=1e-3)
+    judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
+
+
+RECIPES = {"pocket": Recipe()}
