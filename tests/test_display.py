@@ -93,17 +93,20 @@ def test_provenance_names_model_metric_seed_and_released_versions():
         assert fact in line
 
 
-def test_badge_says_how_many_agree_and_how_far():
-    badge = pages.agreement_badge(6, 6, 1e-3).data
+def test_badge_and_prose_say_how_many_agree_and_how_far(shown):
+    badge = pages.show_agreement(np.array([True] * 6), 1e-3).data
     assert 'class="agreement agrees"' in badge
     assert "6 of 6 within 0.1\u202f%" in badge
-    assert 'class="agreement differs"' in pages.agreement_badge(5, 6, 1e-3).data
+    badge = pages.show_agreement([True, False, True], 1e-3).data
+    assert 'class="agreement differs"' in badge
+    assert "2 of 3" in badge
+    glued = [next(iter(data.values())) for data, _ in shown]
+    assert glued == ["'agree'", "'6'", "'do NOT agree'", "'3'"]
 
 
-@pytest.mark.parametrize(("agreeing", "compared"), [(0, 0), (3, 2), (-1, 2)])
-def test_badge_of_nothing_is_an_error(agreeing, compared):
-    with pytest.raises(ValueError, match=f"{agreeing} of {compared} values"):
-        pages.agreement_badge(agreeing, compared, 1e-3)
+def test_badge_of_nothing_is_an_error():
+    with pytest.raises(ValueError, match="no recomputed value"):
+        pages.show_agreement([], 1e-3)
 
 
 def test_photo_is_a_jpeg_that_another_page_can_show(shown):

@@ -1,5 +1,4 @@
 from . import figures as figures
-from .display import agreement_badge as agreement_badge
 from .display import benchmark_line as benchmark_line
 from .display import glue_all as glue_all
 from .display import glue_number as glue_number
@@ -7,6 +6,7 @@ from .display import glue_text as glue_text
 from .display import note_other_revision as note_other_revision
 from .display import provenance_line as provenance_line
 from .display import recorded_line as recorded_line
+from .display import show_agreement as show_agreement
 from .display import show_html as show_html
 from .display import show_photo as show_photo
 from .display import show_twins as show_twins

@@ -1,7 +1,9 @@
 """What no table records, computed by the page that shows it and by the ledger's page anew."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,12 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.ground.records import Manifest
 from embedding_geometry.ground.types import Clouds
-from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.prompts import PromptPair, write_prompt_pairs
+from embedding_geometry.study.run import run_study
+from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.barycenters import (
     Barycenter,
     WeightGrid,
@@ -44,6 +50,52 @@ def order_table(model: TextToImageModel, pairs: Sequence[PromptPair]) -> pd.Data
 
     by_order, by_text = shuffling_changes(pictures, texts.clouds, np.random.default_rng(0))
     return pd.DataFrame({"by_order": by_order, "by_text": by_text}, index=prompts)
+
+
+def recompute(
+    recorded: pd.DataFrame,
+    manifest: Manifest,
+    pairs: Sequence[PromptPair],
+    couplings: Sequence[str],
+    loading: LoadSettings,
+) -> pd.DataFrame:
+    """Compute some pairs of a recorded study again, on its first initial latent.
+
+    Returns:
+        A row for each pair and coupling, with every measured column twice, as `ppl now` and
+        `ppl recorded`.
+    """
+    conditions = manifest["settings"]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "pairs.csv"
+        write_prompt_pairs(table, pairs)
+        settings = StudySettings(
+            pairs=table,
+            net=conditions["net"],
+            couplings=tuple(couplings),
+            extra_couplings_first_seed=(),
+            seeds=(conditions["seeds"][0],),
+            frames=conditions["frames"],
+            loading=replace(loading, dtype=conditions["dtype"]),
+            rendering=RenderSettings.recorded(conditions),
+        )
+        again = run_study(settings, Path(folder) / "study", progress=False)
+    cell = ["pair_id", "coupling", "seed"]
+    return again.merge(recorded, on=cell, suffixes=(" now", " recorded"))
+
+
+def agreeing(compared: pd.DataFrame, tolerances: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Of each row of `recompute`, whether columns agree to their relative and absolute tolerances.
+
+    A last bit of a network may move a byte of a picture by one, so a PPL is never equal elsewhere.
+    """
+    return np.all(
+        [
+            np.isclose(compared[f"{of} now"], compared[f"{of} recorded"], relative, absolute)
+            for of, (relative, absolute) in tolerances.items()
+        ],
+        axis=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 from IPython.display import HTML, Markdown, display
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from embedding_geometry.ground.records import STUDY
 from embedding_geometry.pages.figures.strips import Images, film_strips
@@ -102,24 +103,28 @@ def glue_number(name: str, value: float, digits: int, *, percent: bool = False) 
     glue_text(name, number_text(value, digits, percent=percent))
 
 
-def agreement_badge(agreeing: int, compared: int, tolerance: float) -> HTML:
+def show_agreement(agree: ArrayLike, tolerance: float) -> HTML:
     """A badge that says how many recomputed values agree with the recorded ones, and how far.
 
+    The prose finds their number as `n_recomputed`, and whether all agree as `recomputed`.
+
     Args:
-        agreeing: the number of values that agree.
-        compared: the number of values compared.
+        agree: of each value that was compared, whether it agrees.
         tolerance: the largest relative difference that counts as agreement.
 
     Raises:
         ValueError: nothing was compared.
     """
-    if not 0 <= agreeing <= compared or not compared:
-        raise ValueError(f"{agreeing} of {compared} values cannot agree")
-    kind = "agrees" if agreeing == compared else "differs"
-    result = f"{agreeing} of {compared} within {number_text(tolerance, 1, percent=True)}"
+    compared = np.asarray(agree, bool)
+    if not compared.size:
+        raise ValueError("no recomputed value was compared with a recorded one")
+    whole = bool(compared.all())
+    glue_all({"recomputed": "agree" if whole else "do NOT agree", "n_recomputed": len(compared)})
+    within = number_text(tolerance, 1, percent=True)
     return HTML(
-        f'<p class="agreement {kind}"><span>recorded against recomputed</span> '
-        f"<span>{result}</span></p>"
+        f'<p class="agreement {"agrees" if whole else "differs"}">'
+        "<span>recorded against recomputed</span> "
+        f"<span>{compared.sum()} of {len(compared)} within {within}</span></p>"
     )
 
 
