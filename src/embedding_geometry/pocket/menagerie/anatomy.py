@@ -59,9 +59,9 @@ SHAPE: dict[str, float] = {
     "nose_point": 0.4,  # 1: a beak
     "nostril": 0.0,
     "nostril_x": 0.14,
-    "mouth_w": 0.2,
-    "mouth_y": 0.4,
-    "smile": 0.0,  # 0: two small arcs, 1: one wide one
+    "mouth_w": 0.17,
+    "mouth_y": 0.44,
+    "smile": 0.75,  # 0: two small arcs, 1: one wide one
     "whiskers": 0.0,
     "trunk": 0.0,
     "blush": 0.5,

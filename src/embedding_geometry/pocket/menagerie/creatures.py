@@ -144,9 +144,9 @@ def _patches(brush: Brush, v: Values) -> None:
 
 def _trunk(brush: Brush, v: Values) -> None:
     steps, size = [i / 5 for i in range(6)], v["trunk"]
-    xs = [0.34 * size * s * s for s in steps]
+    xs = [0.34 * size**2 * s * s for s in steps]
     ys = [0.2 + 0.95 * size * (s - 0.12 * s * s) for s in steps]
-    radii = [(0.24 - 0.09 * s) * size.sqrt() for s in steps]
+    radii = [(0.24 - 0.09 * s) * size for s in steps]
     distance = _chain(brush, xs, ys, radii)
     brush.paint(brush.cover(distance + 0.05, size) * 0.5, v["fur"] * 0.72)
     brush.paint(brush.cover(distance, size), _lit(v["fur"], brush, 0.04))
@@ -167,7 +167,7 @@ def _mouth(brush: Brush, v: Values) -> None:
     wide = 0.42 * width * (1 - q.clamp(max=1.2) ** 2)
     line = v["mouth_y"] + (1 - smile) * arcs + smile * wide
     fade = (v["mouth_w"] / 0.1).clamp(0, 1)
-    brush.paint(_stroke(both, line, 0.035, width - both.u) * fade * 0.85, v["ink"])
+    brush.paint(_stroke(both, line, 0.032, width - both.u) * fade * 0.75, v["ink"])
 
 
 def _whiskers(brush: Brush, v: Values) -> None:
@@ -198,8 +198,9 @@ def _eyes(brush: Brush, v: Values) -> None:
     eye.disc(v["ink"], v["pupil"] * r, v["pupil"] * r * 1.15)
     side = brush.u.sign() * eye.u  # the same direction on both sides
     shine = Brush(brush.image, side, eye.v, brush.pixel)
-    shine.at(-0.3 * r, -0.4 * r).disc(v["white"], 0.3 * r, 0.3 * r)
-    shine.at(0.32 * r, 0.42 * r).disc(v["white"], 0.14 * r, 0.14 * r, 0.8)
+    shine.at(-0.24 * r, -0.4 * r).disc(v["white"], 0.3 * r, 0.3 * r)
+    small = 0.14 * r  # left out where a pixel is too large for it
+    shine.at(0.32 * r, 0.42 * r).disc(v["white"], small, small, (small / brush.pixel).clamp(max=1))
 
 
 def paint_creature(brush: Brush, v: Values) -> None:

@@ -42,6 +42,11 @@ def _pine(
 def _meadow(brush: Brush, v: Values) -> None:
     size = 0.17 * v["size"]
     _tree(brush, 0.13 + 0.03 * v["chance"][:, 6], 0.67, size, rgb(110, 184, 96), v)
+    blade = rgb(78, 156, 74) * v["tint"]
+    for x, y in ((0.1, 0.87), (0.36, 0.83), (0.55, 0.95), (0.7, 0.8), (0.87, 0.85)):
+        tuft = brush.at(x + 0.02 * v["chance"][:, 8], y, v["size"]).mirrored()
+        for x0, lean in ((0.0, 0.0), (0.012, 0.5)):
+            tuft.at(x0, -0.012).turned(lean).disc(blade, 0.005, 0.022, 0.7 * v["alpha"])
     petals = (rgb(255, 255, 255), rgb(255, 170, 190), rgb(255, 224, 110))
     places = ((0.06, 0.8), (0.17, 0.93), (0.3, 0.76), (0.47, 0.86), (0.62, 0.75), (0.78, 0.9),
               (0.92, 0.79), (0.95, 0.95))  # fmt: skip
