@@ -218,8 +218,8 @@ def _land(brush: Brush, light: Values, weights: Tensor, chance: Tensor) -> None:
     depth = ((y - horizon[:, None]) / (1 - horizon[:, None])).clamp(0, 1)
     flat = blend(weights, "far").lerp(blend(weights, "near"), depth.sqrt()) * tint
     _below(brush, horizon.expand_as(brush.u), flat)
-    for x, y, step in ((0.25, 0.78, 4), (0.8, 0.88, 5)):  # the light lies in patches
-        patch = brush.at(x + 0.2 * chance[:, step], y)
+    for across, down, step in ((0.25, 0.78, 4), (0.8, 0.88, 5)):  # the light lies in patches
+        patch = brush.at(across + 0.2 * chance[:, step], down)
         patch.glow(rgb(255, 255, 255) * tint, 0.3, 0.06, 0.16)
     where(blend(weights, "water"), brush, light | {"weights": weights}, _water)
 
