@@ -16,6 +16,8 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
+from embedding_geometry.pocket.sentences import pick
+
 SIZES = {"small": 24, "large": 38}
 OBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cat": ("CAT FACE", ("cat", "kitten", "kitty")),
@@ -127,12 +129,6 @@ def sample_scene(rng: np.random.Generator, *, held_out: bool = False) -> Scene:
             scene = replace(scene, position=side, second=str(rng.choice(others)))
         if scene.held_out == held_out:
             return scene
-
-
-def pick(options: Iterable[str], rng: np.random.Generator) -> str:
-    """One of the options, each equally likely."""
-    options = tuple(options)
-    return options[rng.integers(len(options))]
 
 
 def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:

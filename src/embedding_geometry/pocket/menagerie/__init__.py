@@ -1,0 +1,30 @@
+"""The second world: creatures between the species, on grounds that blend, at any hour."""
+
+from embedding_geometry.pocket.menagerie.anatomy import SPECIES
+from embedding_geometry.pocket.menagerie.captions import caption, rigid_caption
+from embedding_geometry.pocket.menagerie.pictures import drawn, picture, pictured
+from embedding_geometry.pocket.menagerie.scenes import (
+    GROUNDS,
+    Labels,
+    Scene,
+    between,
+    changed,
+    mixture,
+    sample_scene,
+)
+
+__all__ = [
+    "GROUNDS",
+    "SPECIES",
+    "Labels",
+    "Scene",
+    "between",
+    "caption",
+    "changed",
+    "drawn",
+    "mixture",
+    "picture",
+    "pictured",
+    "rigid_caption",
+    "sample_scene",
+]
