@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from embedding_geometry.pocket import pictures
-from embedding_geometry.pocket.pictures import FONT, picture, pixels
-from embedding_geometry.pocket.world import OBJECTS, Scene
+from embedding_geometry.pocket.pictographs import pictures
+from embedding_geometry.pocket.pictographs.pictures import FONT, picture, pixels
+from embedding_geometry.pocket.pictographs.scenes import OBJECTS, Scene
 
 needs_font = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"

@@ -19,10 +19,10 @@ from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
-from embedding_geometry.pocket.pictures import FONT
+from embedding_geometry.pocket.pictographs.pictures import FONT
+from embedding_geometry.pocket.pictographs.scenes import Scene
 from embedding_geometry.pocket.recipes import RECIPES, Recipe
 from embedding_geometry.pocket.train import STAGES, run_stage
-from embedding_geometry.pocket.world import Scene
 
 pytestmark = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"

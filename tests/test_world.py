@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embedding_geometry.pocket.captions import caption, rigid_caption
-from embedding_geometry.pocket.world import (
+from embedding_geometry.pocket.pictographs.captions import caption, rigid_caption
+from embedding_geometry.pocket.pictographs.scenes import (
     OBJECTS,
     PLACES,
     POSITIONS,

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from embedding_geometry.pocket.evaluate import SEED, SHOWN, held_out_prompts
-from embedding_geometry.pocket.world import OBJECTS, PLACES, TIMES
+from embedding_geometry.pocket.pictographs.scenes import OBJECTS, PLACES, TIMES
 
 TARGETS = {"retrieval_top1": 0.70, "psnr": 27.0, "objects": 0.80, "place": 0.90}
 STAGES = {

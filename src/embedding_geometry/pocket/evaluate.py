@@ -21,13 +21,13 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
-from embedding_geometry.pocket.captions import caption
 from embedding_geometry.pocket.fit import Place, fit
-from embedding_geometry.pocket.pictures import pictured, pixels
+from embedding_geometry.pocket.pictographs.captions import caption
+from embedding_geometry.pocket.pictographs.pictures import pictured, pixels
+from embedding_geometry.pocket.pictographs.scenes import Scene, sample_scene
 from embedding_geometry.pocket.recipes import Recipe
 from embedding_geometry.pocket.recogniser import Recognising, draw_labelled, labels
 from embedding_geometry.pocket.text import Contrastive, convolution, load_tokenizer, tokenize
-from embedding_geometry.pocket.world import Scene, sample_scene
 
 PROMPTS, SHOWN, SEED = 1000, 40, 7
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID
-from embedding_geometry.pocket.captions import caption, rigid_caption
-from embedding_geometry.pocket.world import Scene, changed, sample_scene
+from embedding_geometry.pocket.pictographs.captions import caption, rigid_caption
+from embedding_geometry.pocket.pictographs.scenes import Scene, changed, sample_scene
 from embedding_geometry.study.prompts import PromptPair
 
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18

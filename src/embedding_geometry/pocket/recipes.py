@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from embedding_geometry.pocket import captions, pictures, world
+from embedding_geometry.pocket import menagerie
 from embedding_geometry.pocket.fit import Plan
+from embedding_geometry.pocket.pictographs import captions, pictures, scenes
 
 Scene = Any
 """What a picture shows, a value of the world's own type; only the world looks into it."""
@@ -30,12 +31,19 @@ class World:
     """One picture of each scene, (n, 3, 64, 64) in [-1, 1]."""
 
 
-POCKET_WORLD = World(
-    world.sample_scene,
-    world.changed,
+PICTOGRAPHS = World(
+    scenes.sample_scene,
+    scenes.changed,
     captions.caption,
     captions.rigid_caption,
     pictures.pictured,
+)
+MENAGERIE = World(
+    menagerie.sample_scene,
+    menagerie.changed,
+    menagerie.caption,
+    menagerie.rigid_caption,
+    menagerie.pictured,
 )
 
 
@@ -43,7 +51,7 @@ POCKET_WORLD = World(
 class Recipe:
     """How a model is made; the defaults are those of the pocket model."""
 
-    world: World = POCKET_WORLD
+    world: World = PICTOGRAPHS
     encoder: Literal["contrastive", "tuned", "joint"] = "contrastive"
     """Frozen after CLIP's training; trained on with the UNet; trained with the UNet alone."""
     latents: Literal["autoencoder", "pixels"] = "autoencoder"

@@ -13,9 +13,16 @@ from torchvision.models import squeezenet1_1
 from torchvision.transforms import Normalize
 
 from embedding_geometry.pocket.fit import Batch, Place, fit
-from embedding_geometry.pocket.pictures import pictured
+from embedding_geometry.pocket.pictographs.pictures import pictured
+from embedding_geometry.pocket.pictographs.scenes import (
+    OBJECTS,
+    PLACES,
+    POSITIONS,
+    TIMES,
+    Scene,
+    sample_scene,
+)
 from embedding_geometry.pocket.recipes import Recipe
-from embedding_geometry.pocket.world import OBJECTS, PLACES, POSITIONS, TIMES, Scene, sample_scene
 
 
 def labels(scene: Scene) -> list[int]:

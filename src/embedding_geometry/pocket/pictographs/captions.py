@@ -2,15 +2,7 @@
 
 import numpy as np
 
-from embedding_geometry.pocket.sentences import (
-    JOINTS,
-    article,
-    in_any_order,
-    pick,
-    sentence_forms,
-    tidied,
-)
-from embedding_geometry.pocket.world import (
+from embedding_geometry.pocket.pictographs.scenes import (
     OBJECTS,
     PLACES,
     POSITIONS,
@@ -18,6 +10,14 @@ from embedding_geometry.pocket.world import (
     TIMES,
     UNMARKED,
     Scene,
+)
+from embedding_geometry.pocket.sentences import (
+    JOINTS,
+    article,
+    in_any_order,
+    pick,
+    sentence_forms,
+    tidied,
 )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
-from embedding_geometry.pocket.world import OBJECTS, SIZES, Scene
+from embedding_geometry.pocket.pictographs.scenes import OBJECTS, SIZES, Scene
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 PIXELS = 64
