@@ -1,7 +1,8 @@
 from collections import Counter
 from pathlib import Path
 
-from embedding_geometry.pocket.pairs import pocket_pairs, write_pocket_pairs
+from embedding_geometry.pocket.pairs import draw_pairs, write_pocket_pairs
+from embedding_geometry.pocket.recipes import PICTOGRAPHS
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
@@ -13,11 +14,11 @@ def test_the_committed_table_is_what_the_command_writes(tmp_path: Path) -> None:
 
 
 def test_the_table_reads_back_as_written() -> None:
-    assert read_prompt_pairs(RECORDED) == pocket_pairs()
+    assert read_prompt_pairs(RECORDED) == draw_pairs(PICTOGRAPHS)
 
 
 def test_every_grade_has_its_pairs_and_no_pair_is_one_text_twice() -> None:
-    pairs = pocket_pairs()
+    pairs = draw_pairs(PICTOGRAPHS)
     counts = Counter((p.stratum, p.similarity) for p in pairs)
     assert all(counts["free", float(g)] >= 50 for g in range(6))
     assert sum(n for (stratum, _), n in counts.items() if stratum == "rigid") >= 50
@@ -32,7 +33,11 @@ def test_rigid_pairs_keep_their_words_in_place_and_free_ones_do_not() -> None:
     share = {
         stratum: sum(kept(p) for p in pairs) / len(pairs)
         for stratum in ("rigid", "free")
-        if (pairs := [p for p in pocket_pairs() if p.stratum == stratum and p.similarity == 4])
+        if (
+            pairs := [
+                p for p in draw_pairs(PICTOGRAPHS) if p.stratum == stratum and p.similarity == 4
+            ]
+        )
     }
     assert share["rigid"] > 0.7
     assert share["free"] < 0.3

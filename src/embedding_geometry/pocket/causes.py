@@ -25,8 +25,8 @@ from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.latents import load_autoencoder
-from embedding_geometry.pocket.pairs import pocket_pairs
-from embedding_geometry.pocket.recipes import Recipe
+from embedding_geometry.pocket.pairs import draw_pairs
+from embedding_geometry.pocket.recipes import Recipe, World
 from embedding_geometry.pocket.text import load_tokenizer
 from embedding_geometry.pocket.train import run_stage
 from embedding_geometry.study.prompts import PromptPair
@@ -72,21 +72,24 @@ def load_cause(recipe: Recipe, folder: Path) -> TextToImageModel:
     )
 
 
-def fresh_pairs() -> list[PromptPair]:
+def fresh_pairs(world: World) -> list[PromptPair]:
     """The first free pairs of each grade under a seed that no study uses."""
     names = {f"f{g}-{n:03d}" for g in range(6) for n in range(1, PAIRS_A_GRADE + 1)}
-    return [pair for pair in pocket_pairs(PAIRS_SEED) if pair.pair_id in names]
+    return [pair for pair in draw_pairs(world, PAIRS_SEED) if pair.pair_id in names]
 
 
 def measure(
-    model: TextToImageModel, metric: PerceptualMetric, settings: RenderSettings
+    model: TextToImageModel,
+    world: World,
+    metric: PerceptualMetric,
+    settings: RenderSettings,
 ) -> Iterator[dict[str, object]]:
     """How each pair's picture moves along row order, and how much it trembles where it should not.
 
     The noise floor is the distance of two pictures a thousandth of the path apart.
     """
     latent = initial_latent(model, 0)
-    for pair in fresh_pairs():
+    for pair in fresh_pairs(world):
         ends = encode(model, [pair.source, pair.target])
         texts = interpolate(ends, np.arange(model.n_tokens), np.array([*TIMES, A_HAIR]))
         frames = render(model, texts, latent, settings)

@@ -1,4 +1,4 @@
-"""Prompt pairs of the pocket world, graded as in Crisscrossed Captions (arXiv:2004.15020).
+"""Prompt pairs of a world, graded as in Crisscrossed Captions (arXiv:2004.15020).
 
 Stratum `free`: the two captions have independently drawn sentence forms. Grade 5 is one scene
 said twice; 4, 3, 2 and 1 differ in one, two, three and most values; 0 shares none. Stratum
@@ -11,46 +11,46 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from embedding_geometry.ground.grades import RIGID
-from embedding_geometry.pocket.pictographs.captions import caption, rigid_caption
-from embedding_geometry.pocket.pictographs.scenes import Scene, changed, sample_scene
+from embedding_geometry.ground.grades import GRADES, RIGID
+from embedding_geometry.pocket.recipes import PICTOGRAPHS, Scene, World
 from embedding_geometry.study.prompts import PromptPair
 
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18
 
 
-def _scenes(grade: int, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Two scenes, of whose five or six values as many differ as the grade says."""
-    scene = sample_scene(rng)
-    values = 6 if scene.second else 5
+def _scenes(world: World, grade: int, rng: np.random.Generator) -> tuple[Scene, Scene]:
+    """Two scenes, of whose values as many differ as the grade says."""
+    scene = world.sample_scene(rng)
+    values = len(world.changeable(scene))
     differing = {5: 0, 4: 1, 3: 2, 2: 3, 1: values - 1, 0: values}[grade]
-    return scene, changed(scene, differing, rng)
+    return scene, world.changed(scene, differing, rng)
 
 
-def _free(rng: np.random.Generator) -> Iterator[PromptPair]:
-    for grade in (5, 4, 3, 2, 1, 0):
+def _free(world: World, rng: np.random.Generator) -> Iterator[PromptPair]:
+    for grade in GRADES:
         seen: set[str] = set()
         while len(seen) < FREE_A_GRADE:
-            source, target = [caption(scene, rng) for scene in _scenes(grade, rng)]
+            source, target = [world.caption(scene, rng) for scene in _scenes(world, grade, rng)]
             if source == target or source in seen:
                 continue
             seen.add(source)
             yield PromptPair(f"f{grade}-{len(seen):03d}", source, target, float(grade), "free")
 
 
-def _rigid(rng: np.random.Generator) -> Iterator[PromptPair]:
+def _rigid(world: World, rng: np.random.Generator) -> Iterator[PromptPair]:
     for grade in (4, 3, 2):
         for number in range(1, RIGID_A_GRADE + 1):
-            source, target = map(rigid_caption, _scenes(grade, rng))
+            source, target = map(world.rigid_caption, _scenes(world, grade, rng))
             yield PromptPair(f"r{grade}-{number:03d}", source, target, float(grade), RIGID)
 
 
-def pocket_pairs(seed: int = 2026) -> list[PromptPair]:
-    """All pairs of the recorded study: 52 in each of six grades, 54 in the rigid control."""
+def draw_pairs(world: World, seed: int = 2026) -> list[PromptPair]:
+    """All pairs of a study of this world: 52 in each of six grades, 54 in the rigid control."""
     rng = np.random.default_rng(seed)
-    return [*_free(rng), *_rigid(rng)]
+    return [*_free(world, rng), *_rigid(world, rng)]
 
 
 def write_pocket_pairs(path: Path, seed: int = 2026) -> None:
     """Write `pair_id, source, target, similarity, stratum` as UTF-8 CSV."""
-    pd.DataFrame(pocket_pairs(seed)).to_csv(path, index=False, lineterminator="\n")
+    pairs = pd.DataFrame(draw_pairs(PICTOGRAPHS, seed))
+    pairs.to_csv(path, index=False, lineterminator="\n")

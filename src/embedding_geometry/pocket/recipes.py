@@ -29,6 +29,8 @@ class World:
     """The scene's sentence in the one form of the control stratum."""
     pictured: Callable[[Sequence[Scene], np.random.Generator], Tensor]
     """One picture of each scene, (n, 3, 64, 64) in [-1, 1]."""
+    changeable: Callable[[Scene], Sequence[str]]
+    """The names of the scene's values that `changed` can replace."""
 
 
 PICTOGRAPHS = World(
@@ -37,6 +39,7 @@ PICTOGRAPHS = World(
     captions.caption,
     captions.rigid_caption,
     pictures.pictured,
+    scenes.changeable,
 )
 MENAGERIE = World(
     menagerie.sample_scene,
@@ -44,6 +47,7 @@ MENAGERIE = World(
     menagerie.caption,
     menagerie.rigid_caption,
     menagerie.pictured,
+    lambda scene: menagerie.NAMEABLE,
 )
 
 

@@ -5,6 +5,7 @@ from embedding_geometry.pocket.menagerie.captions import caption, rigid_caption
 from embedding_geometry.pocket.menagerie.pictures import drawn, picture, pictured
 from embedding_geometry.pocket.menagerie.scenes import (
     GROUNDS,
+    NAMEABLE,
     Labels,
     Scene,
     between,
@@ -15,6 +16,7 @@ from embedding_geometry.pocket.menagerie.scenes import (
 
 __all__ = [
     "GROUNDS",
+    "NAMEABLE",
     "SPECIES",
     "Labels",
     "Scene",

@@ -131,13 +131,18 @@ def sample_scene(rng: np.random.Generator, *, held_out: bool = False) -> Scene:
             return scene
 
 
+def changeable(scene: Scene) -> list[str]:
+    """The names of the scene's values."""
+    return [*VALUES, "second"] if scene.second else [*VALUES]
+
+
 def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
     """The scene with exactly `count` of its values replaced by others.
 
     Raises:
         ValueError: the scene has fewer than `count` values.
     """
-    kinds = [*VALUES, "second"] if scene.second else [*VALUES]
+    kinds = changeable(scene)
     if not 0 <= count <= len(kinds):
         raise ValueError(f"{count} values of a scene cannot change: it has {len(kinds)}, {kinds}")
     new: dict[str, str] = {}
