@@ -15,11 +15,13 @@ from embedding_geometry.pocket.menagerie import (
     caption,
     changed,
     drawn,
+    labels,
     mixture,
     picture,
     pictured,
     rigid_caption,
     sample_scene,
+    shares,
 )
 from embedding_geometry.pocket.menagerie.anatomy import COLORS, SHAPE, VARIATION
 from embedding_geometry.pocket.menagerie.captions import (
@@ -377,3 +379,26 @@ def test_the_rigid_form_says_every_value_in_one_order() -> None:
         rng = np.random.default_rng(seed)
         scene = sample_scene(rng)
         assert rigid_caption(scene) != rigid_caption(changed(scene, 1, rng))
+
+
+def test_a_recogniser_is_asked_for_numbers_and_for_names_only_where_nothing_is_mixed() -> None:
+    scene = sample_scene(np.random.default_rng(0))
+    pure = dataclasses.replace(
+        scene,
+        species=mixture(SPECIES, {"owl": 1}),
+        ground=mixture(GROUNDS, {"snow": 3, "lake": 2}),
+    )
+    owl = list(SPECIES).index("owl")
+    assert labels(pure) == [owl, -1, scene.x, scene.size, scene.time]
+
+
+def test_what_a_perfect_and_a_blind_recogniser_find() -> None:
+    rng = np.random.default_rng(0)
+    wanted = np.array([labels(sample_scene(rng)) for _ in range(200)], float)
+    blind = np.column_stack([np.full((200, 2), -2.0), rng.random((200, 3))])
+    found = shares(wanted, wanted, blind)
+    assert [found[f"judge_{what}"] for what in ("species", "ground", "x", "size", "time")] == (
+        pytest.approx([1] * 5)
+    )
+    assert found["species"] == found["ground"] == 0
+    assert abs(found["time"]) < 0.2

@@ -14,14 +14,15 @@ from embedding_geometry.diffusion.generation import default_settings, initial_la
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
-from embedding_geometry.pocket import autoencoder, evaluate, latents, recogniser
+from embedding_geometry.pocket import autoencoder, evaluate, latents
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
+from embedding_geometry.pocket.pictographs import labels
 from embedding_geometry.pocket.pictographs.pictures import FONT
 from embedding_geometry.pocket.pictographs.scenes import Scene
-from embedding_geometry.pocket.recipes import RECIPES, Recipe
+from embedding_geometry.pocket.recipes import PICTOGRAPHS, RECIPES, Recipe
 from embedding_geometry.pocket.train import STAGES, run_stage
 
 pytestmark = pytest.mark.skipif(
@@ -89,7 +90,7 @@ def test_the_card_states_what_was_measured(run) -> None:
 def test_the_card_lists_the_prompts_of_the_pictures_shown(run) -> None:
     """The eight pictures of the sheet are those of the eight prompts of this evaluation."""
     card = (run / "model" / "README.md").read_text(encoding="utf-8")
-    _, texts = evaluate.held_out_prompts(8, np.random.default_rng(evaluate.SEED))
+    _, texts = evaluate.held_out_prompts(PICTOGRAPHS, 8, np.random.default_rng(evaluate.SEED))
     for number, prompt in enumerate(texts, start=1):
         assert f"\n{number}. {prompt}\n" in card
 
@@ -132,16 +133,16 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_made(tmp_path) -
 
 
 def test_labels_say_what_stands_where() -> None:
-    alone = recogniser.labels(Scene("dog", "small", "middle", "snow", "sunset"))
-    two = recogniser.labels(Scene("dog", "small", "right", "snow", "night", second="cat"))
+    alone = labels.labels(Scene("dog", "small", "middle", "snow", "sunset"))
+    two = labels.labels(Scene("dog", "small", "right", "snow", "night", second="cat"))
     assert alone == [0, 2, 0, 1, 1]
     assert two == [1, 0, 2, 1, 2]
 
 
 def test_an_object_counts_as_named_wherever_it_stands() -> None:
-    wanted = np.array([[0, 2, 0, 1, 1], [1, 0, 2, 1, 2], [1, 0, 2, 1, 2]])
-    found = np.array([[2, 0, 0, 0, 0], [2, 0, 1, 0, 0], [2, 0, 2, 0, 0]])
-    np.testing.assert_array_equal(evaluate._named(found, wanted), [True, True, False])
+    wanted = np.array([[0, 2, 0, 1, 1], [1, 0, 2, 1, 2], [1, 0, 2, 1, 2]], float)
+    found = np.array([[2, 0, 0, 0, 0], [2, 0, 1, 0, 0], [2, 0, 2, 0, 0]], float)
+    np.testing.assert_array_equal(labels.named(found, wanted), [True, True, False])
 
 
 def test_reconstruction_costs_nothing_when_it_is_exact_and_more_where_there_is_detail() -> None:

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from embedding_geometry.pocket.evaluate import SEED, SHOWN, held_out_prompts
 from embedding_geometry.pocket.pictographs.scenes import OBJECTS, PLACES, TIMES
+from embedding_geometry.pocket.recipes import PICTOGRAPHS
 
 TARGETS = {"retrieval_top1": 0.70, "psnr": 27.0, "objects": 0.80, "place": 0.90}
 STAGES = {
@@ -36,7 +37,7 @@ def _stage_rows(training: dict[str, dict[str, object]]) -> str:
 
 def _shown_prompts(evaluated: int) -> str:
     """A numbered list of the prompts of the contact sheet, in its order."""
-    _, texts = held_out_prompts(evaluated, np.random.default_rng(SEED))
+    _, texts = held_out_prompts(PICTOGRAPHS, evaluated, np.random.default_rng(SEED))
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts[:SHOWN], start=1))
 
 

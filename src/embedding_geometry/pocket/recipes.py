@@ -9,10 +9,24 @@ from torch import Tensor
 
 from embedding_geometry.pocket import menagerie
 from embedding_geometry.pocket.fit import Plan
-from embedding_geometry.pocket.pictographs import captions, pictures, scenes
+from embedding_geometry.pocket.pictographs import captions, labels, pictures, scenes
 
 Scene = Any
 """What a picture shows, a value of the world's own type; only the world looks into it."""
+
+
+@dataclass(frozen=True)
+class Recognisable:
+    """What a classifier that shares nothing with the model is asked about a world's pictures."""
+
+    classes: tuple[int, ...]
+    """The number of answers to each question."""
+    values: int
+    """How many numbers it is asked for beside them."""
+    labels: Callable[[Scene], list[float]]
+    """The right answers, -1 where a question has none, then the numbers."""
+    shares: Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
+    """How good a model is: from what is wanted and what is seen in real and in made pictures."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class World:
     """One picture of each scene, (n, 3, 64, 64) in [-1, 1]."""
     changeable: Callable[[Scene], Sequence[str]]
     """The names of the scene's values that `changed` can replace."""
+    recognisable: Recognisable
 
 
 PICTOGRAPHS = World(
@@ -40,6 +55,7 @@ PICTOGRAPHS = World(
     captions.rigid_caption,
     pictures.pictured,
     scenes.changeable,
+    Recognisable(labels.CLASSES, 0, labels.labels, labels.shares),
 )
 MENAGERIE = World(
     menagerie.sample_scene,
@@ -48,6 +64,7 @@ MENAGERIE = World(
     menagerie.rigid_caption,
     menagerie.pictured,
     lambda scene: menagerie.NAMEABLE,
+    Recognisable(menagerie.CLASSES, len(menagerie.VALUES), menagerie.labels, menagerie.shares),
 )
 
 

@@ -4,63 +4,59 @@ The perceptual backbone is SqueezeNet 1.1 (Iandola et al. 2016, arXiv:1602.07360
 what the world's pictures show; LPIPS (Zhang et al., CVPR 2018) then compares its activations.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 from torchvision.transforms import Normalize
 
 from embedding_geometry.pocket.fit import Batch, Place, fit
-from embedding_geometry.pocket.pictographs.pictures import pictured
-from embedding_geometry.pocket.pictographs.scenes import (
-    OBJECTS,
-    PLACES,
-    POSITIONS,
-    TIMES,
-    Scene,
-    sample_scene,
-)
-from embedding_geometry.pocket.recipes import Recipe
+from embedding_geometry.pocket.recipes import Recipe, Recognisable, World
 
 
-def labels(scene: Scene) -> list[int]:
-    """Object in each slot (0 = none), then place, then time of day."""
-    names = list(OBJECTS)
-    slots = dict.fromkeys(POSITIONS, 0)
-    slots[scene.position] = 1 + names.index(scene.thing)
-    if scene.second:
-        slots[scene.other_side] = 1 + names.index(scene.second)
-    return [*slots.values(), list(PLACES).index(scene.place), list(TIMES).index(scene.time)]
-
-
-CLASSES = (*(1 + len(OBJECTS),) * 3, len(PLACES), len(TIMES))
-
-
-def draw_labelled(rng: np.random.Generator, count: int) -> Batch:
-    """Pictures in [-1, 1] and their labels (count, 5)."""
-    scenes = [sample_scene(rng) for _ in range(count)]
-    return pictured(scenes, rng), torch.tensor([labels(s) for s in scenes])
+def draw_labelled(world: World, rng: np.random.Generator, count: int) -> Batch:
+    """Pictures of a world in [-1, 1] and their labels, a column for each question."""
+    scenes = [world.sample_scene(rng) for _ in range(count)]
+    answers = [world.recognisable.labels(scene) for scene in scenes]
+    return world.pictured(scenes, rng), torch.tensor(answers, dtype=torch.float32)
 
 
 class Recognising(nn.Module):
-    """Softmax classification of what stands where, from any feature extractor."""
+    """Softmax classification and regression of what a picture shows, from any features."""
 
-    def __init__(self, features: nn.Module, width: int):
+    def __init__(self, features: nn.Module, width: int, asked: Recognisable):
         """`width` is the number of features of a picture, flattened."""
         super().__init__()
-        self.features = features
-        self.heads = nn.Linear(width, sum(CLASSES))
+        self.features, self.asked = features, asked
+        self.heads = nn.Linear(width, sum(asked.classes) + asked.values)
 
-    def logits(self, images: Tensor) -> list[Tensor]:
-        """One tensor of logits for every label."""
-        return list(self.heads(self.features(images).flatten(1)).split(CLASSES, dim=1))
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """One tensor of logits for every question, then the numbers."""
+        out = self.heads(self.features(images).flatten(1))
+        return list(out.split([*self.asked.classes, self.asked.values], dim=1))
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        """Sum of the cross-entropies of all labels."""
-        kinds = zip(self.logits(images), target.T, strict=True)
-        return torch.stack([F.cross_entropy(o, t) for o, t in kinds]).sum()
+        """Sum of the cross-entropies of all questions and of the squared errors of the numbers."""
+        *logits, values = self.outputs(images)
+        answers = target[:, : len(logits)].long().T
+        loss = (target[:, len(logits) :] - values).square().mean(0).sum()
+        for output, answer in zip(logits, answers, strict=True):
+            loss = loss + F.cross_entropy(output, answer, ignore_index=-1)
+        return loss
+
+    @torch.no_grad()
+    def answers(self, images: Tensor) -> Float[np.ndarray, "n questions"]:
+        """The most likely answer to every question, then the numbers."""
+        parts = []
+        for part in images.split(100):
+            *logits, values = self.outputs(part)
+            parts.append(torch.cat([*(o.argmax(1, keepdim=True) for o in logits), values], 1))
+        return torch.cat(parts).double().numpy()
 
 
 def train_perceptual(place: Place, recipe: Recipe) -> None:
@@ -69,8 +65,9 @@ def train_perceptual(place: Place, recipe: Recipe) -> None:
     backbone = squeezenet1_1(weights=None).features
     # LPIPS' own shift and scale, so that the backbone sees what it will see in use
     normalize = Normalize((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
-    objective = Recognising(nn.Sequential(normalize, backbone), 512 * 9)
-    fit("perceptual", objective, draw_labelled, recipe.perceptual, place)
+    world = recipe.world
+    objective = Recognising(nn.Sequential(normalize, backbone), 512 * 9, world.recognisable)
+    fit("perceptual", objective, partial(draw_labelled, world), recipe.perceptual, place)
     if place.first:
         target = place.folder / "perceptual"
         target.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from embedding_geometry.pocket.menagerie.anatomy import SPECIES
 from embedding_geometry.pocket.menagerie.captions import caption, rigid_caption
+from embedding_geometry.pocket.menagerie.labels import CLASSES, VALUES, labels, shares
 from embedding_geometry.pocket.menagerie.pictures import drawn, picture, pictured
 from embedding_geometry.pocket.menagerie.scenes import (
     GROUNDS,
@@ -15,18 +16,22 @@ from embedding_geometry.pocket.menagerie.scenes import (
 )
 
 __all__ = [
+    "CLASSES",
     "GROUNDS",
     "NAMEABLE",
     "SPECIES",
+    "VALUES",
     "Labels",
     "Scene",
     "between",
     "caption",
     "changed",
     "drawn",
+    "labels",
     "mixture",
     "picture",
     "pictured",
     "rigid_caption",
     "sample_scene",
+    "shares",
 ]
