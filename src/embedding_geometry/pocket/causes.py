@@ -22,27 +22,31 @@ from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.pocket.denoiser import new_scheduler
+from embedding_geometry.pocket.evaluate import held_out_prompts
 from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.latents import load_autoencoder
 from embedding_geometry.pocket.pairs import draw_pairs
-from embedding_geometry.pocket.recipes import Recipe, World
+from embedding_geometry.pocket.pictographs.pictures import pixels
+from embedding_geometry.pocket.recipes import MENAGERIE, PICTOGRAPHS, Recipe, World
+from embedding_geometry.pocket.recogniser import Recognising
 from embedding_geometry.pocket.text import load_tokenizer
 from embedding_geometry.pocket.train import run_stage
 from embedding_geometry.study.prompts import PromptPair
 
-POCKET = Recipe(unet=Plan(steps=1000, batch=64, rate=1e-3), pictures=16_000)
+SHORT = Recipe(unet=Plan(steps=1000, batch=64, rate=1e-3), pictures=16_000)
 CAUSES = {
-    "pocket": POCKET,
-    "joint": replace(POCKET, encoder="joint"),
-    "pixels": replace(POCKET, latents="pixels"),
-    "joint-pixels": replace(POCKET, encoder="joint", latents="pixels"),
-    "tuned": replace(POCKET, encoder="tuned"),
-    "offset": replace(POCKET, offset=0.1),
+    "pocket": SHORT,
+    "joint": replace(SHORT, encoder="joint"),
+    "tuned": replace(SHORT, encoder="tuned"),
+    "pixels": replace(SHORT, latents="pixels"),
+    "joint-pixels": replace(SHORT, encoder="joint", latents="pixels"),
+    "continuous": replace(SHORT, encoder="joint", latents="pixels", world=MENAGERIE),
+    "offset": replace(SHORT, offset=0.1),
 }
-"""A fifth of pocket's samples each."""
+"""Each has a fifth of pocket's samples."""
 
-PAIRS_A_GRADE, PAIRS_SEED, TIMES = 8, 1, np.linspace(0, 1, 11)
+PAIRS_A_GRADE, PROMPTS, PAIRS_SEED, TIMES = 8, 200, 1, np.linspace(0, 1, 11)
 A_HAIR = 1e-3
 """The share of a path between whose ends the picture should not change but for noise."""
 
@@ -52,6 +56,8 @@ def train_cause(recipe: Recipe, place: Place) -> None:
     for part in ("tokenizer", "text_encoder", "vae"):
         if not (place.folder / part).exists():
             shutil.copytree(POCKET_FOLDER / part, place.folder / part)
+    if recipe.world is not PICTOGRAPHS:
+        run_stage("tokenizer", place, recipe)
     if recipe.encoder == "joint" and not (place.folder / "unet.safetensors").exists():
         run_stage("text", place, recipe)
     for stage in ("latents", "unet"):
@@ -102,3 +108,17 @@ def measure(
             "largest_share": length.maximum_step / length.total if length.total else np.nan,
             "noise_floor": perceptual_distances(metric, frames[[0, -1]])[0],
         }
+
+
+def seen(
+    model: TextToImageModel, world: World, judge: Recognising, settings: RenderSettings
+) -> dict[str, float]:
+    """How much of what held-out prompts ask for the judge finds in the model's pictures."""
+    rng = np.random.default_rng(PAIRS_SEED)
+    scenes, texts = held_out_prompts(world, PROMPTS, rng)
+    clouds = encode(model, texts)
+    latents = (initial_latent(model, seed) for seed in range(PROMPTS))
+    frames = [render(model, clouds[[i]], latent, settings)[0] for i, latent in enumerate(latents)]
+    wanted = np.array([world.recognisable.labels(scene) for scene in scenes])
+    answers = (judge.answers(images) for images in (world.pictured(scenes, rng), pixels(frames)))
+    return world.recognisable.shares(wanted, *answers)
