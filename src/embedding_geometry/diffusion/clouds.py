@@ -201,8 +201,8 @@ def check_texts(model: TextToImageModel, texts: Texts) -> None:
 
 def as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
     """Return the array where the model is and in its dtype."""
-    # rounded before it is moved: not every device has float64
-    return torch.from_numpy(array).to(model.dtype).to(model.device)
+    # torch knows no negative strides; rounded before it is moved: not every device has float64
+    return torch.from_numpy(np.ascontiguousarray(array)).to(model.dtype).to(model.device)
 
 
 def as_tensors(

@@ -117,9 +117,10 @@ def decode_latents(
     """
     config = model.vae.config
     scaled = latents.to(model.vae.dtype) / config.scaling_factor
-    if config.latents_mean is not None:  # of each channel, for some SDXLs
-        mean, std = (torch.tensor(of) for of in (config.latents_mean, config.latents_std))
-        scaled = scaled * std.to(scaled).view(1, -1, 1, 1) + mean.to(scaled).view(1, -1, 1, 1)
+    if config.latents_mean is not None and config.latents_std is not None:  # of some SDXLs
+        of_channels = (config.latents_mean, config.latents_std)
+        mean, std = (torch.tensor(each).to(scaled).view(1, -1, 1, 1) for each in of_channels)
+        scaled = scaled * std + mean
     pixels = torch.cat([model.vae.decode(batch).sample for batch in scaled.split(batch_size)])
     if not torch.isfinite(pixels).all():
         raise not_finite(model, "the decoded pictures")
