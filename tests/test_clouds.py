@@ -49,6 +49,13 @@ def test_half_precision_clouds_come_as_float32(tiny_folder):
     assert encode_prompts(half, [CAT]).dtype == np.float32
 
 
+def test_an_encoder_that_overflows_is_named_with_the_remedy(tiny_folder):
+    half = load_model(str(tiny_folder), device="cpu", dtype="float16")
+    half.text_encoder.final_layer_norm.weight.data.fill_(float("inf"))
+    with pytest.raises(ValueError, match="encoder.* NaN or infinity in float16; load .*float32"):
+        encode(half, [CAT])
+
+
 def test_the_encoder_is_not_invariant(tiny_model):
     """Word order changes the cloud as a set: the points themselves move."""
     cloud, other = encode_prompts(tiny_model, [CAT, "night at beach the on cat small a"])

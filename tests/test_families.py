@@ -30,7 +30,6 @@ from embedding_geometry.diffusion.clouds import (
 )
 from embedding_geometry.diffusion.folders import ModelNotFoundError
 from embedding_geometry.diffusion.generation import (
-    SCHEDULERS,
     decode_latents,
     default_settings,
     initial_latent,
@@ -38,6 +37,7 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.samplers import SCHEDULERS
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.perception.frames import read_frames
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
@@ -50,6 +50,7 @@ CAT, BIRDS = "a small cat on the beach at night", "two birds over the sea"
 PAIRS = f"pair_id,source,target,similarity\n1,{CAT},{BIRDS},2\n"
 FAMILIES = ("sd1", "sd2", "xl")
 SIZE = {"scheduler": "dpm", "height": 48}
+pytestmark = pytest.mark.filterwarnings("ignore:.* names PNDMScheduler:UserWarning")
 
 
 def load(folder, **options):

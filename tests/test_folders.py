@@ -1,10 +1,15 @@
 """Finding a model's folder, and one clear error for everything that can be wrong with it."""
 
 import json
+import re
 import shutil
 import socket
+from types import SimpleNamespace
 
 import pytest
+import torch
+from diffusers import DiffusionPipeline
+from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
@@ -51,7 +56,7 @@ def test_an_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").touch()
-    with pytest.raises(ModelNotFoundError, match="neither 'pocket', nor a folder here"):
+    with pytest.raises(ModelNotFoundError, match="neither 'pocket', nor a hub id"):
         load_model(name, device="cpu")
 
 
@@ -119,15 +124,7 @@ def test_of_the_hub_only_what_is_needed_is_fetched(copy, tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     fetched = tmp_path / commit
 
-    def fetch(name, revision, allow_patterns):
-        assert revision == "fp16"
-        names = [str(f.relative_to(copy)) for f in copy.rglob("*") if f.is_file()]
-        for each in filter_repo_objects(names, allow_patterns=allow_patterns):
-            (fetched / each).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(copy / each, fetched / each)
-        return str(fetched)
-
-    monkeypatch.setattr(folders, "snapshot_download", fetch)
+    play_hub(monkeypatch, copy, fetched)
     model = load_model("owner/name", device="cpu", revision="fp16")
     assert model.provenance.revision == commit
     assert {str(file.relative_to(fetched)) for file in fetched.rglob("*.safetensors")} == {
@@ -135,6 +132,112 @@ def test_of_the_hub_only_what_is_needed_is_fetched(copy, tmp_path, monkeypatch):
         folders.WEIGHTS["vae"],
         str(half.relative_to(copy)),
     }
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_weights_are_fetched_in_the_precision_that_is_wanted(copy, tmp_path, monkeypatch, dtype):
+    """Only these, where the hub has both; what is missing for another precision comes later."""
+    for part in folders.SD.networks:
+        whole = copy / folders.WEIGHTS[part]
+        halved = {name: weight.half() for name, weight in load_file(whole).items()}
+        save_file(halved, whole.with_suffix(".fp16.safetensors"), metadata={"format": "pt"})
+    fetched = tmp_path / ("0123456789" * 4)
+    play_hub(monkeypatch, copy, fetched)
+    load_model("owner/name", device="cpu", dtype=dtype)
+    weights = list(fetched.rglob("*.safetensors"))
+    assert len(weights) == 3
+    assert all((".fp16." in file.name) == (dtype == "float16") for file in weights)
+    load_model("owner/name", device="cpu", dtype="float32")
+    assert {file.name for file in weights} <= {file.name for file in fetched.rglob("*")}
+    assert (fetched / folders.WEIGHTS["unet"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("model_index.json", {"_class_name": "FluxPipeline"}, "describes a FluxPipeline; only"),
+        ("unet/config.json", {"class_embed_type": "timestep"}, "says class_embed_type = timestep"),
+    ],
+)
+def test_what_is_refused_is_not_fetched(copy, tmp_path, monkeypatch, file, change, message):
+    edit_json(copy / file, **change)
+    play_hub(monkeypatch, copy, tmp_path / ("0123456789" * 4))
+    with pytest.raises(ValueError, match=message):
+        load_model("owner/name", device="cpu")
+    assert not list((tmp_path / ("0123456789" * 4)).rglob("*.safetensors"))
+
+
+def play_hub(monkeypatch, copy, fetched):
+    """Let a folder play the part of the hub, and another that of its cache."""
+
+    def fetch(name, revision, allow_patterns):
+        names = [str(f.relative_to(copy)) for f in copy.rglob("*") if f.is_file()]
+        for each in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (fetched / each).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(copy / each, fetched / each)
+        return str(fetched)
+
+    monkeypatch.setattr(folders, "snapshot_download", fetch)
+
+
+def test_a_missing_branch_is_named_with_the_way_out(monkeypatch):
+    def refuse(*_, **__):
+        raise RevisionNotFoundError("404", response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr(folders, "snapshot_download", refuse)
+    with pytest.raises(
+        ModelNotFoundError, match="no branch, tag or commit 'fp16' of 'owner/name'"
+    ):
+        load_model("owner/name", device="cpu", revision="fp16")
+
+
+def test_a_folder_of_the_hubs_cache_stands_for_its_snapshot(tiny_folder, tmp_path):
+    commit = "0123456789" * 4
+    repository = tmp_path / "models--owner--name"
+    shutil.copytree(tiny_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commit)
+    assert load(repository).provenance.revision == commit
+    assert load(repository, revision=commit).provenance.revision == commit
+    with pytest.raises(ModelNotFoundError, match=rf"has no revision 'v2', only {commit}"):
+        load(repository, revision="v2")
+
+
+def test_a_single_file_is_named_with_the_line_that_converts_it(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"of another tool")
+    line = r"from_single_file\('.*model\.safetensors'\)\.save_pretrained"
+    with pytest.raises(ModelNotFoundError, match=rf"is a single file; convert it.*{line}"):
+        load(tmp_path / "model.safetensors")
+    with pytest.raises(ModelNotFoundError, match=rf"lacks its index.*{line}"):
+        load(tmp_path)
+
+
+def test_pickled_weights_are_named_with_the_line_that_converts_them(copy, tmp_path):
+    """And the line does what it says."""
+    for part in folders.SD.networks:
+        file = copy / folders.WEIGHTS[part]
+        stem = "pytorch_model" if part == "text_encoder" else "diffusion_pytorch_model"
+        torch.save(load_file(file), file.with_name(f"{stem}.bin"))
+        file.unlink()
+    with pytest.raises(ModelNotFoundError, match="holds pickled weights; convert it") as caught:
+        load(copy)
+    [line] = re.findall(r"DiffusionPipeline.*\)", str(caught.value))
+    eval(line, {"DiffusionPipeline": DiffusionPipeline, "FOLDER": tmp_path / "converted"})
+    load(tmp_path / "converted")
+
+
+@pytest.mark.parametrize("file", ["pytorch_lora_weights.safetensors", "adapter_config.json"])
+def test_a_lora_alone_is_named_with_the_lines_that_fuse_it(tmp_path, file):
+    (tmp_path / file).touch()
+    with pytest.raises(ModelNotFoundError, match=r"holds a LoRA.*fuse_lora\(\).*wrap_pipeline"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["unet/config.json", folders.WEIGHTS["unet"]])
+def test_a_pointer_of_git_lfs_is_named(copy, file):
+    (copy / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ValueError, match=rf"{file} is a pointer of Git LFS.*`git lfs pull` in"):
+        load(copy)
 
 
 @pytest.mark.parametrize(

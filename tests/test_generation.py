@@ -53,14 +53,14 @@ def latents_of(model, clouds, settings):
 
 
 def test_defaults_come_from_the_folder(settings):
-    assert settings == RenderSettings(steps=4, guidance_scale=3.0, height=64, width=64)
+    assert settings == RenderSettings(4, 3.0, scheduler="ddim", height=64, width=64)
 
 
 def test_what_is_left_to_the_model_is_as_if_it_were_given(tiny_model, clouds, latent, settings):
     given = render(tiny_model, clouds, latent, settings)
     np.testing.assert_array_equal(render(tiny_model, clouds, latent, RenderSettings()), given)
     resolved = RenderSettings(7, height=48).resolve(tiny_model)
-    assert resolved == RenderSettings(7, 3.0, height=48, width=64)
+    assert resolved == RenderSettings(7, 3.0, scheduler="ddim", height=48, width=64)
 
 
 def test_the_initial_latent_is_the_seeds(tiny_model, exact_model):
@@ -238,6 +238,7 @@ def test_a_latent_of_another_shape_is_refused(tiny_model, clouds, settings, shap
         ({"steps": 0}, "steps is 0; use 1 or more"),
         ({"batch_size": 0}, "batch_size is 0; use 1 or more"),
         ({"guidance_scale": float("nan")}, "guidance_scale is nan; use a finite number"),
+        ({"guidance_scale": -1.0}, "guidance_scale is -1.0; use a finite number from 0"),
         ({"height": 60}, "height is 60; use a multiple of 8 pixels"),
         ({"width": 0}, "width is 0; use a multiple of 8"),
         ({"width": -8}, "width is -8; use a multiple of 8"),

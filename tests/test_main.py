@@ -333,6 +333,47 @@ def test_render_takes_seed_and_settings(tiny_folder: Path, tmp_path: Path) -> No
         assert (frames(option, "--seed", "1", option, value) != first).any(), option
 
 
+def test_an_interrupted_render_keeps_the_couplings_that_are_finished(
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finished = iter([generation.render])
+
+    def interrupt_second(*arguments, **options):
+        render = next(finished, None)
+        if render is None:
+            raise KeyboardInterrupt
+        return render(*arguments, **options)
+
+    monkeypatch.setattr(generation, "render", interrupt_second)
+    options = ["--frames", "3", "--write", "strips", "gif", "frames"]
+    assert main(render_arguments(tiny_folder, tmp_path, *options)) == 130
+    assert f"interrupted; finished couplings are in {tmp_path}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["row", "row.gif", "strips.png"]
+    assert len(read_frames(tmp_path / "row")) == 3
+    assert embedded_settings(tmp_path / "strips.png")["couplings"] == ["row"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--steps 0", "steps is 0"),
+        ("--guidance-scale -1", "guidance_scale is -1"),
+        ("--seed -1", "seed is -1"),
+        ("--height 60", "height is 60"),
+        ("--couplings diagonal", "'diagonal' is unknown"),
+    ],
+)
+def test_options_are_checked_before_the_model_is_loaded(
+    options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "no-such-model"
+    assert main([*render_arguments(nowhere, tmp_path / "out"), *options.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
 # --- ppl ----------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ def torch_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* names PNDMScheduler:UserWarning")
 COMMIT, LATER = (
     "0123456789abcdef0123456789abcdef01234567",
     "89abcdef0123456789abcdef0123456789abcdef",

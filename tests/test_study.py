@@ -105,6 +105,14 @@ def read_table(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "study.csv")
 
 
+def test_a_pair_whose_images_are_all_the_same_is_reported_unless_its_prompts_are(
+    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "perceptual_distances", lambda _, frames: np.zeros(len(frames) - 1))
+    with pytest.warns(UserWarning, match=r"0 in every cell of 2 pairs of different .*\(b, a\)"):
+        run_study(settings, tmp_path, progress=False)
+
+
 # --- the tables ---------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ would make the checks of invariance vacuous.
 """
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
+
+from embedding_geometry.diffusion.samplers import SCHEDULERS
 
 TOKENS = 77
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
@@ -87,6 +90,36 @@ def write_tiny_family(
     pipeline.save_pretrained(folder, safe_serialization=True)
     torch.set_rng_state(torch_state)
     return folder
+
+
+def edit_json(file: Path, **changes: object) -> None:
+    """Change entries of a description."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def set_scheduler(folder: Path, **changes: object) -> None:
+    """Change the sampler's description, and the class that the index names."""
+    edit_json(folder / "scheduler/scheduler_config.json", **changes)
+    if name := changes.get("_class_name"):
+        edit_json(folder / "model_index.json", scheduler=["diffusers", name])
+
+
+def pipeline_of(
+    folder: Path, sampler: str | None = None
+) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+    """Return the folder as diffusers loads it, with its own sampler or another in its place."""
+    index = json.loads((folder / "model_index.json").read_text())["_class_name"]
+    xl = "XL" in index
+    kind = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
+    options = {"add_watermarker": False} if xl else {"safety_checker": None}
+    if sampler:
+        config = SCHEDULERS[sampler].load_config(folder / "scheduler")
+        options["scheduler"] = SCHEDULERS[sampler].from_config({"clip_sample": False} | config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is corrected while it is built
+        pipeline = kind.from_pretrained(folder, **options)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def sd1(

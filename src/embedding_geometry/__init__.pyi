@@ -16,6 +16,7 @@ from .diffusion.loading import configured_model as configured_model
 from .diffusion.loading import load_model as load_model
 from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
+from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
 from .perception.evaluation import compare_paths as compare_paths
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths

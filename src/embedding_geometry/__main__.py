@@ -6,7 +6,7 @@ need torch are imported where they are used, so that `--help` answers at once.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +25,9 @@ from embedding_geometry.study.settings import StudySettings
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from embedding_geometry.diffusion.loading import TextToImageModel
     from embedding_geometry.perception.evaluation import MeasuredPath, Partners
+    from embedding_geometry.transport.ways import Way
 
 DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
 Output = Literal["strips", "gif", "webp", "mp4", "frames"]
@@ -169,56 +171,73 @@ class Render:
     rendering: OmitArgPrefixes[RenderSettings] = RenderSettings()
 
     def run(self) -> None:
-        """Render every coupling on the same initial latent and write what was asked for."""
-        from embedding_geometry.perception.frames import write_animation, write_frames
+        """Render every coupling on the same initial latent; write each as soon as it is done."""
+        ways = self._check()
+        model = self.loading.load()
+        settings = self.rendering.resolve(model)
+        prompts = {"source": self.source, "target": self.target, "seed": self.seed}
+        about = prompts | asdict(settings) | {"model": asdict(model.provenance)}
+        frames: dict[str, Frames] = {}
+        try:
+            for coupling, images in self._render(model, settings, ways):
+                frames[coupling] = images
+                self._write(coupling, images, {"coupling": coupling} | about)
+        finally:  # also what was finished before an interruption
+            if frames and "strips" in self.write:
+                self._write_strips(frames, {"couplings": list(frames)} | about)
+        print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
+
+    def _check(self) -> "dict[str, Way]":
+        """Return the ways by name, once all options are known to be right."""
+        from embedding_geometry.transport.ways import find_way
 
         if not self.write:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
-        frames, settings = self._render()
-        if "strips" in self.write:
-            from embedding_geometry.pages.figures.strips import film_strips
-            from embedding_geometry.pages.figures.style import set_style
-
-            set_style()
-            text = {"Description": json.dumps({"couplings": list(frames)} | settings)}
-            picture = BytesIO()
-            film_strips(frames).savefig(picture, dpi=200, metadata=text)
-            write_whole(self.out / "strips.png", picture.getvalue())
-        for coupling, images in frames.items():
-            about = {"coupling": coupling} | settings
-            for kind in {"gif", "webp", "mp4"}.intersection(self.write):
-                write_animation(images, self.out / f"{coupling}.{kind}", about)
-            if "frames" in self.write:
-                write_frames(images, self.out / coupling, about, f".{self.frames_as}")
-        print(f"{', '.join(self.write)} of {', '.join(frames)} in {self.out}")
-
-    def _render(self) -> tuple[dict[str, Frames], dict[str, object]]:
-        """Return the frames of each coupling, and what else they depend on as JSON values."""
-        import numpy as np
-
-        from embedding_geometry.diffusion.clouds import encode
-        from embedding_geometry.diffusion.generation import initial_latent, render
-        from embedding_geometry.transport.ways import find_way
-
         if self.frames < 2 or not self.couplings:
             raise ValueError(
                 f"frames is {self.frames} and couplings is {' '.join(self.couplings) or 'empty'}; "
                 "a path has 2 frames or more, and at least one coupling is wanted"
             )
-        ways = {coupling: find_way(coupling) for coupling in self.couplings}
+        check_seed(self.seed)
+        self.rendering.check()
+        return {coupling: find_way(coupling) for coupling in self.couplings}
+
+    def _render(
+        self, model: "TextToImageModel", settings: RenderSettings, ways: "dict[str, Way]"
+    ) -> Iterator[tuple[str, Frames]]:
+        """The name and the frames of each way between the prompts."""
+        import numpy as np
+
+        from embedding_geometry.diffusion.clouds import encode
+        from embedding_geometry.diffusion.generation import initial_latent, render
+
         times = np.linspace(0.0, 1.0, self.frames)
-        model = self.loading.load()
-        settings = self.rendering.resolve(model)
         texts = encode(model, [self.source, self.target])
         latent = initial_latent(model, self.seed, settings)
         make_folder(self.out)
-        frames: dict[str, Frames] = {}
         for coupling, way in ways.items():
             path = way(texts.ends, times, np.random.default_rng(self.seed))
-            between = texts.along(path, times)
-            frames[coupling] = render(model, between, latent, settings, progress=True)
-        prompts = {"source": self.source, "target": self.target, "seed": self.seed}
-        return frames, prompts | asdict(settings) | {"model": asdict(model.provenance)}
+            yield (
+                coupling,
+                render(model, texts.along(path, times), latent, settings, progress=True),
+            )
+
+    def _write(self, coupling: str, images: Frames, about: dict[str, object]) -> None:
+        from embedding_geometry.perception.frames import write_animation, write_frames
+
+        for kind in {"gif", "webp", "mp4"}.intersection(self.write):
+            write_animation(images, self.out / f"{coupling}.{kind}", about)
+        if "frames" in self.write:
+            write_frames(images, self.out / coupling, about, f".{self.frames_as}")
+
+    def _write_strips(self, frames: dict[str, Frames], about: dict[str, object]) -> None:
+        from embedding_geometry.pages.figures.strips import film_strips
+        from embedding_geometry.pages.figures.style import set_style
+
+        set_style()
+        picture = BytesIO()
+        film_strips(frames).savefig(picture, dpi=200, metadata={"Description": json.dumps(about)})
+        write_whole(self.out / "strips.png", picture.getvalue())
 
 
 @dataclass(frozen=True)
@@ -375,7 +394,7 @@ def what_stays(command: object) -> str:
     if isinstance(command, Study | Record):
         return "finished cells are kept, the same command goes on with them"
     if isinstance(command, Render):
-        return f"what was written to {command.out} before is still there"
+        return f"finished couplings are in {command.out}"
     return "nothing was changed"
 
 

@@ -15,12 +15,14 @@ straight line from one prompt to the other, the same for every coupling, and the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from diffusers.loaders import TextualInversionLoaderMixin
 from jaxtyping import Float, Int
-from torch import Tensor
-from transformers import CLIPTokenizer
+from torch import Tensor, nn
+from transformers import BatchEncoding, CLIPTokenizer
 
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import CloudPath, Coupling, Times
@@ -56,6 +58,15 @@ class Texts:
             raise ValueError(
                 f"{len(self.pooled)} pooled vectors stand beside {len(self.clouds)} clouds"
             )
+
+    @classmethod
+    def of(
+        cls,
+        clouds: Float[np.ndarray, "b n d"] | Float[Tensor, "b n d"],
+        pooled: Float[np.ndarray, "b p"] | Float[Tensor, "b p"] | None = None,
+    ) -> "Texts":
+        """Take embeddings from elsewhere, such as compel's: arrays, or tensors of any device."""
+        return cls(_as_array(clouds), None if pooled is None else _as_array(pooled))
 
     def __len__(self) -> int:
         """Return b."""
@@ -190,8 +201,8 @@ def check_texts(model: TextToImageModel, texts: Texts) -> None:
 
 def as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
     """Return the array where the model is and in its dtype."""
-    # rounded before it is moved: not every device has float64
-    return torch.from_numpy(array).to(model.dtype).to(model.device)
+    # torch knows no negative strides; rounded before it is moved: not every device has float64
+    return torch.from_numpy(np.ascontiguousarray(array)).to(model.dtype).to(model.device)
 
 
 def as_tensors(
@@ -232,23 +243,48 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
     # verbose=False: the library would warn about the very length that is asked for
-    length = len(model.tokenizer(text, verbose=False).input_ids)
-    if length > model.n_tokens and not truncate:
+    lengths = [
+        len(tokenizer(_converted(text, tokenizer), verbose=False).input_ids)
+        for tokenizer in filter(None, (model.tokenizer, model.tokenizer_2))
+    ]
+    if max(lengths) > model.n_tokens and not truncate:
         raise PromptTooLongError(
-            f"the prompt {text!r} has {length} tokens with its begin and end, but the model has "
-            f"places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
+            f"the prompt {text!r} has {max(lengths)} tokens with its begin and end, but the model "
+            f"has places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
         )
-    return min(length, model.n_tokens) - 1
+    return min(lengths[0], model.n_tokens) - 1
 
 
 def token_ids(
     model: TextToImageModel, text: str, tokenizer: CLIPTokenizer | None = None
 ) -> Int[np.ndarray, " n"]:
     """Return the ids of a text's n tokens, padded or cut; by default the first tokenizer's."""
-    encoding = (tokenizer or model.tokenizer)(
-        text, padding="max_length", max_length=model.n_tokens, truncation=True
+    return np.asarray(_tokenize(model, text, tokenizer or model.tokenizer).input_ids)
+
+
+def not_finite(model: TextToImageModel, what: str) -> ValueError:
+    """Return the error about NaN or infinity in what a network has made, with its remedy."""
+    remedy = f"the weights of {model.provenance.name} are damaged, or what they were given is"
+    if model.dtype == torch.float16:
+        remedy = "load the model with dtype='float32' or 'bfloat16'"
+    return ValueError(f"{what} hold NaN or infinity in {model.provenance.dtype}; {remedy}")
+
+
+def _tokenize(model: TextToImageModel, text: str, tokenizer: CLIPTokenizer) -> BatchEncoding:
+    return tokenizer(
+        _converted(text, tokenizer),
+        padding="max_length",
+        max_length=model.n_tokens,
+        truncation=True,
     )
-    return np.asarray(encoding.input_ids)
+
+
+def _converted(text: str, tokenizer: CLIPTokenizer) -> str:
+    """Return the text in which a word learnt by textual inversion stands for all its tokens.
+
+    A word of several vectors is a token for each, ``<word> <word>_1 ...`` (Gal et al., ICLR 2023).
+    """
+    return TextualInversionLoaderMixin().maybe_convert_prompt(text, tokenizer)
 
 
 @torch.no_grad()
@@ -257,18 +293,31 @@ def _encode(
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " p"] | None]:
     """Return a text's cloud and, of SDXL, its pooled vector."""
 
-    def ids(tokenizer: CLIPTokenizer) -> Tensor:
-        return torch.from_numpy(token_ids(model, text, tokenizer))[None].to(model.device)
+    def run(encoder: nn.Module, tokenizer: CLIPTokenizer) -> Any:
+        tokens = _tokenize(model, text, tokenizer)
+        columns = (tokens.input_ids, tokens.attention_mask)
+        ids, mask = (torch.tensor([column], device=model.device) for column in columns)
+        masked = getattr(encoder.config, "use_attention_mask", False)
+        return encoder(ids, attention_mask=mask if masked else None, output_hidden_states=True)
 
+    first = run(model.text_encoder, model.tokenizer)
     if model.text_encoder_2 is None:
-        return _as_array(model.text_encoder(ids(model.tokenizer)).last_hidden_state[0]), None
+        return _finite(model, first.last_hidden_state[0]), None
     # the second tokenizer makes the same words, and another padding
-    first = model.text_encoder(ids(model.tokenizer), output_hidden_states=True)
-    second = model.text_encoder_2(ids(model.tokenizer_2), output_hidden_states=True)
+    second = run(model.text_encoder_2, model.tokenizer_2)
     cloud = torch.cat([each.hidden_states[-2][0] for each in (first, second)], dim=-1)
-    return _as_array(cloud), _as_array(second.text_embeds[0])
+    return _finite(model, cloud), _finite(model, second.text_embeds[0])
 
 
-def _as_array(states: Tensor) -> np.ndarray:
-    wide = torch.float64 if states.dtype == torch.float64 else torch.float32
-    return states.to(wide).cpu().numpy()
+def _finite(model: TextToImageModel, states: Tensor) -> np.ndarray:
+    if not torch.isfinite(states).all():
+        raise not_finite(model, "the text encoder's states")
+    return _as_array(states)
+
+
+def _as_array(values: np.ndarray | Tensor) -> np.ndarray:
+    """Return an array; of a tensor in half precision, which numpy lacks, in float32."""
+    if isinstance(values, np.ndarray):
+        return values
+    wide = torch.float64 if values.dtype == torch.float64 else torch.float32
+    return values.detach().to(wide).cpu().numpy()

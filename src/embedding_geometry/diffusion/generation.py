@@ -18,27 +18,24 @@ from typing import cast
 
 import numpy as np
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    SchedulerMixin,
-)
+from diffusers import SchedulerMixin
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensors, check_texts, encode
+from embedding_geometry.diffusion.clouds import (
+    Texts,
+    as_tensors,
+    check_texts,
+    encode,
+    not_finite,
+)
 from embedding_geometry.diffusion.keys_and_values import projected_once
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
 from embedding_geometry.diffusion.settings import RenderSettings
-from embedding_geometry.ground.types import CloudPath, check_seed
+from embedding_geometry.ground.types import CloudPath, SchedulerName, check_seed
 
-SCHEDULERS = {
-    "ddim": DDIMScheduler,
-    "dpm": DPMSolverMultistepScheduler,
-    "euler": EulerDiscreteScheduler,
-}
 Predictor = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -68,7 +65,7 @@ def initial_latent(
 @torch.no_grad()
 def sample_latents(
     model: TextToImageModel,
-    texts: Texts | CloudPath,
+    texts: Texts | CloudPath | Float[Tensor, "t n d"],
     latent: Float[Tensor, "1 c h w"],
     settings: RenderSettings,
     progress: bool = False,
@@ -76,9 +73,10 @@ def sample_latents(
     """Denoise one initial latent under each text of a path, frames of a batch together.
 
     The texts are what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
-    it. Of models that read clouds alone, all but SDXL, the clouds (t, n, d) do. The number of
-    tokens n is free: attention reads the text as a measure, so that a cloud with every token
-    doubled gives the same latent. Progress is a bar over all denoising steps.
+    it, or `Texts.of` of embeddings from elsewhere. Of models that read clouds alone, all but SDXL,
+    the clouds (t, n, d) do. The number of tokens n is free: attention reads the text as a measure,
+    so that a cloud with every token doubled gives the same latent. Progress is a bar over all
+    denoising steps.
 
     Returns:
         The denoised latents in the model's dtype, on its device.
@@ -87,7 +85,7 @@ def sample_latents(
         ValueError: no cloud, a cloud that is not finite or of another width, pooled vectors that
             are missing or do not fit, a latent of another shape, settings that cannot be used.
     """
-    texts = texts if isinstance(texts, Texts) else Texts(texts)
+    texts = texts if isinstance(texts, Texts) else Texts.of(texts)
     settings = settings.resolve(model)
     check_texts(model, texts)
     if tuple(latent.shape) != (wanted := _latent_shape(model, settings)):
@@ -117,22 +115,22 @@ def decode_latents(
         ValueError: the pictures are not finite: the autoencoder overflowed, as some do in float16,
             or the weights hold NaN.
     """
-    scaled = latents.to(model.vae.dtype) / model.vae.config.scaling_factor
+    config = model.vae.config
+    scaled = latents.to(model.vae.dtype) / config.scaling_factor
+    if config.latents_mean is not None and config.latents_std is not None:  # of some SDXLs
+        of_channels = (config.latents_mean, config.latents_std)
+        mean, std = (torch.tensor(each).to(scaled).view(1, -1, 1, 1) for each in of_channels)
+        scaled = scaled * std + mean
     pixels = torch.cat([model.vae.decode(batch).sample for batch in scaled.split(batch_size)])
     if not torch.isfinite(pixels).all():
-        remedy = f"the weights of {model.provenance.name} are damaged, or the latents are"
-        if model.dtype == torch.float16:
-            remedy = "load the model with dtype='float32' or 'bfloat16'"
-        raise ValueError(
-            f"the decoded pictures hold NaN or infinity in {model.provenance.dtype}; {remedy}"
-        )
+        raise not_finite(model, "the decoded pictures")
     pictures = (pixels.float() / 2 + 0.5).clamp(0, 1)
     return pictures.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def render(
     model: TextToImageModel,
-    texts: Texts | CloudPath,
+    texts: Texts | CloudPath | Float[Tensor, "t n d"],
     latent: Float[Tensor, "1 c h w"],
     settings: RenderSettings,
     progress: bool = False,
@@ -156,7 +154,8 @@ def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
     Samplers begin at a time that depends on the number of steps, and on Stable Diffusion 1 it is
     one too late where all 1,000 are asked for.
     """
-    steps, trained = settings.resolve(model).steps, model.scheduler.config.num_train_timesteps
+    settings = settings.resolve(model)
+    steps, trained = settings.steps, model.scheduler.config.num_train_timesteps
     if steps not in range(trained + 1):
         raise ValueError(f"steps is {steps}; the model was trained with {trained}")
     first = float(_fresh_scheduler(model, settings).timesteps.max())
@@ -211,11 +210,11 @@ def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> Sched
     It takes over the noise schedule, and the folder's choices as far as they apply to it; a DPM
     folder's may be the stochastic variant or another order, which do not.
     """
-    config = {**model.scheduler.config, "algorithm_type": "dpmsolver++", "solver_order": 2}
+    config = {**model.scheduler.config, **DPM}
     with warnings.catch_warnings():
         # diffusers gives numpy a tensor, which numpy 2 converts but complains of
         warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")
-        scheduler = SCHEDULERS[settings.scheduler].from_config(config)
+        scheduler = SCHEDULERS[cast(SchedulerName, settings.scheduler)].from_config(config)
         scheduler.set_timesteps(settings.steps)
     return scheduler
 

@@ -18,15 +18,24 @@ which ``folders`` finds and checks. Weights come from safetensors files only; no
 """
 
 import contextlib
+import copy
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -34,6 +43,7 @@ from transformers.utils import logging as transformers_logging
 from embedding_geometry.diffusion.folders import (
     INDEX,
     SCHEDULER,
+    SD,
     SDXL,
     Family,
     check_folder,
@@ -42,8 +52,10 @@ from embedding_geometry.diffusion.folders import (
     read_json,
     weight_files,
 )
+from embedding_geometry.diffusion.samplers import as_ddim, default_sampler, load_scheduler
 from embedding_geometry.ground.devices import find_device, use_full_float32
 from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.types import SchedulerName
 
 NETWORKS = {
     "text_encoder": CLIPTextModel,
@@ -85,14 +97,16 @@ class TextToImageModel:
     provenance: Provenance
     default_steps: int
     default_guidance_scale: float
+    default_scheduler: SchedulerName = "ddim"
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     force_zeros_for_empty_prompt: bool = False
 
     @property
     def n_tokens(self) -> int:
-        """Number of rows of a token cloud, 77 for every CLIP."""
-        return self.text_encoder.config.max_position_embeddings
+        """Number of rows of a token cloud, 77 for every CLIP, or what its tokenizer pads to."""
+        places = self.text_encoder.config.max_position_embeddings
+        return min(places, self.tokenizer.model_max_length)
 
     @property
     def text_width(self) -> int:
@@ -169,24 +183,45 @@ def load_model(
     where = find_device(device)
     use_full_float32()
     precision = _parse_dtype(dtype, where)
-    folder, commit = find_folder(name, revision)
+    folder, commit = find_folder(name, revision, half=precision == torch.float16)
     family = check_folder(folder)
-    steps, guidance_scale = _read_defaults(folder, family)
-    card = f" ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else ""
+    given = _read_defaults(folder / "generation.json")
+    with _quiet_loading():
+        pipeline = _load_pipeline(folder, family, where, precision)
+    return model_of(pipeline, family, name, commit or content_hash(folder, family), given)
+
+
+def model_of(
+    pipeline: DiffusionPipeline, family: Family, name: str, revision: str, given: dict[str, Any]
+) -> TextToImageModel:
+    """Return the model that a pipeline's parts make, with the defaults given or else its own.
+
+    Raises:
+        ValueError: its sampler cannot be replaced, or the parts cannot work together.
+    """
+    sampler, own = default_sampler(pipeline.scheduler, name)
+    defaults = {"steps": 50, "guidance_scale": family.guidance_scale} | own | given
+    parts = {part: getattr(pipeline, part) for part in (*family.tokenizers, *family.networks)}
+    if family is SDXL and parts["vae"].dtype == torch.float16 and parts["vae"].config.force_upcast:
+        parts["vae"] = copy.deepcopy(parts["vae"]).float()
+    device = pipeline.unet.device
+    card = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     model = TextToImageModel(
-        **_load_parts(folder, family, where, precision),
+        **parts,
+        scheduler=as_ddim(pipeline.scheduler),
         provenance=Provenance(
             name=name,
-            revision=commit or content_hash(folder, family),
-            device=f"{where}{card}",
-            dtype=str(precision).removeprefix("torch."),
+            revision=revision,
+            device=f"{device}{card}",
+            dtype=str(pipeline.unet.dtype).removeprefix("torch."),
             versions=library_versions("torch", "diffusers", "transformers"),
         ),
-        default_steps=steps,
-        default_guidance_scale=guidance_scale,
-        force_zeros_for_empty_prompt=_says(folder / INDEX, "force_zeros_for_empty_prompt", family),
+        default_steps=int(defaults["steps"]),
+        default_guidance_scale=float(defaults["guidance_scale"]),
+        default_scheduler=sampler,
+        force_zeros_for_empty_prompt=bool(pipeline.config.get("force_zeros_for_empty_prompt")),
     )
-    _check_fit(model, folder)
+    _check_fit(model)
     return model
 
 
@@ -199,47 +234,49 @@ def _parse_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     return found
 
 
-def _says(file: Path, option: str, family: Family) -> bool:
-    """Whether an option of SDXL is on, as it is where its description leaves it out."""
-    return family is SDXL and bool(read_json(file).get(option, True))
+def _read_defaults(file: Path) -> dict[str, Any]:
+    """Return the steps and the guidance scale that a folder gives for itself, if it does."""
+    given = read_json(file) if file.is_file() else {}
+    kinds = {"steps": (int, 1), "guidance_scale": (float, 0)}
+    defaults = {}
+    for name in kinds & given.keys():
+        kind, least = kinds[name]
+        with contextlib.suppress(OverflowError, TypeError, ValueError):
+            defaults[name] = kind(given[name])
+        if not least <= defaults.get(name, math.nan) < math.inf:
+            raise ValueError(
+                f"{file}: {name} is {given[name]!r}; a finite number from {least} is wanted"
+            )
+    return defaults
 
 
-def _read_defaults(folder: Path, family: Family) -> tuple[int, float]:
-    """Return steps and guidance scale: the folder's own, else those of its family."""
-    file = folder / "generation.json"
-    defaults = read_json(file) if file.is_file() else {}
-    steps, scale = defaults.get("steps", 50), defaults.get("guidance_scale", family.guidance_scale)
-    with contextlib.suppress(OverflowError, TypeError, ValueError):
-        found = int(steps), float(scale)
-        if found[0] >= 1 and math.isfinite(found[1]):
-            return found
-    raise ValueError(
-        f"{file}: steps is {steps!r} and guidance_scale {scale!r}; a whole number from 1 and a "
-        "finite number are wanted"
-    )
-
-
-def _load_parts(
+def _load_pipeline(
     folder: Path, family: Family, device: torch.device, dtype: torch.dtype
-) -> dict[str, Any]:
-    """Return all parts in the model's precision, the autoencoder where it would not overflow."""
-    upcast = dtype == torch.float16 and _says(folder / "vae/config.json", "force_upcast", family)
-    dtypes = dict.fromkeys(family.networks, dtype) | ({"vae": torch.float32} if upcast else {})
+) -> DiffusionPipeline:
+    """Return the pipeline of diffusers, which corrects descriptions of old as it is built."""
     parts: dict[str, Any] = {}
-    with _quiet_loading():
-        for part in family.tokenizers:
-            with _named(f"the tokenizer in {folder / part} is damaged"):
-                parts[part] = CLIPTokenizer.from_pretrained(folder / part)
-        for part in family.networks:
-            parts[part] = _load_network(folder, part, device, dtypes[part])
-        return parts | {"scheduler": _load_scheduler(folder)}
+    for part in family.tokenizers:
+        with _named(f"the tokenizer in {folder / part} is damaged"):
+            parts[part] = CLIPTokenizer.from_pretrained(folder / part)
+    for part in family.networks:
+        parts[part] = _load_network(folder, part, device, dtype)
+    with _named(f"{folder / SCHEDULER} cannot be used"):
+        parts["scheduler"] = load_scheduler(folder)
+    if family is SD:
+        return StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    zeros = read_json(folder / INDEX).get("force_zeros_for_empty_prompt", True)
+    return StableDiffusionXLPipeline(
+        **parts, force_zeros_for_empty_prompt=zeros, add_watermarker=False
+    )
 
 
 def _load_network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one network in evaluation mode, without gradients."""
     network_class, where = NETWORKS[part], f"the weights in {folder / part}"
     name = network_class.__name__
-    half = ".fp16." in weight_files(folder, part)[0].name
+    half = ".fp16" in weight_files(folder, part)[0].name
     with _named(f"{where} do not fit its config.json, or that describes no {name}"):
         network, report = network_class.from_pretrained(
             folder / part,
@@ -261,23 +298,6 @@ def _load_network(folder: Path, part: str, device: torch.device, dtype: torch.dt
     return network.to(device, memory_format=layout).eval().requires_grad_(False)
 
 
-def _load_scheduler(folder: Path) -> DDIMScheduler:
-    """Return DDIM on the noise schedule of whatever sampler the folder names.
-
-    Raises:
-        ValueError: a model of another kind of noise (EDM, flow matching), which has no betas.
-    """
-    config = DDIMScheduler.load_config(folder / "scheduler")
-    if "beta_schedule" not in config:
-        raise ValueError(
-            f"{folder / SCHEDULER} describes a {config.get('_class_name')} without a "
-            "beta_schedule; only models trained on the noise of DDPM can be sampled"
-        )
-    # DDIM's own default would clip the sample to [-1, 1], which holds for pixels, not for latents
-    with _named(f"{folder / SCHEDULER} cannot be used"):
-        return DDIMScheduler.from_config(config, clip_sample=False)
-
-
 @contextlib.contextmanager
 def _named(problem: str) -> Iterator[None]:
     """Name what a library could not load; it raises errors of all kinds and lists all tensors."""
@@ -289,33 +309,29 @@ def _named(problem: str) -> Iterator[None]:
         raise ValueError(f"{problem}: {text[:300]}{dots}") from error
 
 
-def _check_fit(model: TextToImageModel, folder: Path) -> None:
+def _check_fit(model: TextToImageModel) -> None:
     """Raise where the parts cannot work together, or want an input that they would not get."""
     unet, vae = model.unet.config, model.vae.config
-    if unet.sample_size is None or vae.scaling_factor is None:
-        raise ValueError(
-            f"sample_size is {unet.sample_size} in {folder / 'unet/config.json'} and "
-            f"scaling_factor is {vae.scaling_factor} in {folder / 'vae/config.json'}; numbers are "
-            "wanted"
-        )
-    if unet.cross_attention_dim != model.text_width:
-        raise ValueError(
-            f"the UNet in {folder} attends to tokens of width {unet.cross_attention_dim}, but its "
-            f"text encoder makes tokens of width {model.text_width}"
-        )
-    if unet.in_channels != vae.latent_channels or unet.time_cond_proj_dim is not None:
-        raise ValueError(
-            f"the UNet in {folder} wants more than a latent, a time and a text: it was made for "
-            "inpainting or distilled to read the guidance scale; only plain models can be sampled"
-        )
-    pooled = None
+    widths, pooled = unet.cross_attention_dim, None
+    widths = {*widths} if isinstance(widths, list | tuple) else {widths}
     if unet.addition_embed_type == "text_time":
         pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
-    if pooled != model.pooled_width:
-        raise ValueError(
-            f"the UNet in {folder} reads a pooled vector of width {pooled}, but its text encoders "
-            f"make one of width {model.pooled_width}"
-        )
+    problems = {
+        f"sample_size of its UNet is {unet.sample_size} and scaling_factor of its autoencoder "
+        f"{vae.scaling_factor}; numbers are wanted": None
+        in (unet.sample_size, vae.scaling_factor),
+        f"its UNet attends to tokens of width {', '.join(map(str, widths))}, but its text encoder "
+        f"makes tokens of width {model.text_width}": widths != {model.text_width},
+        f"its UNet reads {unet.in_channels} channels, but its latents have {vae.latent_channels}: "
+        "only plain models, not those made for inpainting, can be sampled": (
+            unet.in_channels != vae.latent_channels
+        ),
+        f"its UNet reads a pooled vector of width {pooled}, but its text encoders make one of "
+        f"width {model.pooled_width}": pooled != model.pooled_width,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise ValueError(f"{model.provenance.name} cannot be used: {problem}")
 
 
 @contextlib.contextmanager
@@ -323,9 +339,12 @@ def _quiet_loading() -> Iterator[None]:
     """Silence the libraries' progress bars and advice while the parts load.
 
     Published text encoders hold a buffer that current versions no longer have, and each library
-    would print a paragraph about it; missing weights are reported by this module as errors.
+    would print a paragraph about it, or about what a pipeline corrects in old descriptions;
+    missing weights are reported by this module as errors.
     """
-    with contextlib.ExitStack() as restored:
+    with contextlib.ExitStack() as restored, warnings.catch_warnings():
+        for kind in (FutureWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
         for log in (diffusers_logging, transformers_logging):
             restored.callback(log.set_verbosity, log.get_verbosity())
             log.set_verbosity_error()

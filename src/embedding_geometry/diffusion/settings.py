@@ -43,13 +43,14 @@ class RenderSettings:
 
     Attributes:
         steps: Denoising steps; the model's own default if not given.
-        guidance_scale: Classifier-free guidance scale; the model's own default if not given. 1
-            leaves out the unconditional half, and with it half the time.
+        guidance_scale: Classifier-free guidance scale; the model's own default if not given. From
+            0 to 1 there is no guidance, as in diffusers: the text's own prediction alone, in half
+            the time. It is then recorded as 1.
         negative_prompt: Text of the unconditional half of the guidance. Where the model was
             trained with zeros for the empty prompt, as SDXL's base model was, empty means zeros.
         batch_size: Images denoised at once, at most; changes them by rounding only.
-        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic; dpm and euler
-            step in float32 whatever the model computes in.
+        scheduler: Sampler: ddim, dpm (DPM-Solver++) or euler, all deterministic; the model's own
+            if not given. dpm and euler step in float32 whatever the model computes in.
         height: Height of the images in pixels, a multiple of 8; the model's own if not given.
         width: Width of the images in pixels, likewise.
     """
@@ -58,7 +59,7 @@ class RenderSettings:
     guidance_scale: float | None = None
     negative_prompt: str = ""
     batch_size: int = 16
-    scheduler: SchedulerName = "ddim"
+    scheduler: SchedulerName | None = None
     height: int | None = None
     width: int | None = None
 
@@ -76,9 +77,10 @@ class RenderSettings:
         for name in ("steps", "batch_size"):
             if (count := getattr(self, name)) is not None and count < 1:
                 raise ValueError(f"{name} is {count}; use 1 or more")
-        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
-            raise ValueError(f"guidance_scale is {self.guidance_scale}; use a finite number")
-        if self.scheduler not in get_args(SchedulerName):
+        scale = self.guidance_scale
+        if scale is not None and not 0 <= scale < math.inf:
+            raise ValueError(f"guidance_scale is {scale}; use a finite number from 0, no guidance")
+        if self.scheduler is not None and self.scheduler not in get_args(SchedulerName):
             known = ", ".join(get_args(SchedulerName))
             raise ValueError(f"scheduler is {self.scheduler!r}; use one of {known}")
         for name in ("height", "width"):
@@ -96,7 +98,11 @@ class RenderSettings:
         own: dict[str, Any] = {
             "steps": model.default_steps,
             "guidance_scale": model.default_guidance_scale,
+            "scheduler": model.default_scheduler,
             "height": height,
             "width": width,
         }
-        return replace(self, **{name: own[name] for name in own if getattr(self, name) is None})
+        given = {name: getattr(self, name) for name in own if getattr(self, name) is not None}
+        settled = own | given
+        # one value for what makes the same images, so that a study's cells are found again
+        return replace(self, **settled | {"guidance_scale": max(settled["guidance_scale"], 1.0)})

@@ -10,6 +10,7 @@ order in which the cells were computed.
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -215,6 +216,8 @@ class StudyRun:
                 if cell is not None:
                     findings.add(task, cell)
         table = findings.table()
+        if len(table):
+            self._report_equal_images(table)
         if len(table) == self.cells:
             conditions = self.conditions
             check_settings(self.folder, conditions)
@@ -230,6 +233,18 @@ class StudyRun:
             text = json.dumps(manifest, indent=1)
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
+
+    def _report_equal_images(self, table: pd.DataFrame) -> None:
+        """Warn of pairs of different prompts whose images are all the same on every path."""
+        moves = table.groupby("pair_id")["ppl"].any()
+        pairs = [pair for pair in self.pairs if not moves.get(pair.pair_id, True)]
+        if found := [pair.pair_id for pair in pairs if pair.source != pair.target]:
+            warnings.warn(
+                f"the PPL is 0 in every cell of {len(found)} pairs of different prompts "
+                f"({', '.join(found[:5])}{', ...' if len(found) > 5 else ''}): the images do not "
+                "depend on the prompt; look at some with `render`",
+                stacklevel=3,
+            )
 
     def _cells_of(self, pairs: Sequence[PromptPair]) -> int:
         """How many cells these pairs have, each as many as another."""
