@@ -134,7 +134,7 @@ def check_pages(shown: dict[str, dict], name: str, pairs: int) -> None:
     assert glued["coverage"] == repr(f"It covers all {pairs} prompt pairs")
     assert glued["recomputed"] == repr("agree")
     assert glued["claim_1_verdict"] == repr("holds")
-    assert shown["05_interpolations"]["glued"]["agreement"] == repr("agree")
+    assert shown["05_interpolations"]["glued"]["recomputed"] == repr("agree")
 
 
 def test_every_page_runs_on_a_folder_with_its_own_study(torch_home: Path, tmp_path: Path) -> None:
