@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.perception.evaluation import (
-    FREE_OF_FRAMES,
     LESS_IS_BETTER,
     LeftOutMeasureWarning,
     MeasuredPath,
@@ -180,11 +179,12 @@ def test_the_comparison_is_that_of_the_statistics_module():
     assert table.loc["ppl", list(expected)].to_dict() == expected
 
 
-def test_measures_that_depend_on_the_number_of_frames_need_equal_numbers():
-    a, b = planted_folder(1, steps=10), planted_folder(2, steps=5)
-    with pytest.warns(LeftOutMeasureWarning, match="ppl, total, .*12 of 12 pairs have unequal"):
-        table = compare_paths(a, b, np.random.default_rng(0))
-    assert set(table["measure"]) == set(FREE_OF_FRAMES)
+def test_unequal_numbers_of_frames_are_not_compared():
+    a, b = planted_folder(1, steps=10), planted_folder(2, steps=10)
+    b[3] = planted([0.1] * 5, name="short")
+    message = r"1 of 12 pairs .*such as planted \(11\) and short \(6\)"
+    with pytest.raises(ValueError, match=message):
+        compare_paths(a, b, np.random.default_rng(0))
 
 
 def test_a_measure_without_relative_improvement_is_left_out():

@@ -38,7 +38,7 @@ def test_a_path_that_stands_still():
     assert still == PathLength(5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
+def test_scaled_mean_and_root_sum_of_a_straight_even_way_keep_their_value():
     """A squared distance along a straight line: (b - a)^2 for times a < b."""
     for count in (3, 11, 101):
         times = np.linspace(0, 2, count)
@@ -46,6 +46,21 @@ def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
         assert length.scaled_mean == pytest.approx(4)
         assert length.root_sum == pytest.approx(2)
         assert length.mean == pytest.approx(4 / (count - 1) ** 2)
+
+
+def test_no_measure_of_the_steps_of_a_jump_is_free_of_the_number_of_frames():
+    """The same path, a drift along one axis and a jump along another, in 5, 9, 17, 33 frames."""
+
+    def measured(count):
+        times = np.linspace(0, 1, count)
+        places = np.stack([times, times > 0.3])
+        return perceptual_path_length(np.square(np.diff(places)).sum(axis=0))
+
+    lengths = [measured(count) for count in (5, 9, 17, 33)]
+    for finer, coarser in zip(lengths[1:], lengths, strict=False):
+        assert 1.5 < finer.scaled_mean / coarser.scaled_mean < 2
+        assert finer.root_sum > coarser.root_sum + 0.02
+        assert finer.gini > coarser.gini + 0.02
 
 
 @pytest.mark.parametrize("distances", [[], [0.1, np.nan], [0.1, -0.1], [np.inf]])

@@ -246,8 +246,8 @@ class Ppl:
 
     LPIPS is a squared distance. ppl is the mean of consecutive images, total the sum, scaled_mean
     (n-1)^2 times the mean, root_sum the sum of the roots, directness the root of end_distance
-    (first image to last) over root_sum. At unequal numbers of images n compare scaled_mean,
-    root_sum, gini, end_distance or directness only. GIF and MP4 add the noise of compression.
+    (first image to last) over root_sum. All but end_distance depend on the number of images n:
+    compare paths of equal n. GIF and MP4 add the noise of compression.
 
     Attributes:
         paths: Each a folder with the images of one path, in natural order (2 before 10), or a GIF,

@@ -9,13 +9,16 @@ column         from the distances d_k (squared)    who reports it
 ppl            mean of d                           the poster, AID
 total          sum of d                            DiffMorpher
 scaled_mean    (n - 1)^2 times the mean of d       StyleGAN, on the grid of frames
-root_sum       sum of the roots of d               a length; does not depend on n
+root_sum       sum of the roots of d               a length
 gini           Gini coefficient of d               AID, as 1 - gini
 maximum_step   largest d                           AID
 variance       variance of d                       how uneven the steps are, squared
 end_distance   d of the first and the last frame
 directness     root of end_distance over root_sum  1 for a straight way; see `directness`
 ============== =================================== ======================================
+
+Every one of them but ``end_distance`` depends on the number of frames n, so paths are compared at
+equal n (see `path_length`).
 """
 
 import json
@@ -43,7 +46,6 @@ from embedding_geometry.perception.path_length import PathLength, directness
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
-FREE_OF_FRAMES = ("scaled_mean", "root_sum", "gini")  # comparable at unequal numbers of frames
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 NAMED = 10  # as many missing partners are named in a warning; the JSON file has them all
 
@@ -178,9 +180,9 @@ def compare_paths(
     """Compare two methods over the same pairs of prompts, measure by measure.
 
     Directness is not among the measures: where the ends agree it is the inverse of `root_sum`.
-    A measure is left out, with a `LeftOutMeasureWarning`, if it depends on the number of frames
-    and that differs, or if there is no relative improvement over the control. There is a path of
-    each method for each pair, in the same order; `rng` is the source of the bootstrap resamples.
+    A measure is left out, with a `LeftOutMeasureWarning`, if there is no relative improvement
+    over the control. There is a path of each method for each pair, in the same order; `rng` is
+    the source of the bootstrap resamples.
 
     Returns:
         One row per measure: `measure`, the two medians, the fields of
@@ -188,7 +190,8 @@ def compare_paths(
         p-value corrected for the number of measures: choose one measure beforehand, or use this.
 
     Raises:
-        ValueError: Unequal numbers of paths, fewer than two, or no measure that can be compared.
+        ValueError: Unequal numbers of paths, fewer than two, two partners of unequal numbers of
+            frames, or no measure that can be compared.
     """
     if len(treatment) != len(control) or len(treatment) < 2:
         raise ValueError(
@@ -196,12 +199,13 @@ def compare_paths(
             "pairs of paths"
         )
     a, b = path_table(treatment), path_table(control)
+    _check_frames_agree(a, b)
     rows = {}
-    for measure in _comparable(a, b):
+    for measure in LESS_IS_BETTER:
         try:
             found = paired_comparison(a[measure].to_numpy(), b[measure].to_numpy(), rng)
         except ValueError as error:
-            _leave_out(measure, str(error))
+            warnings.warn(f"not compared: {measure}: {error}", LeftOutMeasureWarning, stacklevel=2)
             continue
         medians = {"median_treatment": a[measure].median(), "median_control": b[measure].median()}
         rows[measure] = {"measure": measure} | medians | asdict(found)
@@ -275,15 +279,14 @@ def _lonely(partners: Partners) -> str:
     )
 
 
-def _comparable(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, ...]:
-    """The measures that two tables of partners can be compared in."""
-    unequal = int((a["frames"] != b["frames"]).sum())
-    if unequal == 0:
-        return LESS_IS_BETTER
-    dependent = ", ".join(each for each in LESS_IS_BETTER if each not in FREE_OF_FRAMES)
-    _leave_out(dependent, f"{unequal} of {len(a)} pairs have unequal numbers of frames")
-    return FREE_OF_FRAMES
-
-
-def _leave_out(measures: str, reason: str) -> None:
-    warnings.warn(f"not compared: {measures}: {reason}", LeftOutMeasureWarning, stacklevel=3)
+def _check_frames_agree(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Refuse partners of unequal numbers of frames, in which no measure can be compared."""
+    unequal = np.flatnonzero(a["frames"] != b["frames"])
+    if not unequal.size:
+        return
+    first, second = (table.iloc[unequal[0]] for table in (a, b))
+    raise ValueError(
+        f"{unequal.size} of {len(a)} pairs have unequal numbers of frames, such as "
+        f"{first['path']} ({first['frames']}) and {second['path']} ({second['frames']}), and "
+        "every measure depends on that number; give both methods as many frames"
+    )

@@ -3,9 +3,10 @@ r"""How long a path of frames is to the eye, from the perceptual distances of it
 LPIPS (see `metric`) is a *squared* distance. Where a smooth path is cut into n - 1 steps each
 distance shrinks like $1/(n-1)^2$, so a mean of them says nothing without n. `PathLength` therefore
 carries, beside the mean that the poster calls PPL, two quantities that converge as a *smooth* path
-is cut finer; where the picture jumps they grow with n, so paths are compared at equal n. The PPL
-of StyleGAN (Karras et al., CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares
-the name only.
+is cut finer: ``scaled_mean`` and ``root_sum``. Where the picture jumps, the first grows like
+n - 1 and the second creeps up, and the Gini coefficient rises. No measure of the steps is free of
+n, so paths are compared at equal n. The PPL of StyleGAN (Karras et al.,
+CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class PathLength:
         mean: the poster's PPL, the mean distance of consecutive frames; compare at equal n only.
         total: the sum of the distances.
         scaled_mean: $(n-1)^2$ times the mean, StyleGAN's convention on the grid of frames.
-        root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
+        root_sum: $\sum \sqrt{d}$, a length.
         gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
         maximum_step: the largest distance.
         variance: mean squared deviation of the n - 1 distances from their mean.
