@@ -15,6 +15,7 @@ from embedding_geometry.perception.evaluation import (
     LeftOutMeasureWarning,
     MeasuredPath,
     MissingPartnersWarning,
+    RepeatedFramesWarning,
     UnlikePartnersWarning,
     compare_paths,
     comparison_record,
@@ -84,6 +85,12 @@ def test_a_thinned_and_resized_path_is_measured_as_its_frames_are(tiny_metric, t
     np.testing.assert_allclose(measured.distances, expected, rtol=1e-5)
     assert measured.files == ["frame_000.png", "frame_002.png", "frame_004.png"]
     assert measured.size == "48x40"
+
+
+def test_a_film_that_shows_each_picture_thrice_is_reported(tiny_metric, tmp_path):
+    write_animation(noise(4).repeat(3, axis=0), tmp_path / "a.mp4", {})
+    with pytest.warns(RepeatedFramesWarning, match="8 of 11 steps repeat the picture before"):
+        measure_path(tiny_metric, tmp_path / "a.mp4")
 
 
 def test_too_little_memory_for_one_frame_names_what_may_help(tiny_metric, tmp_path, monkeypatch):

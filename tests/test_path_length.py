@@ -9,6 +9,7 @@ from embedding_geometry.perception.path_length import (
     PathLength,
     directness,
     perceptual_path_length,
+    repeated_steps,
 )
 
 
@@ -31,6 +32,32 @@ def test_even_steps_have_gini_zero_and_one_jump_nearly_one():
     jump = np.zeros(100)
     jump[3] = 1
     assert perceptual_path_length(jump).gini == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "repeated"),
+    [
+        ("-c", 12),  # every picture twice
+        ("--c", 16),
+        ("cccc-", 4),  # 24 frames a second made 30
+        ("c-c--", 14),  # 10 made 25
+        ("c", 0),
+        ("cc", 0),
+    ],
+)
+def test_pictures_shown_several_times_are_counted(pattern, repeated):
+    rng = np.random.default_rng(0)
+    steps = [rng.uniform(0.04, 0.08) if k == "c" else rng.uniform(0, 0.001) for k in pattern * 24]
+    assert repeated_steps(np.array(steps[:24])) == repeated
+
+
+def test_still_paths_and_jumps_are_no_repeated_pictures():
+    """Nor is one that slows down, jumps twice, or jumps without a rhythm."""
+    jumps = np.full(24, 0.001)
+    jumps[[4, 12]] = 1
+    rhythm = np.where(np.isin(np.arange(24), [2, 3, 9, 17, 20]), 1.0, 0.001)
+    for steps in (np.zeros(24), np.geomspace(1, 1e-9, 24), jumps, rhythm):
+        assert repeated_steps(steps) == 0
 
 
 def test_a_path_that_stands_still():

@@ -45,7 +45,7 @@ from embedding_geometry.perception.frames import (
     shown_name,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
-from embedding_geometry.perception.path_length import PathLength, directness
+from embedding_geometry.perception.path_length import PathLength, directness, repeated_steps
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
@@ -58,6 +58,10 @@ class MissingPartnersWarning(UserWarning):
 
 class UnlikePartnersWarning(UserWarning):
     """Partners of two formats or sizes, which enter their distances."""
+
+
+class RepeatedFramesWarning(UserWarning):
+    """A path shows its pictures several times, as a film of a changed frame rate does."""
 
 
 class LeftOutMeasureWarning(UserWarning):
@@ -133,6 +137,14 @@ def measure_path(
             with _naming_trouble(name, size):
                 meter.update(frames)
             bar.update(len(frames))
+    if repeated := repeated_steps(meter.distances):
+        warnings.warn(
+            f"{name}: {repeated} of {len(meter.distances)} steps repeat the picture before in a "
+            "regular pattern, as in a film of a changed frame rate, and make every measure but "
+            "end_distance another one; give each picture once",
+            RepeatedFramesWarning,
+            stacklevel=2,
+        )
     return MeasuredPath(
         path=stored.path,
         files=[shown_name(file.name) for file in stored.files],
