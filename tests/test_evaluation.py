@@ -17,6 +17,7 @@ from embedding_geometry.perception.evaluation import (
     MissingPartnersWarning,
     RepeatedFramesWarning,
     UnlikePartnersWarning,
+    check_outputs,
     compare_paths,
     comparison_record,
     match_partners,
@@ -311,6 +312,25 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     assert report["comparison"]["names"] == ["1", "2", "3"]
     assert report["failed"] == {str(tmp_path / "c"): "is broken"}
     assert [row["measure"] for row in report["comparison"]["measures"]] == list(LESS_IS_BETTER)
+    check_outputs(tmp_path / "table.csv", tmp_path / "report.json")  # may be replaced by others
+
+
+def test_outputs_replace_nothing_but_earlier_outputs(tmp_path):
+    file, link, pipe = tmp_path / "a.gif", tmp_path / "link", tmp_path / "pipe"
+    write_animation(noise(2), file, {})
+    link.symlink_to(tmp_path / "nothing")
+    os.mkfifo(pipe)
+    for output, message in (
+        (file, "a.gif is there and is no earlier output"),
+        (link, "link is a link or a pipe"),
+        (pipe, "pipe is a link or a pipe"),
+        (tmp_path, "is a folder; name the file"),
+    ):
+        for outputs in ((output, None), (None, output)):
+            with pytest.raises(ValueError, match=message):
+                check_outputs(*outputs)
+    with pytest.raises(ValueError, match="for both the CSV and the JSON"):
+        check_outputs(tmp_path / "x", tmp_path / "new/../x")
 
 
 def test_a_name_that_is_no_text_is_written(tiny_metric, tmp_path):

@@ -563,6 +563,7 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
             "steps is 2000; the model was trained with 1000",
         ),
         ("ppl {tmp}/renamed.gif", "renamed.gif is neither a folder of images nor an animation"),
+        ("ppl {tmp}/one.mp4 --json {tmp}/one.mp4", "one.mp4 is there and is no earlier output"),
         ("ppl {tmp}/three --frames 4", "of the 3 frames of {tmp}/three, 2, 3 can be taken"),
         ("ppl {tmp}/one.mp4", "one.mp4 holds 1 frames"),
         ("ppl {pairs}", "pairs.csv is neither a folder of images nor an animation"),

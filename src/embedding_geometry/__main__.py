@@ -290,13 +290,8 @@ class Ppl:
             )
         check_seed(self.seed)
         settings = ReadSettings(self.frames, self.resize, self.background)
-        if self.csv is not None and self.csv == self.json:
-            raise ValueError(f"{self.csv} is named for both the CSV and the JSON; name two files")
+        evaluation.check_outputs(self.csv, self.json)
         partners = evaluation.match_partners(*self.paths) if self.compare else None
-        for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
-            if file.is_dir():
-                raise ValueError(f"{file} is a folder; name the file to write")
-            make_folder(file.parent)
         metric = load_metric(self.net, self.device)
         failed: dict[Path, str] = {}
         paths = partners.paths if partners else self.paths

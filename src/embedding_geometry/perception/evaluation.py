@@ -34,7 +34,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from embedding_geometry.ground.devices import lacks_memory
-from embedding_geometry.ground.disk import write_whole
+from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.perception.frames import (
     AS_STORED,
@@ -50,6 +50,8 @@ from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
+CSV_BEGINS = b"path,frames,ppl,"  # what an earlier table or report is known by
+JSON_BEGINS = b'{\n "provenance": {'
 
 
 class MissingPartnersWarning(UserWarning):
@@ -352,6 +354,34 @@ def measured_pairs(
 def comparison_record(partners: Partners, seed: int, table: pd.DataFrame) -> dict[str, object]:
     """Return a comparison as JSON values: what was compared, from which seed, and the table."""
     return asdict(partners) | {"seed": seed, "measures": table.to_dict("records")}
+
+
+def check_outputs(csv: Path | None, json: Path | None) -> None:
+    """See that the two files can be written, and replace nothing but earlier ones of their kind.
+
+    Raises:
+        ValueError: One is a folder, a link or a pipe, or holds something else, or both are one.
+        ResultsFolderError: The folder cannot be written.
+    """
+    if csv is not None and json is not None and csv.resolve() == json.resolve():
+        raise ValueError(f"{csv} is named for both the CSV and the JSON; name two files")
+    for file, beginning in ((csv, CSV_BEGINS), (json, JSON_BEGINS)):
+        if file is None:
+            continue
+        if file.is_dir():
+            raise ValueError(f"{file} is a folder; name the file to write")
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise ValueError(f"{file} is a link or a pipe, which is not written to; name a file")
+        if file.exists() and not beginning.startswith(_begins(file, len(beginning))):
+            raise ValueError(
+                f"{file} is there and is no earlier output of this kind; name another file"
+            )
+        make_folder(file.parent)
+
+
+def _begins(file: Path, length: int) -> bytes:
+    with file.open("rb") as content:
+        return content.read(length)
 
 
 def _paths_by_name(folder: Path) -> dict[str, Path]:
