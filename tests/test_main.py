@@ -18,7 +18,7 @@ import pytest
 from embedded import embedded_settings
 from PIL import Image
 
-from embedding_geometry.__main__ import main
+from embedding_geometry.__main__ import main, print_table
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
 from embedding_geometry.perception.frames import read_frames, write_animation
@@ -461,6 +461,22 @@ def test_ppl_compares_what_was_measured_and_names_the_rest(
     assert "3 of 3 pairs have unequal numbers of frames" in shown.err
     assert len(json.loads((tmp_path / "other.json").read_text())["paths"]) == 6
     assert main(["ppl", folders[0], str(tmp_path / "c"), *options, "--frames", "2"]) == 0
+
+
+def test_a_table_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame({"path": ["a", "b"]} | {f"measure_{k}": [1 / 3, 1 / 7] for k in range(9)})
+    monkeypatch.setenv("COLUMNS", "50")
+    print_table(table)
+    assert len(capsys.readouterr().out.splitlines()) == 3  # not to a terminal
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 50
+    assert (
+        sum(line.startswith("b ") for line in lines) == sum("path" in line for line in lines) > 1
+    )
 
 
 # --- pairs --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ need torch are imported where they are used, so that `--help` answers at once.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -416,8 +417,12 @@ def what_stays(command: object) -> str:
 
 
 def print_table(table: "DataFrame") -> None:
-    """Print a table without its index, numbers to six digits."""
-    print(table.to_string(index=False, float_format="{:.6g}".format))
+    """Print a table without its index, numbers to six digits, no wider than the terminal."""
+    first, *_ = table.columns
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    # as the index, the first column stands before every part of a table in parts
+    indexed = table.set_index(first).rename_axis(index=None, columns=first)
+    print(indexed.to_string(float_format="{:.6g}".format, line_width=width))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
