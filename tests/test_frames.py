@@ -45,14 +45,16 @@ def write_images(folder, frames, name="{}.png"):
         Image.fromarray(frame).save(folder / name.format(index))
 
 
-def write_film(path, frames, codec="libx264", layout="yuv420p", times=None, turn=None, **options):
-    """Write a film as others might: codec, layout of pixels, times in tenths, display matrix."""
+def write_film(
+    path, frames, codec="libx264", layout="yuv420p", times=None, prepare=None, **options
+):
+    """Write a film as others might: codec, layout of pixels, times in tenths, what it says."""
     with av.open(str(path), "w", **options) as film:
         stream = film.add_stream(codec, rate=10, options={"bf": "0"} if codec == "libx264" else {})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.codec_context.time_base = layout, Fraction(1, 10)
-        if turn:
-            stream.set_display_rotation(*turn)
+        if prepare:
+            prepare(film, stream)
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24")
             frame.pts, frame.time_base = (times or range(len(frames)))[index], Fraction(1, 10)
@@ -235,16 +237,36 @@ def test_images_are_turned_as_they_say(orientation, tmp_path):
 def test_films_are_turned_as_they_say(degrees, mirrored, tmp_path):
     frames = drifting_frames(2)
     write_film(tmp_path / "as_it_is.mp4", frames)
-    write_film(tmp_path / "turned.mp4", frames, turn=(degrees, mirrored))
+    write_film(
+        tmp_path / "turned.mp4",
+        frames,
+        prepare=lambda _, stream: stream.set_display_rotation(degrees, mirrored),
+    )
     expected = np.rot90(read_frames(tmp_path / "as_it_is.mp4"), degrees // 90, axes=(1, 2))
     expected = expected[:, :, ::-1] if mirrored else expected
     np.testing.assert_array_equal(read_frames(tmp_path / "turned.mp4"), expected)
 
 
-def test_a_film_turned_by_half_a_right_angle_is_refused(tmp_path):
-    write_film(tmp_path / "askew.mp4", drifting_frames(2), turn=(45,))
-    with pytest.raises(ValueError, match=r"askew\.mp4 is shown turned by part of a right angle"):
-        read_frames(tmp_path / "askew.mp4")
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda _, stream: stream.set_display_rotation(45), "turned by part of a right angle"),
+        (
+            lambda _, stream: setattr(stream.codec_context, "sample_aspect_ratio", Fraction(4, 3)),
+            "has pixels of shape 4/3; scale it",
+        ),
+        (
+            lambda _, stream: setattr(stream.codec_context, "color_primaries", 9),
+            "colours of a wide or deep range",
+        ),
+        (lambda _, stream: stream.metadata.update(alpha_mode="1"), "which its decoder drops"),
+        (lambda film, _: film.add_stream("mpeg4", rate=10), "holds 2 tracks of pictures"),
+    ],
+)
+def test_what_a_film_says_and_cannot_be_applied_is_refused(prepare, message, tmp_path):
+    write_film(tmp_path / "film.mkv", drifting_frames(2), prepare=prepare)
+    with pytest.raises(ValueError, match=rf"film\.mkv .*{message}"):
+        read_frames(tmp_path / "film.mkv")
 
 
 def transparent_frames():
@@ -336,6 +358,17 @@ def test_an_animated_png_is_an_animation_without_the_picture_outside_of_it(outsi
     first, *others = [Image.fromarray(frame) for frame in frames]
     first.save(tmp_path / "a.png", save_all=True, append_images=others, default_image=outside)
     np.testing.assert_array_equal(read_frames(tmp_path / "a.png"), frames[1 if outside else 0 :])
+
+
+def test_of_what_a_camera_adds_to_a_photograph_nothing_is_measured(tmp_path):
+    first, second = [Image.fromarray(frame) for frame in drifting_frames(2)]
+    for name in ("0.jpg", "1.jpg"):
+        first.save(tmp_path / name, "MPO", save_all=True, append_images=[second], quality=95)
+    found = read_frames(tmp_path)
+    assert found.shape == (2, 64, 48, 3)
+    assert np.abs(found[0].astype(int) - np.asarray(first)).mean() < 3
+    with pytest.raises(ValueError, match=r"0\.jpg holds 1 frames"):
+        read_frames(tmp_path / "0.jpg")
 
 
 def test_animations_in_the_place_of_images_are_named(tmp_path):

@@ -52,11 +52,12 @@ def test_pictures_shown_several_times_are_counted(pattern, repeated):
 
 
 def test_still_paths_and_jumps_are_no_repeated_pictures():
-    """Nor is one that slows down, jumps twice, or jumps without a rhythm."""
+    """Nor is one that slows down, jumps twice or without a rhythm, or limps."""
     jumps = np.full(24, 0.001)
-    jumps[[4, 12]] = 1
+    jumps[[4, 14]] = 1
     rhythm = np.where(np.isin(np.arange(24), [2, 3, 9, 17, 20]), 1.0, 0.001)
-    for steps in (np.zeros(24), np.geomspace(1, 1e-9, 24), jumps, rhythm):
+    limp = np.tile([1.0, 0.4], 12)
+    for steps in (np.zeros(24), np.geomspace(1, 1e-9, 24), jumps, rhythm, limp):
         assert repeated_steps(steps) == 0
 
 

@@ -133,23 +133,14 @@ def _in_srgb(image: Image.Image, name: object) -> Image.Image:
     problem = f"{name} has a colour profile that cannot be applied"
     with naming(problem, ImageCms.PyCMSError, OSError):
         transform = _to_srgb(profile, image.mode)
-        return transform.apply(image) if transform else image
+        return transform.apply(image)
 
 
 @functools.lru_cache(maxsize=8)
-def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the way from a colour profile to sRGB; None if it changes next to nothing."""
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     target = "RGBA" if mode == "RGBA" else "RGB"
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, target)
-    if mode.startswith("RGB"):
-        levels = np.arange(0, 256, 15, dtype=np.uint8)
-        colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-        image = Image.fromarray(colours).convert(mode)
-        change = np.asarray(transform.apply(image), int) - np.asarray(image)
-        if np.abs(change).max() <= 2:  # it is sRGB, and rounding would only blur the equality
-            return None
-    return transform
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, target)
 
 
 # --- images and animations ----------------------------------------------------------------------
