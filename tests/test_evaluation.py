@@ -100,7 +100,7 @@ def test_too_little_memory_for_one_frame_names_what_may_help(tiny_metric, tmp_pa
 
     monkeypatch.setattr(PathLengthMeter, "update", update)
     write_frames(noise(2), tmp_path, {})
-    with pytest.raises(ValueError, match=r"frames of 32x32 pixels; .*\(--resize\).*\(--device\)"):
+    with pytest.raises(ValueError, match=r"not enough memory .*\(--resize\).*\(--device\)"):
         measure_path(tiny_metric, tmp_path)
 
 

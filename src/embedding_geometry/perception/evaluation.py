@@ -34,7 +34,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from embedding_geometry.ground.devices import lacks_memory
-from embedding_geometry.ground.disk import make_folder, write_whole
+from embedding_geometry.ground.disk import make_folder, naming, write_whole
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.perception.frames import (
     AS_STORED,
@@ -133,10 +133,11 @@ def measure_path(
     """
     stored, meter, size = StoredPath(path, settings), PathLengthMeter(metric), ""
     name, hidden = shown_name(stored.path), None if progress else True  # None: not to a file
-    with tqdm(desc=name, total=stored.count, unit="frame", leave=False, disable=hidden) as bar:
+    bar = tqdm(desc=name, total=stored.count, unit="frame", leave=False, disable=hidden)
+    with bar, _enough_memory(name):
         for frames in stored.batches():
             size = f"{frames.shape[2]}x{frames.shape[1]}"
-            with _naming_trouble(name, size):
+            with naming(name, ValueError):
                 meter.update(frames)
             bar.update(len(frames))
     if repeated := repeated_steps(meter.distances):
@@ -184,16 +185,14 @@ def measure_paths(
 
 
 @contextlib.contextmanager
-def _naming_trouble(name: str, size: str) -> Iterator[None]:
+def _enough_memory(name: str) -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
         raise ValueError(
-            f"{name}: not enough memory for frames of {size} pixels; measure smaller ones "
+            f"{name}: not enough memory for its frames one by one; measure smaller ones "
             "(--resize) or on another device (--device)"
         ) from error
 
