@@ -1,8 +1,9 @@
 """The evaluator: measures of paths on disk, matched folders, planted improvements, the files."""
 
 import json
+import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,30 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.perception.evaluation import (
-    FREE_OF_FRAMES,
     LESS_IS_BETTER,
     LeftOutMeasureWarning,
     MeasuredPath,
     MissingPartnersWarning,
+    RepeatedFramesWarning,
+    UnlikePartnersWarning,
+    check_outputs,
     compare_paths,
     comparison_record,
     match_partners,
     measure_path,
     measure_paths,
+    measured_pairs,
     path_table,
     write_csv,
     write_json,
 )
-from embedding_geometry.perception.frames import read_frames, write_animation, write_frames
-from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.frames import (
+    ReadSettings,
+    read_frames,
+    write_animation,
+    write_frames,
+)
+from embedding_geometry.perception.metric import PathLengthMeter, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.statistics.paired import paired_comparison
 
@@ -37,7 +46,7 @@ def noise(count, seed=0):
 def planted(distances, end_distance=0.1, name="planted"):
     """A measured path with these distances."""
     length = perceptual_path_length(np.array(distances, dtype=float))
-    return MeasuredPath(Path(name), ["0.png"], list(distances), length, end_distance, 0.5)
+    return MeasuredPath(Path(name), ["0.png"], list(distances), length, end_distance, 0.5, "8x8")
 
 
 def planted_folder(seed, factor=1.0, steps=10, count=12):
@@ -66,6 +75,33 @@ def test_a_path_is_measured_as_its_frames_are(form, tiny_metric, tmp_path):
     assert measured.directness == pytest.approx(np.sqrt(end) / np.sqrt(expected).sum())
     files = [f"frame_00{k}.png" for k in range(4)] if form == "folder" else [path.name]
     assert measured.files == files
+    assert measured.size == "32x32"
+
+
+def test_a_thinned_and_resized_path_is_measured_as_its_frames_are(tiny_metric, tmp_path):
+    write_frames(noise(5), tmp_path, {})
+    settings = ReadSettings(frames=3, resize=(48, 40))
+    measured = measure_path(tiny_metric, tmp_path, settings)
+    expected = perceptual_distances(tiny_metric, read_frames(tmp_path, settings))
+    np.testing.assert_allclose(measured.distances, expected, rtol=1e-5)
+    assert measured.files == ["frame_000.png", "frame_002.png", "frame_004.png"]
+    assert measured.size == "48x40"
+
+
+def test_a_film_that_shows_each_picture_thrice_is_reported(tiny_metric, tmp_path):
+    write_animation(noise(4).repeat(3, axis=0), tmp_path / "a.mp4", {})
+    with pytest.warns(RepeatedFramesWarning, match="8 of 11 steps repeat the picture before"):
+        measure_path(tiny_metric, tmp_path / "a.mp4")
+
+
+def test_too_little_memory_for_one_frame_names_what_may_help(tiny_metric, tmp_path, monkeypatch):
+    def update(meter, frames):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(PathLengthMeter, "update", update)
+    write_frames(noise(2), tmp_path, {})
+    with pytest.raises(ValueError, match=r"not enough memory .*\(--resize\).*\(--device\)"):
+        measure_path(tiny_metric, tmp_path)
 
 
 def test_one_pass_of_the_backbone_for_each_frame(tiny_metric, tmp_path):
@@ -82,12 +118,18 @@ def test_one_pass_of_the_backbone_for_each_frame(tiny_metric, tmp_path):
     assert sum(seen) <= 1.05 * 35
 
 
-def test_a_missing_path_is_named_before_the_first_is_measured(tiny_metric, tmp_path):
-    (tmp_path / "broken").mkdir()
-    for name in ("0.png", "1.png"):
-        (tmp_path / "broken" / name).write_text("no image")
+def test_paths_that_cannot_be_measured_do_not_discard_the_others(tiny_metric, tmp_path):
+    paths = [tmp_path / name for name in ("nowhere", "a", "broken", "b")]
+    for path in paths[1:]:
+        write_frames(noise(2), path, {})
+    (paths[2] / "frame_000.png").write_text("no image")
+    failed = {}
+    measured = measure_paths(tiny_metric, paths, failed=failed)
+    assert [path.path for path in measured] == [paths[1], paths[3]]
+    assert list(failed) == [paths[0], paths[2]]
+    assert "frame_000.png is not an image" in failed[paths[2]]
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        measure_paths(tiny_metric, [tmp_path / "broken", tmp_path / "nowhere"])
+        measure_paths(tiny_metric, paths)
 
 
 def test_the_table_holds_every_convention():
@@ -126,23 +168,42 @@ def test_partners_are_matched_by_name(two_folders):
     a, b = two_folders
     (a / "notes.txt").write_text("not a path")
     (b / ".cache").mkdir()
+    write_frames(noise(1), a, {})  # an image is no path
     partners = match_partners(a, b)
-    assert partners.names == ["1", "2", "3.gif"]
-    assert partners.paths == [folder / name for folder in (a, b) for name in partners.names]
+    assert partners.names == ["1", "2", "3"]
+    assert partners.paths == [folder / name for folder in (a, b) for name in ("1", "2", "3.gif")]
 
 
 def test_paths_without_a_partner_are_counted_and_named(two_folders):
     a, b = two_folders
     shutil.rmtree(b / "1")
-    (b / "3.gif").rename(b / "3.webp")
+    (b / "3.gif").rename(b / "5.gif")
     (a / "4").mkdir()
     (b / "2b").mkdir()
     (a / "2b").mkdir()
     with pytest.warns(MissingPartnersWarning) as caught:
         partners = match_partners(a, b)
     [message] = [str(warning.message) for warning in caught]
-    assert f"3 only in {a}: 1, 3.gif, 4; 1 only in {b}: 3.webp" in message
+    assert f"3 only in {a}: 1, 3.gif, 4; 1 only in {b}: 5.gif" in message
     assert partners.names == ["2", "2b"]
+
+
+def test_partners_in_two_formats_are_matched(two_folders):
+    a, b = two_folders
+    write_animation(noise(3), b / "3.webp", {})
+    with pytest.raises(ValueError, match=r"3\.webp and 3\.gif of .*b have one name; keep one"):
+        match_partners(a, b)
+    (b / "3.gif").unlink()
+    assert match_partners(a, b).paths[-1] == b / "3.webp"
+
+
+def test_a_pair_of_which_one_is_not_measured_is_left_out(two_folders):
+    partners = match_partners(*two_folders)
+    measured = [planted([0.1], name=path) for path in partners.paths]
+    del measured[4]
+    treatment, control = measured_pairs(partners, measured)
+    assert [path.path.name for path in treatment] == ["1", "3.gif"]
+    assert [path.path for path in control] == [two_folders[1] / "1", two_folders[1] / "3.gif"]
 
 
 def test_no_matching_partner_is_an_error(two_folders, tmp_path):
@@ -180,11 +241,23 @@ def test_the_comparison_is_that_of_the_statistics_module():
     assert table.loc["ppl", list(expected)].to_dict() == expected
 
 
-def test_measures_that_depend_on_the_number_of_frames_need_equal_numbers():
-    a, b = planted_folder(1, steps=10), planted_folder(2, steps=5)
-    with pytest.warns(LeftOutMeasureWarning, match="ppl, total, .*12 of 12 pairs have unequal"):
-        table = compare_paths(a, b, np.random.default_rng(0))
-    assert set(table["measure"]) == set(FREE_OF_FRAMES)
+def test_unequal_numbers_of_frames_are_not_compared():
+    a, b = planted_folder(1, steps=10), planted_folder(2, steps=10)
+    b[3] = planted([0.1] * 5, name="short")
+    message = r"1 of 12 pairs .*such as planted \(11\) and short \(6\)"
+    with pytest.raises(ValueError, match=message + r".* take 6 of each \(--frames 6\)"):
+        compare_paths(a, b, np.random.default_rng(0))
+    b[3] = planted([0.1] * 9, name="short")  # 10 steps and 9 have their ends in common alone
+    with pytest.raises(ValueError, match="give both as many$"):
+        compare_paths(a, b, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("change", [{"path": Path("a.GIF")}, {"size": "9x8"}])
+def test_partners_of_two_formats_or_sizes_are_reported(change):
+    a, b = planted_folder(1), planted_folder(2)
+    b[3] = replace(b[3], **change)
+    with pytest.warns(UnlikePartnersWarning, match=r"1 pairs .*planted \(8x8\) and .*; write one"):
+        compare_paths(a, b, np.random.default_rng(0))
 
 
 def test_a_measure_without_relative_improvement_is_left_out():
@@ -219,14 +292,16 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     partners = match_partners(*two_folders)
     measured = measure_paths(tiny_metric, partners.paths)
     compared = compare_paths(measured[:3], measured[3:], np.random.default_rng(4))
-    write_csv(tmp_path / "table.csv", tiny_metric, measured)
-    write_json(
-        tmp_path / "report.json", tiny_metric, measured, comparison_record(partners, 4, compared)
-    )
+    settings, failed = ReadSettings(background="white"), {tmp_path / "c": "is broken"}
+    write_csv(tmp_path / "table.csv", tiny_metric, measured, settings)
+    record = comparison_record(partners, 4, compared)
+    file = tmp_path / "report.json"
+    write_json(file, tiny_metric, measured, settings, failed=failed, comparison=record)
     table = pd.read_csv(tmp_path / "table.csv")
     columns = list(path_table(measured).columns)
     pd.testing.assert_frame_equal(table[columns], path_table(measured))
     assert set(table["revision"]) == {tiny_metric.revision}
+    assert set(table["size"] + table["resized"] + table["background"]) == {"32x32nowhite"}
     report = json.loads((tmp_path / "report.json").read_text())
     about = report["provenance"]
     assert (about["net"], about["revision"]) == ("pocket", tiny_metric.revision)
@@ -234,5 +309,34 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     assert [path["distances"] for path in report["paths"]] == [m.distances for m in measured]
     assert report["paths"][0]["files"] == ["frame_000.png", "frame_001.png", "frame_002.png"]
     assert report["comparison"]["seed"] == 4
-    assert report["comparison"]["names"] == ["1", "2", "3.gif"]
+    assert report["comparison"]["names"] == ["1", "2", "3"]
+    assert report["failed"] == {str(tmp_path / "c"): "is broken"}
     assert [row["measure"] for row in report["comparison"]["measures"]] == list(LESS_IS_BETTER)
+    check_outputs(tmp_path / "table.csv", tmp_path / "report.json")  # may be replaced by others
+
+
+def test_outputs_replace_nothing_but_earlier_outputs(tmp_path):
+    file, link, pipe = tmp_path / "a.gif", tmp_path / "link", tmp_path / "pipe"
+    write_animation(noise(2), file, {})
+    link.symlink_to(tmp_path / "nothing")
+    os.mkfifo(pipe)
+    for output, message in (
+        (file, "a.gif is there and is no earlier output"),
+        (link, "link is a link or a pipe"),
+        (pipe, "pipe is a link or a pipe"),
+        (tmp_path, "is a folder; name the file"),
+    ):
+        for outputs in ((output, None), (None, output)):
+            with pytest.raises(ValueError, match=message):
+                check_outputs(*outputs)
+    with pytest.raises(ValueError, match="for both the CSV and the JSON"):
+        check_outputs(tmp_path / "x", tmp_path / "new/../x")
+
+
+def test_a_name_that_is_no_text_is_written(tiny_metric, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    write_frames(noise(2), path, {})
+    measured = measure_paths(tiny_metric, [path])
+    write_csv(tmp_path / "table.csv", tiny_metric, measured)
+    write_json(tmp_path / "report.json", tiny_metric, measured)
+    assert pd.read_csv(tmp_path / "table.csv")["path"].item().endswith(r"/\xff")

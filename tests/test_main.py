@@ -18,7 +18,7 @@ import pytest
 from embedded import embedded_settings
 from PIL import Image
 
-from embedding_geometry.__main__ import main
+from embedding_geometry.__main__ import main, print_table
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
 from embedding_geometry.perception.frames import read_frames, write_animation
@@ -108,7 +108,8 @@ def test_help_comes_without_loading_torch() -> None:
         ("study", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
-        ("ppl", "PATHS --net --compare --seed --csv --json --device"),
+        ("ppl", "PATHS --net --compare --frames --resize --background --seed --csv --json"),
+        ("ppl", "--device BMP JPEG PNG TIFF WebP GIF AVI M4V MKV MOV MP4 WebM"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
         ("info", "--model --net --device --revision"),
     ],
@@ -419,6 +420,65 @@ def test_ppl_compares_two_folders_and_writes_the_report(
     assert [row["share_won"] for row in comparison["measures"]] == [0.5] * 7  # the same images
 
 
+def test_ppl_measures_the_others_where_one_path_is_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "good", ["1.png", "2.png"])
+    write_images(tmp_path / "bad", ["1.png"])
+    paths = [str(tmp_path / name) for name in ("nowhere", "bad", "good")]
+    table = tmp_path / "table.csv"
+    assert main(["ppl", *paths, "--device", "cpu", "--csv", str(table)]) == 2
+    shown = capsys.readouterr()
+    assert paths[2] in shown.out
+    assert pd.read_csv(table)["path"].tolist() == paths[2:]
+    assert "error: 2 of 3 paths could not be measured: " in shown.err
+    assert "nowhere is not a folder" in shown.err
+    assert "bad holds 1 images" in shown.err
+
+
+def test_ppl_compares_what_was_measured_and_names_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("one", "two", "three"):
+            write_images(tmp_path / folder / name, ["1.png", "2.png", "3.png"])
+    (tmp_path / "b/two/2.png").write_text("a text")
+    folders, report = [str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "report.json"
+    options = ["--compare", "--device", "cpu", "--json", str(report)]
+    assert main(["ppl", *folders, *options]) == 2
+    shown = capsys.readouterr()
+    assert "2 pairs, less is better" in shown.out
+    assert "error: 1 of 6 paths could not be measured: " in shown.err
+    assert list(json.loads(report.read_text())["failed"]) == [f"{folders[1]}/two"]
+    write_images(tmp_path / "c", [])
+    for name in ("one", "two", "three"):
+        write_images(tmp_path / "c" / name, [f"{k}.png" for k in range(5)])
+    (tmp_path / "a/three/3.png").unlink()  # 3 frames, 2 and 5
+    options[-1] = str(tmp_path / "other.json")
+    assert main(["ppl", folders[0], str(tmp_path / "c"), *options]) == 2
+    shown = capsys.readouterr()
+    assert "3 of 3 pairs have unequal numbers of frames" in shown.err
+    assert len(json.loads((tmp_path / "other.json").read_text())["paths"]) == 6
+    assert main(["ppl", folders[0], str(tmp_path / "c"), *options, "--frames", "2"]) == 0
+
+
+def test_a_table_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame({"path": ["a", "b"]} | {f"measure_{k}": [1 / 3, 1 / 7] for k in range(9)})
+    monkeypatch.setenv("COLUMNS", "50")
+    print_table(table)
+    assert len(capsys.readouterr().out.splitlines()) == 3  # not to a terminal
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 50
+    assert (
+        sum(line.startswith("b ") for line in lines) == sum("path" in line for line in lines) > 1
+    )
+
+
 # --- pairs --------------------------------------------------------------------------------------
 
 
@@ -518,9 +578,11 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
             "study --pairs {pairs} --model {model} --steps 2000 --out {tmp}/o --dry-run",
             "steps is 2000; the model was trained with 1000",
         ),
-        ("ppl {tmp}/renamed.gif", "renamed.gif is not an image that can be read"),
+        ("ppl {tmp}/renamed.gif", "renamed.gif is neither a folder of images nor an animation"),
+        ("ppl {tmp}/one.mp4 --json {tmp}/one.mp4", "one.mp4 is there and is no earlier output"),
+        ("ppl {tmp}/three --frames 4", "of the 3 frames of {tmp}/three, 2, 3 can be taken"),
         ("ppl {tmp}/one.mp4", "one.mp4 holds 1 frames"),
-        ("ppl {pairs}", "pairs.csv is neither a folder of images nor one of"),
+        ("ppl {pairs}", "pairs.csv is neither a folder of images nor an animation"),
         ("pairs --scores {pairs} --captions {pairs} --out {pairs}", "one of the files to read"),
         ("pairs --scores {pairs} --captions {pairs} --out {tmp}", ", a folder or one of the"),
         ("study --pairs {pairs} --engine ray --address=", "address is empty; name the head"),
@@ -544,6 +606,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     (tmp_path / "empty").mkdir()
     write_images(tmp_path / "single", ["1.png"])
+    write_images(tmp_path / "three", ["1.png", "2.png", "3.png"])
     write_images(tmp_path / "mixed", ["1.png", "2.png"])
     for folder in ("paths/a", "paths/b", "others/a", "others/c"):
         (tmp_path / folder).mkdir(parents=True)
@@ -559,7 +622,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert main(filled.split()) == 2
     line = one_line(capsys)
     assert line.startswith("error: ")
-    assert message in line
+    assert message.replace("{tmp}", str(tmp_path)) in line
 
 
 def test_where_nothing_can_be_published_nothing_is_computed(

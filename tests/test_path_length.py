@@ -9,6 +9,7 @@ from embedding_geometry.perception.path_length import (
     PathLength,
     directness,
     perceptual_path_length,
+    repeated_steps,
 )
 
 
@@ -33,12 +34,39 @@ def test_even_steps_have_gini_zero_and_one_jump_nearly_one():
     assert perceptual_path_length(jump).gini == pytest.approx(0.99)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "repeated"),
+    [
+        ("-c", 12),  # every picture twice
+        ("--c", 16),
+        ("cccc-", 4),  # 24 frames a second made 30
+        ("c-c--", 14),  # 10 made 25
+        ("c", 0),
+        ("cc", 0),
+    ],
+)
+def test_pictures_shown_several_times_are_counted(pattern, repeated):
+    rng = np.random.default_rng(0)
+    steps = [rng.uniform(0.04, 0.08) if k == "c" else rng.uniform(0, 0.001) for k in pattern * 24]
+    assert repeated_steps(np.array(steps[:24])) == repeated
+
+
+def test_still_paths_and_jumps_are_no_repeated_pictures():
+    """Nor is one that slows down, jumps twice or without a rhythm, or limps."""
+    jumps = np.full(24, 0.001)
+    jumps[[4, 14]] = 1
+    rhythm = np.where(np.isin(np.arange(24), [2, 3, 9, 17, 20]), 1.0, 0.001)
+    limp = np.tile([1.0, 0.4], 12)
+    for steps in (np.zeros(24), np.geomspace(1, 1e-9, 24), jumps, rhythm, limp):
+        assert repeated_steps(steps) == 0
+
+
 def test_a_path_that_stands_still():
     still = perceptual_path_length(np.zeros(4))
     assert still == PathLength(5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
+def test_scaled_mean_and_root_sum_of_a_straight_even_way_keep_their_value():
     """A squared distance along a straight line: (b - a)^2 for times a < b."""
     for count in (3, 11, 101):
         times = np.linspace(0, 2, count)
@@ -46,6 +74,21 @@ def test_scaled_mean_and_root_sum_do_not_depend_on_the_number_of_frames():
         assert length.scaled_mean == pytest.approx(4)
         assert length.root_sum == pytest.approx(2)
         assert length.mean == pytest.approx(4 / (count - 1) ** 2)
+
+
+def test_no_measure_of_the_steps_of_a_jump_is_free_of_the_number_of_frames():
+    """The same path, a drift along one axis and a jump along another, in 5, 9, 17, 33 frames."""
+
+    def measured(count):
+        times = np.linspace(0, 1, count)
+        places = np.stack([times, times > 0.3])
+        return perceptual_path_length(np.square(np.diff(places)).sum(axis=0))
+
+    lengths = [measured(count) for count in (5, 9, 17, 33)]
+    for finer, coarser in zip(lengths[1:], lengths, strict=False):
+        assert 1.5 < finer.scaled_mean / coarser.scaled_mean < 2
+        assert finer.root_sum > coarser.root_sum + 0.02
+        assert finer.gini > coarser.gini + 0.02
 
 
 @pytest.mark.parametrize("distances", [[], [0.1, np.nan], [0.1, -0.1], [np.inf]])

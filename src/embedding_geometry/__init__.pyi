@@ -21,6 +21,7 @@ from .perception.evaluation import compare_paths as compare_paths
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths
 from .perception.evaluation import path_table as path_table
+from .perception.frames import ReadSettings as ReadSettings
 from .perception.frames import read_frames as read_frames
 from .perception.frames import write_animation as write_animation
 from .perception.frames import write_frames as write_frames

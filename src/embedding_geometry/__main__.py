@@ -5,6 +5,7 @@ need torch are imported where they are used, so that `--help` answers at once.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -246,32 +247,41 @@ class Ppl:
 
     LPIPS is a squared distance. ppl is the mean of consecutive images, total the sum, scaled_mean
     (n-1)^2 times the mean, root_sum the sum of the roots, directness the root of end_distance
-    (first image to last) over root_sum. At unequal numbers of images n compare scaled_mean,
-    root_sum, gini, end_distance or directness only. GIF and MP4 add the noise of compression.
+    (first image to last) over root_sum. All but end_distance depend on the number of images n:
+    compare paths of equal n. GIF and MP4 add the noise of compression.
 
     Attributes:
-        paths: Each a folder with the images of one path, in natural order (2 before 10), or a GIF,
-            WebP or MP4 file.
+        paths: Each a folder with the images of one path (BMP, GIF, JPEG, PNG, TIFF, WebP) in the
+            order of the numbers in their names (2 before 10, 0.25 before 0.5), an animation (GIF,
+            WebP, PNG, TIFF) or a film (AVI, M4V, MKV, MOV, MP4, WebM).
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
-        compare: Take two folders of paths, and compare those of equal names: the first folder
-            against the second.
+        compare: Take two folders of paths, and compare those of equal names, suffix aside: the
+            first folder against the second.
+        frames: Take as many equally spaced frames of each path: 5 of 17, but not of 16.
+        resize: Width and height to which every frame is resized.
+        background: Colour behind what is transparent, such as white; without it that is refused.
         seed: Seed of the bootstrap intervals of the comparison.
         csv: Write the table of paths there too, with net, revision, versions and time in each row.
-        json: Write the same there with file names, every distance, and the comparison.
+        json: Write the same there with file names in their order, every distance, failures, and
+            the comparison.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
     """
 
     paths: Positional[tuple[Path, ...]]
     net: NetName = "pocket"
     compare: bool = False
+    frames: int | None = None
+    resize: tuple[int, int] | None = None
+    background: str | None = None
     seed: int = 0
     csv: Path | None = None
     json: Path | None = None
     device: str | None = None
 
     def run(self) -> None:
-        """Measure every path, print one line for each, and compare and write what is wanted."""
+        """Measure what can be measured, print and write it, then name what could not."""
         from embedding_geometry.perception import evaluation
+        from embedding_geometry.perception.frames import ReadSettings
         from embedding_geometry.perception.metric import load_metric
 
         if not self.paths or (self.compare and len(self.paths) != 2):
@@ -280,37 +290,45 @@ class Ppl:
                 "more, and with --compare two folders of these"
             )
         check_seed(self.seed)
-        if self.csv is not None and self.csv == self.json:
-            raise ValueError(f"{self.csv} is named for both the CSV and the JSON; name two files")
+        settings = ReadSettings(self.frames, self.resize, self.background)
+        evaluation.check_outputs(self.csv, self.json)
         partners = evaluation.match_partners(*self.paths) if self.compare else None
-        for file in filter(None, (self.csv, self.json)):  # fails now rather than in the end
-            if file.is_dir():
-                raise ValueError(f"{file} is a folder; name the file to write")
-            make_folder(file.parent)
         metric = load_metric(self.net, self.device)
+        failed: dict[Path, str] = {}
         paths = partners.paths if partners else self.paths
-        measured = evaluation.measure_paths(metric, paths, progress=True)
-        print_table(evaluation.path_table(measured))
-        versions = " ".join(" ".join(item) for item in metric.versions.items())
-        print(f"LPIPS of consecutive images, net {metric.net}, {metric.revision}, {versions}")
-        comparison = self._compare(partners, measured) if partners else None
-        if self.csv is not None:
-            evaluation.write_csv(self.csv, metric, measured)
-        if self.json is not None:
-            evaluation.write_json(self.json, metric, measured, comparison)
+        measured = evaluation.measure_paths(metric, paths, settings, progress=True, failed=failed)
+        problems = list(failed.values())
+        if measured:
+            print_table(evaluation.path_table(measured))
+            versions = " ".join(" ".join(item) for item in metric.versions.items())
+            print(f"LPIPS of consecutive images, net {metric.net}, {metric.revision}, {versions}")
+            comparison = None
+            try:
+                comparison = self._compare(partners, measured) if partners else None
+            except ValueError as error:  # raised below, when what was measured is written
+                problems.append(str(error))
+            if self.csv is not None:
+                evaluation.write_csv(self.csv, metric, measured, settings)
+            if self.json is not None:
+                evaluation.write_json(
+                    self.json, metric, measured, settings, failed=failed, comparison=comparison
+                )
+        if problems:
+            count = f"{len(failed)} of {len(paths)} paths could not be measured: "
+            raise ValueError((count if measured and failed else "") + "; ".join(problems))
 
     def _compare(self, partners: "Partners", measured: "list[MeasuredPath]") -> dict[str, object]:
         """Compare the first folder with the second, print the table, and return the record."""
         import numpy as np
 
-        from embedding_geometry.perception.evaluation import compare_paths, comparison_record
+        from embedding_geometry.perception import evaluation
 
-        count = len(partners.names)
-        rng = np.random.default_rng(self.seed)
-        table = compare_paths(measured[:count], measured[count:], rng)
-        print(f"\n{partners.treatment} against {partners.control}, {count} pairs, less is better:")
+        treatment, control = evaluation.measured_pairs(partners, measured)
+        table = evaluation.compare_paths(treatment, control, np.random.default_rng(self.seed))
+        folders = f"{partners.treatment} against {partners.control}"
+        print(f"\n{folders}, {len(treatment)} pairs, less is better:")
         print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
-        return comparison_record(partners, self.seed, table)
+        return evaluation.comparison_record(partners, self.seed, table)
 
 
 @dataclass(frozen=True)
@@ -399,8 +417,12 @@ def what_stays(command: object) -> str:
 
 
 def print_table(table: "DataFrame") -> None:
-    """Print a table without its index, numbers to six digits."""
-    print(table.to_string(index=False, float_format="{:.6g}".format))
+    """Print a table without its index, numbers to six digits, no wider than the terminal."""
+    first, *_ = table.columns
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    # as the index, the first column stands before every part of a table in parts
+    indexed = table.set_index(first).rename_axis(index=None, columns=first)
+    print(indexed.to_string(float_format="{:.6g}".format, line_width=width))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

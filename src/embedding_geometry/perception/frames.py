@@ -1,212 +1,256 @@
 """Frames on disk: folders of images, animations and films, read, and written with their settings.
 
-A path of frames lies on disk in one of three forms: a folder of images, in natural order (2 before
-10); an animation (GIF, WebP, APNG), which Pillow reads; or a film (MP4 and its kin), which PyAV
-reads. PNG and lossless WebP keep every byte. GIF keeps 256 colours a frame and films half the
-resolution of colour, so distances measured on them contain the compression. Films have no
-checksums: damage that the decoder can make sense of goes unnoticed.
+A path of frames lies on disk in one of three forms: a folder of images, in the order of the
+numbers in their names (2 before 10, 0.25 before 0.5); an animation (GIF, WebP, PNG, TIFF); or a
+film (MP4 and its kin). PNG and lossless WebP keep every byte. GIF keeps 256 colours a frame and
+films half the resolution of colour, so distances measured on them contain the compression. Films
+have no checksums: damage that the decoder can make sense of goes unnoticed. `pictures` says how a
+file becomes what is seen.
 
 Every written file says how its frames came about, as one JSON object in the place that its format
 has for a description: the PNG text chunk ``Description``, the comment of GIF and MP4, the EXIF tag
 ``ImageDescription`` of WebP.
 """
 
-import contextlib
+import codecs
 import io
 import itertools
 import json
+import os
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.error import FFmpegError
-from jaxtyping import UInt8
-from natsort import natsorted
-from PIL import ExifTags, Image, ImageSequence
+from natsort import natsorted, ns
+from PIL import ExifTags, Image, ImageColor
 from PIL.PngImagePlugin import PngInfo
 
-from embedding_geometry.ground.disk import naming, write_whole, writing
+from embedding_geometry.ground.disk import write_whole, writing
 from embedding_geometry.ground.types import Frames
+from embedding_geometry.perception.pictures import Picture, displayed, kind_of, pictures
 
-IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-ANIMATIONS = {".apng", ".gif", ".webp"}
-FILMS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # meant as such, if damaged
 STILLS = (".png", ".webp")  # single frames are written as these
-TOO_DEEP = ("I", "F")  # modes of more than 8 bits, which Pillow would clip to 255
+NAMED = 10  # as many files are named in a warning
 FRAMES_PER_SECOND = 10
 DESCRIPTION = ExifTags.Base.ImageDescription
+# a hyphen behind a letter or a digit is no sign: frame-2, 2026-01-31
+NUMBER = re.compile(r"((?:(?<![^\W_])[-+])?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?![^\W_]))?)")
 
 
-class HeldFramesWarning(UserWarning):
-    """An animation shows some frames longer than others; each counts once."""
+class OrderWarning(UserWarning):
+    """The names of a folder have another order by their numbers than by their digits."""
 
 
-class MissingFramesWarning(UserWarning):
-    """A film holds fewer frames than it announces."""
+class LeftOutFilesWarning(UserWarning):
+    """Files of a folder that are not measured."""
 
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How the frames of a path are read; None leaves what is stored.
+
+    Attributes:
+        frames: As many equally spaced frames of each path, its ends included.
+        resize: Width and height of every frame, by bicubic interpolation.
+        background: Colour, as Pillow names it, behind what is transparent; None refuses that.
+    """
+
+    frames: int | None = None
+    resize: tuple[int, int] | None = None
+    background: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant, before anything is read."""
+        if self.frames is not None and self.frames < 2:
+            raise ValueError(f"frames is {self.frames}; a path has at least two")
+        if self.resize is not None and min(self.resize) < 1:
+            raise ValueError(f"resize is {self.resize}; a width and a height in pixels are wanted")
+        if self.background is not None:
+            ImageColor.getrgb(self.background)  # a ValueError that names it
+
+
+AS_STORED = ReadSettings()
 
 # --- reading ------------------------------------------------------------------------------------
 
 
-def frame_files(path: str | Path) -> list[Path]:
-    """Return the files that hold the frames: a folder's images in natural order, or the one file.
+class StoredPath:
+    """The frames of one path on disk, read one after the other, so that a long one needs no room.
 
-    Raises:
-        FileNotFoundError: neither a folder nor a file.
-        ValueError: a folder of fewer than two images, a file of another kind.
+    Attributes:
+        path: the folder or file.
+        files: the files that hold the frames: images of a folder in their order, or the one file.
+        count: how many frames there are; None for a file, which does not say so reliably.
     """
-    path = Path(path)
-    if path.is_file():
-        if path.suffix.lower() not in ANIMATIONS | FILMS:
-            kinds = ", ".join(sorted(ANIMATIONS | FILMS))
-            raise ValueError(f"{path} is neither a folder of images nor one of {kinds}")
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"{path.absolute()} is not a folder of images, nor an animation or a film"
-        )
-    files = [file for file in path.iterdir() if is_named(file, IMAGES)]
-    if len(files) < 2:
-        raise ValueError(
-            f"{path} holds {len(files)} images ({', '.join(sorted(IMAGES))}); a path has at least "
-            "two. Where each file is a path of its own, name the files"
-        )
-    return natsorted(files, key=lambda file: file.name)
+
+    def __init__(self, path: str | Path, settings: ReadSettings = AS_STORED) -> None:
+        """Find the files.
+
+        Raises:
+            FileNotFoundError: neither a folder nor a file.
+            ValueError: a folder of fewer than two images or with one in two formats, a file of
+                another kind, or a number of frames that is not a grid of those that are there.
+        """
+        self.path, self._settings, self._step = Path(path), settings, 1
+        folder = self.path.is_dir()
+        self.files = _folder_images(self.path) if folder else [_known_file(self.path)]
+        self.count = len(self.files) if folder else None
+        if settings.frames is not None:
+            count = self.count or sum(1 for _ in self._frames())
+            self._step = _grid_step(self.path, count, settings.frames)
+            self.count = settings.frames
+        if folder:
+            self.files = self.files[:: self._step]
+
+    def batches(self, size: int = 16) -> Iterator[Frames]:
+        """Yield the frames in batches.
+
+        Raises:
+            ValueError: fewer than two frames, frames of different sizes, or what `pictures` and
+                `displayed` refuse, when the reading has come to what is wrong.
+        """
+        frames = itertools.islice(self._frames(), 0, None, 1 if self.path.is_dir() else self._step)
+        while batch := list(itertools.islice(frames, size)):
+            yield np.stack(batch)
+
+    def _frames(self) -> Iterator[Picture]:
+        """Yield the frames; raise a ValueError for the first that cannot belong to the path."""
+        count, first_name, size = 0, "", ""
+        for count, (name, frame) in enumerate(self._named_frames(), start=1):
+            if count == 1:
+                first_name, size = name, _size(frame)
+            if _size(frame) != size:
+                raise ValueError(
+                    f"frames of one path have one size, but {first_name} has {size} and {name} "
+                    f"has {_size(frame)} pixels in {self.path}; resize them (--resize)"
+                )
+            yield frame
+        if count < 2:
+            raise ValueError(f"{self.path} holds {count} frames; a path has at least two")
+
+    def _named_frames(self) -> Iterator[tuple[str, Picture]]:
+        """Yield each frame with what it is called in a message."""
+        folder, settings = self.path.is_dir(), self._settings
+        for file in self.files:
+            for number, picture in enumerate(pictures(file), start=1):
+                frame = displayed(picture, file, settings.background, settings.resize)
+                yield (file.name if folder else f"frame {number}"), frame
 
 
-def is_named(file: Path, suffixes: set[str]) -> bool:
-    """Whether the file's suffix is one of these, and the file is not hidden."""
-    return file.suffix.lower() in suffixes and not file.name.startswith(".")
-
-
-def read_frames(path: str | Path) -> Frames:
-    """Read the frames of a folder of images, an animation (GIF, WebP, APNG) or a film (MP4 ...).
+def read_frames(path: str | Path, settings: ReadSettings = AS_STORED) -> Frames:
+    """Read the frames of a folder of images, an animation (GIF, WebP, PNG) or a film (MP4 ...).
 
     Raises:
         FileNotFoundError: neither a folder nor a file.
         ValueError: fewer than two frames, frames of different sizes, a file that is damaged, of
-            another kind, or of more than 8 bits a channel.
+            another kind, or of more than 8 bits a channel; see `StoredPath`.
     """
-    return np.stack(list(_frames(Path(path))))
+    return np.concatenate(list(StoredPath(path, settings).batches()))
 
 
-def frame_batches(path: str | Path, size: int = 16) -> Iterator[Frames]:
-    """Yield the same frames in batches, so that a long path needs little memory.
-
-    Raises:
-        FileNotFoundError: as `read_frames`.
-        ValueError: as `read_frames`, when the reading has come to what is wrong.
-    """
-    frames = _frames(Path(path))
-    while batch := list(itertools.islice(frames, size)):
-        yield np.stack(batch)
+def is_path(entry: Path) -> bool:
+    """Whether something in a folder is to be a path of frames: neither an image nor a text."""
+    if entry.name.startswith(".") or not entry.is_file():
+        return entry.is_dir() and not entry.name.startswith(".")
+    kind = kind_of(entry)
+    return kind != "image" and (kind != "unknown" or not _is_text(entry))
 
 
-def _frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Yield the frames, and raise a ValueError for the first that cannot belong to the path."""
-    count, first_name, size = 0, "", ""
-    for count, (name, frame) in enumerate(_named_frames(path), start=1):
-        if count == 1:
-            first_name, size = name, _size(frame)
-        if _size(frame) != size:
-            raise ValueError(
-                f"frames of one path have one size, but {first_name} has {size} and {name} has "
-                f"{_size(frame)} pixels in {path}"
-            )
-        yield frame
-    if count < 2:
-        raise ValueError(f"{path} holds {count} frames; a path has at least two")
+def shown_name(path: str | Path) -> str:
+    """Return a path as text that can be printed and written, whatever bytes its name has."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _named_frames(path: Path) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
-    """Yield each frame with what it is called in a message."""
-    files = frame_files(path)
-    if path.is_dir():
-        for file in files:
-            yield file.name, _read_image(file)
-    else:
-        frames = _read_film(path) if path.suffix.lower() in FILMS else _read_animation(path)
-        for number, frame in enumerate(frames, start=1):
-            yield f"frame {number}", frame
-
-
-def _read_image(file: Path) -> UInt8[np.ndarray, "h w 3"]:
-    with _opened(file) as image:
-        count = getattr(image, "n_frames", 1)
-        if count > 1 and file.suffix.lower() in ANIMATIONS:
-            raise ValueError(f"{file} is an animation of {count} frames; name it itself")
-        return _rgb(image, file)
-
-
-def _read_animation(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    durations = set()
-    with _opened(file) as image:
-        for frame in ImageSequence.Iterator(image):
-            yield _rgb(frame, file)
-            durations.add(frame.info.get("duration"))
-    if len(durations) > 1:
-        warnings.warn(
-            f"{file} shows some frames longer than others, and each counts once; the writer of an "
-            "animation joins equal neighbours, which as frames of a path are steps of length 0",
-            HeldFramesWarning,
-            stacklevel=2,
+def _known_file(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path.absolute()} is not a folder of images, nor an animation or a film"
         )
-
-
-def _read_film(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    # PyAV may find damage at any frame; "a:b.mp4" alone would be an address to it
-    problem = naming(f"{file} is not a film that can be read", FFmpegError)
-    with problem, av.open(str(file.absolute())) as film:
-        if not film.streams.video:
-            raise ValueError(f"{file} is a film without pictures")
-        # by default the decoder paints over what is damaged and says nothing
-        stream = film.streams.video[0]
-        stream.codec_context.options = {"err_detect": "explode"}
-        count = 0
-        for frame in film.decode(stream):
-            yield frame.to_ndarray(format="rgb24")
-            count += 1
-        announced = _announced_frames(film)
-    if count < announced:
-        warnings.warn(
-            f"{file} announces {announced} frames and {count} of them are there; unless it was "
-            "trimmed without being written anew, it is cut off",
-            MissingFramesWarning,
-            stacklevel=2,
-        )
-
-
-def _announced_frames(film: InputContainer) -> int:
-    """How many frames a film says that it has; 0 where it does not say.
-
-    Matroska and WebM name their length alone, which is that of the pictures if nothing else is in.
-    """
-    stream = film.streams.video[0]
-    if stream.frames or len(film.streams) > 1 or not (film.duration and stream.average_rate):
-        return stream.frames
-    return round(film.duration / av.time_base * stream.average_rate)
-
-
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """Open an image with Pillow; whatever it says about damage, then or later, is a ValueError."""
-    damage = (OSError, SyntaxError, EOFError, Image.DecompressionBombError)
-    with naming(f"{file} is not an image that can be read", *damage), Image.open(file) as image:
-        yield image
-
-
-def _rgb(image: Image.Image, file: Path) -> UInt8[np.ndarray, "h w 3"]:
-    stored = str(getattr(image, "tile", ""))  # Pillow opens colours of 16 bits as if they had 8
-    if image.mode.startswith(TOO_DEEP) or ";16" in stored:
+    if kind_of(path) == "unknown":
         raise ValueError(
-            f"{file} has more than 8 bits a channel; convert it to 8 bits, so that its range is "
-            "your choice"
+            f"{path} is neither a folder of images nor an animation (.gif, .webp, .png, .tiff) or "
+            "a film (.avi, .m4v, .mkv, .mov, .mp4, .webm) that can be read"
         )
-    return np.asarray(image.convert("RGB"))
+    return path
+
+
+def _folder_images(folder: Path) -> list[Path]:
+    """Return a folder's images in their order, and warn of what is left out."""
+    images, others = [], []
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        kind = kind_of(file)
+        if kind == "image" or (kind == "unknown" and file.suffix.lower() in IMAGES):
+            images.append(file)
+        elif kind != "unknown" or not _is_text(file):
+            others.append(file)
+    left_out = f"left out of {folder}, being no images: {_names(others)}" if others else ""
+    if len(images) < 2:
+        raise ValueError(
+            f"{folder} holds {len(images)} images ({', '.join(sorted(IMAGES))}); a path has at "
+            f"least two. Where each file is a path of its own, name the files. {left_out}"
+        )
+    if left_out:
+        warnings.warn(left_out, LeftOutFilesWarning, stacklevel=3)
+    stems = Counter(file.stem for file in images)
+    if twice := [file for file in images if stems[file.stem] > 1]:
+        raise ValueError(f"{folder} holds frames twice: {_names(twice)}; keep one format of each")
+    return _ordered(images)
+
+
+def _ordered(files: list[Path]) -> list[Path]:
+    """Sort by the numbers in the names; say so where the digits alone would order otherwise."""
+    found = sorted(files, key=lambda file: (_name_key(file.stem), file.name))
+    natural = natsorted(files, key=lambda file: file.stem, alg=ns.IGNORECASE)
+    if [file.stem for file in found] != [file.stem for file in natural]:
+        warnings.warn(
+            f"{files[0].parent} is read in the order of the numbers in its names, their points "
+            f"and signs included: {_names(found)}",
+            OrderWarning,
+            stacklevel=4,
+        )
+    return found
+
+
+def _name_key(stem: str) -> list[str | Decimal]:
+    """Return the texts of a name and, in turn with them, its numbers."""
+    parts = NUMBER.split(stem.casefold())
+    return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
+def _names(files: list[Path]) -> str:
+    names = ", ".join(shown_name(file.name) for file in files[:NAMED])
+    return names + (" ..." if len(files) > NAMED else "")
+
+
+def _is_text(file: Path) -> bool:
+    with file.open("rb") as content:
+        beginning = content.read(4096)
+    try:  # incrementally, for the beginning may end within a character
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+
+
+def _grid_step(path: Path, count: int, wanted: int) -> int:
+    """Return the step at which `wanted` of `count` frames are equally spaced, ends included."""
+    steps = count - 1
+    if steps % (wanted - 1):
+        possible = ", ".join(str(steps // k + 1) for k in range(steps, 0, -1) if steps % k == 0)
+        raise ValueError(
+            f"frames is {wanted}; of the {count} frames of {path}, {possible} can be taken at "
+            "equal distances"
+        )
+    return steps // (wanted - 1)
 
 
 def _size(image: np.ndarray) -> str:

@@ -3,15 +3,19 @@ r"""How long a path of frames is to the eye, from the perceptual distances of it
 LPIPS (see `metric`) is a *squared* distance. Where a smooth path is cut into n - 1 steps each
 distance shrinks like $1/(n-1)^2$, so a mean of them says nothing without n. `PathLength` therefore
 carries, beside the mean that the poster calls PPL, two quantities that converge as a *smooth* path
-is cut finer; where the picture jumps they grow with n, so paths are compared at equal n. The PPL
-of StyleGAN (Karras et al., CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares
-the name only.
+is cut finer: ``scaled_mean`` and ``root_sum``. Where the picture jumps, the first grows like
+n - 1 and the second creeps up, and the Gini coefficient rises. No measure of the steps is free of
+n, so paths are compared at equal n. The PPL of StyleGAN (Karras et al.,
+CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+
+LONGEST_PATTERN = 12  # steps, enough to make 25 frames a second of 12
+HELD_SHARE = 0.1  # of the least real step, which repeated pictures stay below when compressed
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class PathLength:
         mean: the poster's PPL, the mean distance of consecutive frames; compare at equal n only.
         total: the sum of the distances.
         scaled_mean: $(n-1)^2$ times the mean, StyleGAN's convention on the grid of frames.
-        root_sum: $\sum \sqrt{d}$, a length; like ``scaled_mean`` it does not shrink with n.
+        root_sum: $\sum \sqrt{d}$, a length.
         gini: Gini coefficient of the steps, 0 for even steps, towards 1 for a single jump.
         maximum_step: the largest distance.
         variance: mean squared deviation of the n - 1 distances from their mean.
@@ -71,6 +75,23 @@ def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> f
     """
     way, straight = (np.sqrt(_checked(d)).sum() for d in (distances, np.array([end_distance])))
     return 1.0 if way == 0 else float(straight / way)
+
+
+def repeated_steps(distances: Float[np.ndarray, " steps"]) -> int:
+    """Count the steps of a path that repeat a picture in a regular pattern; 0 if there is none.
+
+    A film that was brought to another frame rate shows its pictures two or three times, or every
+    fifth one twice. A pattern of up to 12 steps is looked for, which recurs at least three times
+    and in which the steps at some places are all less than a tenth of those at the other places.
+    """
+    steps = _checked(distances)
+    for period in range(2, min(LONGEST_PATTERN, steps.size // 3) + 1):
+        places = sorted((steps[k::period] for k in range(period)), key=np.max)
+        for held in range(1, period):
+            lowest = min(float(place.min()) for place in places[held:])
+            if places[held - 1].max() < HELD_SHARE * lowest:
+                return sum(place.size for place in places[:held])
+    return 0
 
 
 def _checked(distances: np.ndarray) -> Float[np.ndarray, " steps"]:
