@@ -179,6 +179,11 @@ def load_model(
         ModelNotFoundError: no such model, no network to fetch it, or a part of it is missing.
         ValueError: a damaged file, a folder of another architecture, an unknown device or dtype,
             a revision of what is not a hub id.
+
+    Examples:
+        >>> model = eg.load_model("pocket", device="cpu")
+        >>> model.n_tokens, model.text_width, model.image_size
+        (77, 128, (64, 64))
     """
     where = find_device(device)
     use_full_float32()
