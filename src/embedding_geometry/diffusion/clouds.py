@@ -265,6 +265,7 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
+    truncate = truncate or model.truncate
     # verbose=False: the library would warn about the very length that is asked for
     lengths = [
         len(tokenizer(_converted(text, tokenizer), verbose=False).input_ids)
@@ -273,7 +274,8 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
     if max(lengths) > model.n_tokens and not truncate:
         raise PromptTooLongError(
             f"the prompt {text!r} has {max(lengths)} tokens with its begin and end, but the model "
-            f"has places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
+            f"has places for {model.n_tokens}: shorten it, or have it cut (truncate=True; on the "
+            "command line --truncate)"
         )
     return min(lengths[0], model.n_tokens) - 1
 
