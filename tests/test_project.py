@@ -202,5 +202,9 @@ def has_code(module):
 def test_every_module_with_code_has_its_test_file():
     """The atlas and pocket have one for several modules."""
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    names = {path: {path.stem.strip("_"), path.parent.name} for path in MODULES if has_code(path)}
+    names = {
+        path: {path.stem.strip("_"), *path.relative_to(PACKAGE).parent.parts}
+        for path in MODULES
+        if has_code(path)
+    }
     assert [path.name for path, candidates in names.items() if not candidates & tested] == []
