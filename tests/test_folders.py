@@ -47,7 +47,7 @@ def edit_json(file, **changes):
 
 def test_a_missing_pocket_says_where_it_should_be(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "POCKET_FOLDER", tmp_path / "pocket")
-    with pytest.raises(ModelNotFoundError, match=r"not at .*pocket: it ships with the repository"):
+    with pytest.raises(ModelNotFoundError, match=r"not at .*pocket: it ships with the package"):
         load_model(device="cpu")
 
 

@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ def test_the_mathematics_starts_without_torch():
         f"from embedding_geometry import couple; assert not {heavy}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_frames_are_measured_without_a_model():
+    program = (
+        "import sys, embedding_geometry.perception.evaluation; "
+        "assert not {'diffusers', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert embedding_geometry.__version__ == metadata.version("embedding-geometry")
 
 
 def test_the_package_itself_imports_nothing():

@@ -26,6 +26,7 @@ from embedding_geometry.perception.metric import load_metric, perceptual_distanc
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import cells, recorded
 from embedding_geometry.study.prompts import read_prompt_pairs
+from embedding_geometry.transport.ways import WAYS
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 PAIRS = """\
@@ -105,7 +106,10 @@ def test_help_comes_without_loading_torch() -> None:
         ("study", "--dry-run --shard --engine --address --cores-per-worker"),
         ("tempo", "--pairs --out --per-grade --rounds --model --net --device --frames"),
         ("record", "NAMES --out"),
-        ("study", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
+        (
+            "study",
+            "--model --dtype --truncate --steps --guidance-scale --scheduler --height --width",
+        ),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
         ("ppl", "PATHS --net --compare --frames --resize --background --seed --csv --json"),
@@ -125,6 +129,14 @@ def test_help_names_and_explains_every_option(
         assert option in shown
     unexplained = re.findall(r"│ (--[a-z-]+) [^│]*│\n│ +\((?:default|required)", shown)
     assert unexplained == []
+
+
+def test_help_names_every_way(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["render", "--help"])
+    shown = set(re.findall(r"[\w.-]*\w", capsys.readouterr().out))
+    graded = {name for name in WAYS if re.search(r"-(50|75)$", name)}
+    assert WAYS.keys() - graded <= shown
 
 
 # --- study --------------------------------------------------------------------------------------
@@ -680,6 +692,17 @@ def test_a_prompt_that_is_too_long_is_one_line(
 ) -> None:
     assert main(["render", "cat " * 90, "dog", "--model", str(tiny_folder)]) == 2
     assert "77" in one_line(capsys)
+
+
+def test_texts_that_are_too_long_are_cut_where_that_is_asked_for(
+    pairs: Path, study_arguments: list[str], tiny_folder: Path, tmp_path: Path
+) -> None:
+    rendering = render_arguments(tiny_folder, tmp_path / "rendered", "--frames", "2")
+    rendering[1] = "cat " * 90
+    pairs.write_text(PAIRS.replace("cat", "cat " * 90))
+    for command in (rendering, study_arguments):
+        assert main(command) == 2
+        assert main([*command, "--truncate", "--negative-prompt", "car " * 90]) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from embedding_geometry.ground.places import RESULTS, prompt_table, results_folder, short_name
+from embedding_geometry.ground.places import (
+    RESULTS,
+    data_folder,
+    pocket_folder,
+    prompt_table,
+    results_folder,
+    short_name,
+)
 
 
 def test_a_results_folder_that_is_not_there_is_named_whole(monkeypatch):
@@ -25,3 +32,20 @@ def test_pocket_has_its_own_pairs_and_others_the_natural_ones():
     assert prompt_table("pocket").name == "pocket_pairs.csv"
     assert prompt_table("some/stable-diffusion").name == "pairs.csv"
     assert short_name("some/stable-diffusion") == "stable-diffusion"
+
+
+def test_the_pocket_of_a_wheel_lies_beside_the_code_else_in_the_clone(tmp_path):
+    package = tmp_path / "src/embedding_geometry"
+    assert pocket_folder(package) == tmp_path / "data/pocket"
+    (package / "data/pocket").mkdir(parents=True)
+    assert pocket_folder(package) == package / "data/pocket"
+
+
+def test_records_belong_to_the_clone_that_one_works_in_else_to_the_working_folder(tmp_path):
+    inside = tmp_path / "clone/notebooks"
+    inside.mkdir(parents=True)
+    (tmp_path / "clone/data").mkdir()
+    assert data_folder(inside) == inside / "data"
+    (tmp_path / "clone/data/studies.toml").touch()
+    assert data_folder(inside) == data_folder(tmp_path / "clone") == tmp_path / "clone/data"
+    assert data_folder(tmp_path) == tmp_path / "data"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 README = (ROOT / "README.md").read_text()
+JOBS = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
 PACKAGE = ROOT / "src/embedding_geometry"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
 
@@ -38,6 +40,12 @@ def run_offline(code):
 
 def test_lock_holds_everything_that_is_required():
     assert required_names() <= locked_names()
+
+
+def test_locked_versions_are_admitted():
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([\w.]+)", LOCK, flags=re.MULTILINE))
+    required = map(Requirement, PROJECT["project"]["dependencies"])
+    assert [str(r) for r in required if not r.specifier.contains(pinned[r.name])] == []
 
 
 def test_lock_names_no_package_index_and_hashes_every_package():
@@ -109,6 +117,19 @@ def test_readme_commands_are_targets_that_continuous_integration_runs():
     pipeline = (ROOT / ".ci/run").read_text().splitlines()
     assert {f"make {name}" for name in [*commands, "lint"]} <= set(pipeline)
     assert set(commands) < set(make_targets())
+
+
+def test_workflow_runs_only_code_that_is_pinned_and_keeps_no_credentials():
+    used = [step for job in JOBS.values() for step in job["steps"] if "uses" in step]
+    assert [u for u in used if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", u["uses"])] == []
+    checkouts = [step for step in used if step["uses"].startswith("actions/checkout@")]
+    assert [c for c in checkouts if c["with"]["persist-credentials"] is not False] == []
+
+
+def test_workflow_publishes_what_was_checked_and_never_stops_halfway():
+    assert set(JOBS["publish"]["needs"]) == JOBS.keys() - {"publish"}
+    cancelled = {name: job["concurrency"]["cancel-in-progress"] for name, job in JOBS.items()}
+    assert cancelled == {"check": True, "package": True, "publish": False}
 
 
 def test_makefile_is_small():
@@ -202,5 +223,9 @@ def has_code(module):
 def test_every_module_with_code_has_its_test_file():
     """The atlas and pocket have one for several modules."""
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    names = {path: {path.stem.strip("_"), path.parent.name} for path in MODULES if has_code(path)}
+    names = {
+        path: {path.stem.strip("_"), *path.relative_to(PACKAGE).parent.parts}
+        for path in MODULES
+        if has_code(path)
+    }
     assert [path.name for path, candidates in names.items() if not candidates & tested] == []

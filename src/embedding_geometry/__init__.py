@@ -7,6 +7,7 @@ mathematics starts without torch.
 """
 
 import os
+from importlib.metadata import version
 
 import lazy_loader
 
@@ -18,3 +19,4 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__version__ = version("embedding-geometry")

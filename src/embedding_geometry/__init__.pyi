@@ -59,3 +59,5 @@ from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
 from .transport.ways import couple as couple
+
+__version__: str

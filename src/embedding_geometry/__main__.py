@@ -148,8 +148,11 @@ class Render:
     Attributes:
         source: Prompt at the beginning.
         target: Prompt at the end.
-        couplings: How the tokens of the two prompts are paired: row, optimal, random or worst; or
-            another way between the prompts, by its name in `ways.WAYS`.
+        couplings: How the tokens of the two prompts are paired: row, optimal, random or worst. Or
+            another way between the prompts: words, whitened, centred, cosine, pooled,
+            slerp-matrix, slerp-tokens, slerp-optimal, entropic-0.01, entropic-0.1, entropic-1; or
+            25, 50 or 75 per cent of the way from one coupling to another: optimal-random-25,
+            random-worst-25, optimal-row-25 and so on.
         write: strips.png (a row of images per coupling), and for each coupling an animation (GIF,
             lossless WebP, MP4) or its frames one by one. Every file holds the settings as JSON.
         frames_as: Format of single frames: png or webp, both lossless.

@@ -122,6 +122,13 @@ def encode(model: TextToImageModel, texts: Sequence[str], *, truncate: bool = Fa
     Raises:
         PromptTooLongError: a text does not fit, its begin and end tokens counted.
         ValueError: no text, or one text where a sequence of them is wanted.
+
+    Examples:
+        >>> texts = eg.encode(model, ["a cat on the beach", "a panda in the snow"])
+        >>> texts.clouds.shape
+        (2, 77, 128)
+        >>> texts.end_rows
+        array([6, 6])
     """
     if isinstance(texts, str) or len(texts) == 0:
         raise ValueError(f"a non-empty list of texts is wanted, not {texts!r}")
@@ -135,7 +142,13 @@ def encode(model: TextToImageModel, texts: Sequence[str], *, truncate: bool = Fa
 def encode_prompts(
     model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False
 ) -> Float[np.ndarray, "prompts n d"]:
-    """Return the token clouds of the texts alone; see `encode`."""
+    """Return the token clouds of the texts alone; see `encode`.
+
+    Examples:
+        >>> x, y = eg.encode_prompts(model, ["a cat on the beach", "a panda in the snow"])
+        >>> x.shape
+        (77, 128)
+    """
     return encode(model, texts, truncate=truncate).clouds
 
 
@@ -154,6 +167,12 @@ def interpolate(ends: Texts, sigma: Coupling, times: Times) -> Texts:
 
     Raises:
         ValueError: not two texts, or as `displacement_interpolation`.
+
+    Examples:
+        >>> texts = eg.encode(model, ["a cat on the beach", "a panda in the snow"])
+        >>> way = eg.interpolate(texts, eg.optimal_coupling(*texts.clouds), np.linspace(0, 1, 5))
+        >>> way.clouds.shape
+        (5, 77, 128)
     """
     path = displacement_interpolation(ends.ends.x, ends.ends.y, sigma, times)
     return ends.along(path, times)
@@ -230,6 +249,10 @@ def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) 
 
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
+
+    Examples:
+        >>> eg.token_labels(model, "a cat")[:5]
+        ['<bos>', 'a', 'cat', '<eos>', '<pad>']
     """
     end = end_row(model, text, truncate=truncate)
     words = [model.tokenizer.decode([index]) for index in token_ids(model, text)[1:end].tolist()]
@@ -242,6 +265,7 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
     Raises:
         PromptTooLongError: the text does not fit and is not to be truncated.
     """
+    truncate = truncate or model.truncate
     # verbose=False: the library would warn about the very length that is asked for
     lengths = [
         len(tokenizer(_converted(text, tokenizer), verbose=False).input_ids)
@@ -250,7 +274,8 @@ def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> in
     if max(lengths) > model.n_tokens and not truncate:
         raise PromptTooLongError(
             f"the prompt {text!r} has {max(lengths)} tokens with its begin and end, but the model "
-            f"has places for {model.n_tokens}: shorten it (in Python, truncate=True cuts it)"
+            f"has places for {model.n_tokens}: shorten it, or have it cut (truncate=True; on the "
+            "command line --truncate)"
         )
     return min(lengths[0], model.n_tokens) - 1
 

@@ -106,8 +106,8 @@ def find_folder(name: str, revision: str | None, *, half: bool = False) -> tuple
     folder = POCKET_FOLDER if name == "pocket" else Path(name)
     if name == "pocket" and not folder.is_dir():
         raise ModelNotFoundError(
-            f"the pocket model is not at {POCKET_FOLDER}: it ships with the repository, so "
-            "install the package from a clone with `pip install -e .`"
+            f"the pocket model is not at {POCKET_FOLDER}: it ships with the package, so install "
+            "that again, from a wheel or from a whole clone"
         )
     if (folder / "snapshots").is_dir():
         return _cached_snapshot(folder, revision)

@@ -40,7 +40,13 @@ Predictor = Callable[[Tensor, Tensor], Tensor]
 
 
 def default_settings(model: TextToImageModel) -> RenderSettings:
-    """Return the steps, the guidance scale and the size that the model was made for."""
+    """Return the steps, the guidance scale and the size that the model was made for.
+
+    Examples:
+        >>> settings = eg.default_settings(model)
+        >>> settings.steps, settings.guidance_scale
+        (16, 4.0)
+    """
     return RenderSettings().resolve(model)
 
 
@@ -54,6 +60,10 @@ def initial_latent(
 
     Raises:
         ValueError: the seed is negative or over 2^63 - 1, or settings that cannot be used.
+
+    Examples:
+        >>> eg.initial_latent(model, seed=0).shape
+        torch.Size([1, 12, 8, 8])
     """
     check_seed(seed)
     shape = _latent_shape(model, settings or RenderSettings())
@@ -142,6 +152,13 @@ def render(
 
     Raises:
         ValueError: as ``sample_latents`` and ``decode_latents``.
+
+    Examples:
+        >>> ends = eg.encode(model, ["a cat on the beach", "a panda in the snow"])
+        >>> latent, settings = eg.initial_latent(model, seed=0), eg.default_settings(model)
+        >>> frames = eg.render(model, ends, latent, settings)
+        >>> frames.shape, frames.dtype
+        ((2, 64, 64, 3), dtype('uint8'))
     """
     latents = sample_latents(model, texts, latent, settings, progress)
     pictures = decode_latents(model, latents, settings.batch_size)

@@ -86,7 +86,8 @@ class TextToImageModel:
     """The parts of Stable Diffusion, where they came from, and the sampler's defaults.
 
     The second tokenizer and text encoder are SDXL's, None for the others. Where an SDXL was
-    trained with zeros for the empty prompt, ``force_zeros_for_empty_prompt`` says so.
+    trained with zeros for the empty prompt, ``force_zeros_for_empty_prompt`` says so. Texts that
+    are too long are refused unless ``truncate`` has them cut.
     """
 
     tokenizer: CLIPTokenizer
@@ -101,6 +102,7 @@ class TextToImageModel:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     force_zeros_for_empty_prompt: bool = False
+    truncate: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -179,6 +181,11 @@ def load_model(
         ModelNotFoundError: no such model, no network to fetch it, or a part of it is missing.
         ValueError: a damaged file, a folder of another architecture, an unknown device or dtype,
             a revision of what is not a hub id.
+
+    Examples:
+        >>> model = eg.load_model("pocket", device="cpu")
+        >>> model.n_tokens, model.text_width, model.image_size
+        (77, 128, (64, 64))
     """
     where = find_device(device)
     use_full_float32()

@@ -23,18 +23,22 @@ class LoadSettings:
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
         dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
         revision: Branch, tag or commit of a hub id.
+        truncate: Cut a text that is too long for the model, instead of refusing it.
     """
 
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
     revision: str | None = None
+    truncate: bool = False
 
     def load(self) -> "TextToImageModel":
         """Load the model; raises what `load_model` does."""
         from embedding_geometry.diffusion.loading import configured_model, load_model
 
-        return load_model(configured_model(self.model), self.device, self.dtype, self.revision)
+        name = configured_model(self.model)
+        model = load_model(name, self.device, self.dtype, self.revision)
+        return replace(model, truncate=self.truncate)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,29 @@
-"""Where things lie in a clone of this repository, and where the results of a model are."""
+"""Where things lie: the packaged model, and the tables of the clone that one works in.
+
+Only the pocket model is looked for beside the code. Every other file is looked for, and written,
+in the clone that the working folder belongs to, never where the package happens to be installed.
+"""
 
 import os
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[3] / "data"
-POCKET_FOLDER = DATA / "pocket"
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def pocket_folder(package: Path = PACKAGE) -> Path:
+    """The pocket model: in a wheel beside the code (see setup.py), else `data/pocket`."""
+    packaged = package / "data/pocket"
+    return packaged if packaged.is_dir() else package.parents[1] / "data/pocket"
+
+
+def data_folder(here: Path) -> Path:
+    """`data` of the clone of this repository around a folder, else of the folder itself."""
+    found = (folder / "data" for folder in (here, *here.parents))
+    return next((data for data in found if (data / "studies.toml").is_file()), here / "data")
+
+
+POCKET_FOLDER = pocket_folder()
+DATA = data_folder(Path.cwd())
 PROMPTS = DATA / "prompts"
 RESULTS = DATA / "results"
 STUDIES = DATA / "studies.toml"

@@ -67,6 +67,11 @@ def load_metric(
     Raises:
         MetricNotFoundError: the weights are neither there nor to be downloaded.
         ValueError: an unknown net or device, or damaged weights.
+
+    Examples:
+        >>> metric = eg.load_metric("pocket", device="cpu")
+        >>> metric.net, metric.revision
+        ('pocket', '8de1f150420f')
     """
     where = find_device(device)
     use_full_float32()
@@ -168,6 +173,13 @@ def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.n
 
     Raises:
         ValueError: not bytes of shape (t, h, w, 3), fewer than two frames, frames too small.
+
+    Examples:
+        >>> frames = np.zeros((3, 64, 64, 3), dtype=np.uint8)
+        >>> frames[2] = 255
+        >>> still, changed = eg.perceptual_distances(metric, frames)
+        >>> still == 0, changed > 0
+        (np.True_, np.True_)
     """
     meter = PathLengthMeter(metric)
     meter.update(frames)

@@ -48,6 +48,11 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
 
     Raises:
         ValueError: no distance, or one that is negative or not finite.
+
+    Examples:
+        >>> length = eg.perceptual_path_length(np.array([0.25, 0.75]))
+        >>> length.frames, length.mean, length.total, length.maximum_step
+        (3, 0.5, 1.0, 0.75)
     """
     steps = _checked(distances)
     return PathLength(

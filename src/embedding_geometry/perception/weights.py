@@ -78,8 +78,8 @@ def pocket_network(file: Path) -> lpips.LPIPS:
     """Return LPIPS around the backbone in ``file``, torchvision's SqueezeNet 1.1 ``features``."""
     if not file.is_file():
         raise MetricNotFoundError(
-            f"the backbone of the pocket's metric is not at {file}; it ships with the repository "
-            "in data/pocket/perceptual, or choose the metric alex, vgg or squeeze"
+            f"the backbone of the pocket's metric is not at {file}; it ships with the package, "
+            "in the pocket model's folder, or choose the metric alex, vgg or squeeze"
         )
     with naming(f"{file} is damaged or half-written", SafetensorError):
         weights = load_file(file)

@@ -11,7 +11,7 @@ from tyro.conf import subcommand
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.devices import find_device
 from embedding_geometry.ground.disk import make_folder
-from embedding_geometry.ground.places import POCKET_FOLDER, prompt_table
+from embedding_geometry.ground.places import DATA, prompt_table
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
@@ -46,7 +46,7 @@ class Evaluate:
 
     run: Path = Path("runs/pocket")
     """Folder of the training."""
-    target: Path = POCKET_FOLDER
+    target: Path = DATA / "pocket"
     """Folder of the model; what it holds is written over."""
     prompts: int = 1000
     """Held-out scenes to measure on, eight or more."""

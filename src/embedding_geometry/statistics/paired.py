@@ -99,6 +99,12 @@ def paired_comparison(
         ValueError: The arrays differ in length, have fewer than two pairs, hold NaN or infinity;
             or a control is negative, or 0 where the treatment is not, so that there is no
             relative improvement.
+
+    Examples:
+        >>> row = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+        >>> found = eg.paired_comparison(0.9 * row, row, np.random.default_rng(0))
+        >>> print(f"{found.relative_improvement:.0%} less, p = {found.p_value:.3f}")
+        10% less, p = 0.016
     """
     treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
     difference = control - treatment
@@ -187,6 +193,12 @@ def verdict(low: float, high: float) -> Verdict:
 
     Raises:
         ValueError: The ends are NaN or in the wrong order.
+
+    Examples:
+        >>> eg.verdict(0.1, 0.3)
+        'holds'
+        >>> eg.verdict(-0.1, 0.3)
+        'undecided on this model'
     """
     if not low <= high:
         raise ValueError(f"an interval goes from its low to its high end; got {low} to {high}")

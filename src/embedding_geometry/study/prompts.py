@@ -58,6 +58,13 @@ def read_prompt_pairs(path: str | os.PathLike[str]) -> list[PromptPair]:
         FileNotFoundError: There is no such file.
         PromptPairsError: The file is not UTF-8, lacks a column, holds no pair or the same
             `pair_id` twice, or a line has an empty text or a similarity outside 0 to 5.
+
+    Examples:
+        >>> columns = ["pair_id", "source", "target", "similarity"]
+        >>> pairs = pd.DataFrame([["first", "a cat", "a dog", 3]], columns=columns)
+        >>> pairs.to_csv("pairs.csv", index=False)
+        >>> eg.read_prompt_pairs("pairs.csv")[0].target
+        'a dog'
     """
     path = Path(path)
     pairs: dict[str, PromptPair] = {}

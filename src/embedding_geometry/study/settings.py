@@ -19,7 +19,7 @@ class StudySettings:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
         net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
         couplings: Computed on every initial latent: row, optimal, random or worst; or another way
-            between the prompts, by its name in `ways.WAYS`.
+            between the prompts, of those that `render --help` names.
         extra_couplings_first_seed: Couplings computed on the first initial latent only.
         seeds: One initial latent each, the same for all couplings and pairs.
         frames: Images along a path, both ends included.

@@ -97,6 +97,11 @@ def optimal_coupling(x: Cloud, y: Cloud) -> Coupling:
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
+
+    Examples:
+        >>> x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[2.1], [0.1], [1.1]])
+        >>> eg.optimal_coupling(x, y)
+        array([1, 2, 0])
     """
     return cheapest(*check_cloud_pair(x, y))
 
@@ -147,6 +152,13 @@ def coupling_cost(x: Cloud, y: Cloud, sigma: Coupling) -> float:
 
     Raises:
         ValueError: The clouds differ in shape or hold NaN or infinity, or sigma is no permutation.
+
+    Examples:
+        Two tokens that each move by a step in both directions:
+
+        >>> x, y = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 1.0], [0.0, 1.0]])
+        >>> eg.coupling_cost(x, y, eg.row_coupling(x, y))
+        2.0
     """
     x, y = check_cloud_pair(x, y)
     return float(np.linalg.norm(x - y[check_coupling(sigma, len(x))]))
@@ -162,6 +174,13 @@ def wasserstein_distance(x: Cloud, y: Cloud, *, normalized: bool) -> float:
 
     Raises:
         ValueError: The clouds differ in shape, or hold NaN or infinity.
+
+    Examples:
+        >>> x, y = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 1.0], [0.0, 1.0]])
+        >>> eg.wasserstein_distance(x, y, normalized=True)
+        1.0
+        >>> print(f"{eg.wasserstein_distance(x, y, normalized=False):.4f}")
+        1.4142
     """
     x, y = check_cloud_pair(x, y)
     distance = float(np.linalg.norm(x - y[cheapest(x, y)]))

@@ -30,6 +30,12 @@ def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times
     Raises:
         ValueError: The clouds differ in shape or hold NaN or infinity, sigma is no permutation, or
             times are not one-dimensional within [0, 1].
+
+    Examples:
+        >>> x, y = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 1.0], [0.0, 1.0]])
+        >>> eg.displacement_interpolation(x, y, np.array([1, 0]), np.array([0.5]))
+        array([[[0. , 0.5],
+                [1. , 0.5]]])
     """
     x, y = check_cloud_pair(x, y)
     sigma = check_coupling(sigma, len(x))

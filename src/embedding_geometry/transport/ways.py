@@ -122,6 +122,11 @@ def couple(
 
     Raises:
         ValueError: The name is unknown, the clouds differ in shape, or hold NaN or infinity.
+
+    Examples:
+        >>> x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[2.1], [0.1], [1.1]])
+        >>> eg.couple("worst", x, y, np.random.default_rng(0))
+        array([0, 2, 1])
     """
     return _named(COUPLINGS, name)(Ends(x, y, *end_rows), rng)
 
