@@ -52,6 +52,7 @@ from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
 from .transport.couplings import random_coupling as random_coupling
 from .transport.couplings import row_coupling as row_coupling
+from .transport.couplings import transport_plan as transport_plan
 from .transport.couplings import wasserstein_distance as wasserstein_distance
 from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings

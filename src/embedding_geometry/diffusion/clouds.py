@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import BatchEncoding, CLIPTokenizer
 
 from embedding_geometry.diffusion.loading import TextToImageModel
-from embedding_geometry.ground.types import CloudPath, Coupling, Times
+from embedding_geometry.ground.types import CloudPath, Coupling, Times, real_array
 from embedding_geometry.transport.paths import displacement_interpolation
 from embedding_geometry.transport.ways import Ends
 
@@ -53,7 +53,10 @@ class Texts:
     end_rows: Int[np.ndarray, " b"] | None = None
 
     def __post_init__(self) -> None:
-        """Check that they stand beside each other."""
+        """Take arrays of any kind, and check that they stand beside each other."""
+        object.__setattr__(self, "clouds", real_array(self.clouds, "clouds"))
+        if self.pooled is not None:
+            object.__setattr__(self, "pooled", real_array(self.pooled, "pooled vectors"))
         if self.pooled is not None and len(self.pooled) != len(self.clouds):
             raise ValueError(
                 f"{len(self.pooled)} pooled vectors stand beside {len(self.clouds)} clouds"

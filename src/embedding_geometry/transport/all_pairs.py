@@ -23,7 +23,14 @@ from jaxtyping import Float, Int
 from numba import njit
 from threadpoolctl import threadpool_limits
 
-from embedding_geometry.ground.types import Cloud, Clouds, Costs, Coupling
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    Cloud,
+    Clouds,
+    Costs,
+    Coupling,
+    real_array,
+)
 from embedding_geometry.transport.couplings import wasserstein_distance
 
 # A float32 product decides a pair only while its squared distance is at least this share of the
@@ -33,7 +40,7 @@ CLOSE = 0.02
 
 
 def pairwise_wasserstein(
-    clouds: Clouds, *, normalized: bool, block: int = 16
+    clouds: Clouds | ArrayLike, *, normalized: bool, block: int = 16
 ) -> Float[np.ndarray, "p p"]:
     r"""Wasserstein distances of all pairs of clouds.
 
@@ -59,11 +66,11 @@ def pairwise_wasserstein(
         1e-12 where float32 chose the same permutation, to 1e-6 if ever it did not.
 
     Raises:
-        ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
+        ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, is none that
+            `real_array` reads, or block < 1.
     """
+    clouds = real_array(clouds, "the stack of clouds")
     _check_clouds(clouds, block)
-    if clouds.dtype != np.float32:
-        clouds = clouds.astype(np.float64)  # half precision cannot be compiled
     p, n, _ = clouds.shape
     residuals, norms = _about_own_means(clouds)
     squares = np.zeros((p, p))

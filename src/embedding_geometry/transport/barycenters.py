@@ -24,13 +24,14 @@ order in which a text encoder wrote the tokens.
 The opponent is the mean of rows, which takes the order of the tokens for granted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedding_geometry.ground.types import Cloud, Clouds, Coupling
+from embedding_geometry.ground.types import ArrayLike, Cloud, Clouds, Coupling, real_array
 from embedding_geometry.transport.couplings import optimal_coupling, wasserstein_distance
 
 Weights = Float[np.ndarray, " p"]
@@ -80,7 +81,7 @@ class WeightGrid:
 
 
 def wasserstein_barycenter(
-    clouds: Clouds | Sequence[Cloud], weights: Weights, *, iterations: int = 100
+    clouds: Clouds | ArrayLike, weights: Weights | ArrayLike, *, iterations: int = 100
 ) -> Barycenter:
     """Find the weighted barycenter of clouds by POT's fixed-point iteration with exact couplings.
 
@@ -109,7 +110,7 @@ def wasserstein_barycenter(
     return best
 
 
-def mean_of_rows(clouds: Clouds | Sequence[Cloud], weights: Weights) -> Cloud:
+def mean_of_rows(clouds: Clouds | ArrayLike, weights: Weights | ArrayLike) -> Cloud:
     """Average the embedding matrices: row i is the weighted mean of all rows i.
 
     Raises:
@@ -118,7 +119,9 @@ def mean_of_rows(clouds: Clouds | Sequence[Cloud], weights: Weights) -> Cloud:
     return _weighted_sum(*_check(clouds, weights))
 
 
-def frechet_objective(cloud: Cloud, clouds: Clouds | Sequence[Cloud], weights: Weights) -> float:
+def frechet_objective(
+    cloud: Cloud | ArrayLike, clouds: Clouds | ArrayLike, weights: Weights | ArrayLike
+) -> float:
     """Weighted sum of the squared Wasserstein distances from a cloud to the given ones.
 
     In the units of arXiv:2511.12757, without 1/n: n times that of the probability measures.
@@ -224,9 +227,13 @@ def _weighted_sum(clouds: Clouds, weights: Weights) -> Cloud:
     return np.einsum("p,pnd->nd", weights, clouds)
 
 
-def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, Weights]:
+def _check(clouds: Any, weights: ArrayLike) -> tuple[Clouds, Weights]:
     """Return the clouds as one array and the weights, both in float64, or say what is wrong."""
-    arrays, weights = [np.asarray(cloud, np.float64) for cloud in clouds], np.asarray(weights)
+    arrays = [
+        real_array(cloud, f"cloud {index}").astype(np.float64, copy=False)
+        for index, cloud in enumerate(clouds)
+    ]
+    weights = real_array(weights, "weights").astype(np.float64)
     shapes = [array.shape for array in arrays]
     if len(shapes) < 2:
         raise ValueError(f"a barycenter lies between two clouds or more; got {len(shapes)}")
@@ -248,4 +255,4 @@ def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, W
             f"weights are nonnegative and add up to 1; got {weights.tolist()}, which add up to "
             f"{weights.sum():g}: divide nonnegative numbers by their sum"
         )
-    return np.stack(arrays), weights.astype(np.float64)
+    return np.stack(arrays), weights

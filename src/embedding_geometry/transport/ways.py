@@ -16,7 +16,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    Cloud,
+    CloudPath,
+    Coupling,
+    Random,
+    Times,
+    generator,
+)
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
     cost_matrix,
@@ -109,7 +117,11 @@ COUPLINGS: dict[str, Rule] = {
 
 
 def couple(
-    name: str, x: Cloud, y: Cloud, rng: np.random.Generator, end_rows: tuple[int, int] = (0, 0)
+    name: str,
+    x: Cloud | ArrayLike,
+    y: Cloud | ArrayLike,
+    rng: Random,
+    end_rows: tuple[int, int] = (0, 0),
 ) -> Coupling:
     """Coupling of the given name.
 
@@ -117,13 +129,14 @@ def couple(
         name: a key of `COUPLINGS`: row, optimal, random, worst ...
         x: cloud (n, d).
         y: cloud (n, d).
-        rng: drawn from by "random" and by the couplings of graded cost alone.
+        rng: drawn from by "random" and by the couplings of graded cost alone; or its seed.
         end_rows: rows of the two end tokens, which "words" alone asks for.
 
     Raises:
         ValueError: The name is unknown, the clouds differ in shape, or hold NaN or infinity.
     """
-    return _named(COUPLINGS, name)(Ends(x, y, *end_rows), rng)
+    x, y = check_cloud_pair(x, y)
+    return _named(COUPLINGS, name)(Ends(x, y, *end_rows), generator(rng))
 
 
 # --- ways ---------------------------------------------------------------------------------------
