@@ -16,17 +16,20 @@ A swap of two neighbours and the cyclic shift generate every permutation. A func
 same after both, whatever the cloud, is therefore the same after all n! of them.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.ground.types import ArrayLike, Cloud, Random, generator, real_array
 
 Response = Callable[[np.ndarray], np.ndarray]
 QUERIES = 64  # places of the image that ask a single layer
@@ -52,7 +55,9 @@ class OrderSensitivity:
 
 
 def cross_attention(
-    query: Float[np.ndarray, "q d"], key: Float[np.ndarray, "n d"], value: Float[np.ndarray, "n v"]
+    query: Float[np.ndarray, "q d"] | ArrayLike,
+    key: Float[np.ndarray, "n d"] | ArrayLike,
+    value: Float[np.ndarray, "n v"] | ArrayLike,
 ) -> Float[np.ndarray, "q v"]:
     """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
 
@@ -60,13 +65,15 @@ def cross_attention(
         ValueError: queries and keys of different widths, another number of values than of keys,
             NaN or infinity in one of them.
     """
-    query, key, value = (np.asarray(array, dtype=np.float64) for array in (query, key, value))
+    given = {"query": query, "key": key, "value": value}
+    arrays = {name: real_array(array, name).astype(np.float64) for name, array in given.items()}
+    query, key, value = arrays.values()
     if query.shape[1] != key.shape[1] or len(key) != len(value):
         raise ValueError(
             f"queries {query.shape}, keys {key.shape} and values {value.shape} do not fit: "
             "(q, d), (n, d) and (n, v) are wanted"
         )
-    for name, array in {"query": query, "key": key, "value": value}.items():
+    for name, array in arrays.items():
         _check_finite(array, name)
     logits = query @ key.T / np.sqrt(query.shape[1])
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
@@ -74,22 +81,24 @@ def cross_attention(
 
 
 def order_sensitivity(
-    response: Response,
-    cloud: Float[np.ndarray, "n d"],
-    other: Float[np.ndarray, "m d"],
-    rng: np.random.Generator,
+    response: Response | nn.Module,
+    cloud: Cloud | ArrayLike,
+    other: Float[np.ndarray, "m d"] | ArrayLike,
+    rng: Random,
     *,
     permutations: int = 4,
 ) -> OrderSensitivity:
     """Measure how much a response to a token cloud depends on the order of the tokens.
 
     Args:
-        response: an attention block, the UNet or the whole image, as a function of the cloud. To
+        response: an attention block, the UNet or the whole image, as a function of the cloud; or
+            a torch module of one's own, from tokens (1, n, d) to a tensor, which is left as it is:
+            a copy of it is measured, in float64 and evaluating. To
             see what the attention kernel alone changes, give the UNet another one beforehand:
             ``model.unet.set_attn_processor(AttnProcessor())`` of diffusers is the plain softmax.
         cloud: the text's token cloud, at least two tokens.
         other: the token cloud of another text.
-        rng: draws the random permutations.
+        rng: draws the random permutations, or its seed.
         permutations: how many of them.
 
     Returns:
@@ -101,7 +110,10 @@ def order_sensitivity(
             response to `cloud`, a response to it that is zero everywhere, or one whose shape
             depends on the number of tokens.
     """
-    n = len(cloud)
+    cloud, other = real_array(cloud, "the cloud"), real_array(other, "the other cloud")
+    rng, n = generator(rng), len(cloud)
+    if isinstance(response, nn.Module):
+        response = module_response(response)
     if n < 2:
         raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
     if permutations < 1:
@@ -131,7 +143,7 @@ def order_sensitivity(
 
 
 def shuffling_changes(
-    response: Response, clouds: Float[np.ndarray, "p n d"], rng: np.random.Generator
+    response: Response, clouds: Float[np.ndarray, "p n d"], rng: Random
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Measure what shuffling the tokens of each prompt changes, and what another prompt does.
 
@@ -152,7 +164,7 @@ def shuffling_changes(
         raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
     _check_finite(clouds, "the clouds")
     order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
-    shuffled = rng.permuted(order, axis=1)
+    shuffled = generator(rng).permuted(order, axis=1)
     original = response(clouds)
     permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
     inside = tuple(range(1, original.ndim))
@@ -219,6 +231,26 @@ def unet_response(
     return _response(
         model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
     )
+
+
+def module_response(module: nn.Module) -> Response:
+    """Return a module's output for tokens (1, n, d) as a function of the cloud (n, d).
+
+    Of a copy in float64 on the CPU, evaluating: the module keeps its precision, device and mode.
+    """
+    own = copy.deepcopy(module).cpu().double().eval()
+
+    @torch.no_grad()
+    def response(cloud: np.ndarray) -> np.ndarray:
+        output: Any = own(torch.from_numpy(cloud[None]).double())
+        if isinstance(output, Tensor):
+            return output.double().numpy()
+        raise ValueError(
+            f"the module returned a {type(output).__name__}; a tensor is wanted: wrap it in a "
+            "module whose forward returns the tensor"
+        )
+
+    return response
 
 
 def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> Response:
