@@ -218,7 +218,7 @@ def _reordered(clouds: Clouds, sigmas: Sequence[Coupling]) -> Clouds:
     return np.stack([cloud[sigma] for cloud, sigma in zip(clouds, sigmas, strict=True)])
 
 
-def _objective(cloud: Cloud, clouds: Clouds, weights: Weights) -> float:
+def _objective(cloud: Cloud | ArrayLike, clouds: Clouds, weights: Weights) -> float:
     distances = [wasserstein_distance(cloud, other, normalized=False) for other in clouds]
     return float(weights @ np.square(distances))
 
