@@ -53,7 +53,7 @@ def test_strings_ranges_and_sequences_become_what_stands_in_a_cells_identity() -
             {"couplings": ("row", len)},
             "couplings is .* those of your own functions stand in `own`",
         ),
-        ({"own": len}, "own is .* functions by name"),
+        ({"own": len}, "own is .*; a dict of functions, such as"),
         ({"loading": "pocket"}, "loading is 'pocket'; give a LoadSettings"),
         ({"rendering": {"steps": 3}}, "rendering is .*; give a RenderSettings"),
     ],

@@ -19,7 +19,6 @@ same after both, whatever the cloud, is therefore the same after all n! of them.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,14 @@ from torch import Tensor, nn
 
 from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
-from embedding_geometry.ground.types import ArrayLike, Cloud, Random, generator, real_array
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    CloudLike,
+    Random,
+    generator,
+    host_array,
+    real_array,
+)
 
 Response = Callable[[np.ndarray], np.ndarray]
 QUERIES = 64  # places of the image that ask a single layer
@@ -55,26 +61,22 @@ class OrderSensitivity:
 
 
 def cross_attention(
-    query: Float[np.ndarray, "q d"] | ArrayLike,
-    key: Float[np.ndarray, "n d"] | ArrayLike,
-    value: Float[np.ndarray, "n v"] | ArrayLike,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike
 ) -> Float[np.ndarray, "q v"]:
     """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
+
+    Of queries (q, d), keys (n, d) and values (n, v).
 
     Raises:
         ValueError: queries and keys of different widths, another number of values than of keys,
             NaN or infinity in one of them.
     """
-    given = {"query": query, "key": key, "value": value}
-    arrays = {name: real_array(array, name).astype(np.float64) for name, array in given.items()}
-    query, key, value = arrays.values()
+    query, key, value = map(real_array, (query, key, value), ("query", "key", "value"))
     if query.shape[1] != key.shape[1] or len(key) != len(value):
         raise ValueError(
             f"queries {query.shape}, keys {key.shape} and values {value.shape} do not fit: "
             "(q, d), (n, d) and (n, v) are wanted"
         )
-    for name, array in arrays.items():
-        _check_finite(array, name)
     logits = query @ key.T / np.sqrt(query.shape[1])
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
     return weights @ value / weights.sum(axis=1, keepdims=True)
@@ -82,8 +84,8 @@ def cross_attention(
 
 def order_sensitivity(
     response: Response | nn.Module,
-    cloud: Cloud | ArrayLike,
-    other: Float[np.ndarray, "m d"] | ArrayLike,
+    cloud: CloudLike,
+    other: CloudLike,
     rng: Random,
     *,
     permutations: int = 4,
@@ -110,7 +112,8 @@ def order_sensitivity(
             response to `cloud`, a response to it that is zero everywhere, or one whose shape
             depends on the number of tokens.
     """
-    cloud, other = real_array(cloud, "the cloud"), real_array(other, "the other cloud")
+    cloud = real_array(cloud, "the cloud", single=True)
+    other = real_array(other, "the cloud of the other text", single=True)
     rng, n = generator(rng), len(cloud)
     if isinstance(response, nn.Module):
         response = module_response(response)
@@ -118,8 +121,6 @@ def order_sensitivity(
         raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; at least one is wanted")
-    _check_finite(cloud, "the cloud")
-    _check_finite(other, "the cloud of the other text")
     reference = response(cloud)
     scale = _largest(reference, axis=None)
 
@@ -162,7 +163,7 @@ def shuffling_changes(
     """
     if len(clouds) < 2:
         raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
-    _check_finite(clouds, "the clouds")
+    clouds = real_array(clouds, "the clouds", single=True)
     order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
     shuffled = generator(rng).permuted(order, axis=1)
     original = response(clouds)
@@ -174,15 +175,9 @@ def shuffling_changes(
     return by_order, by_text
 
 
-def _check_finite(array: np.ndarray, what: str) -> None:
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} of shape {array.shape} holds NaN or infinity")
-
-
 def _largest(response: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
     """The largest absolute value, by which changes are divided."""
-    _check_finite(response, "the response")
-    scale = np.asarray(np.abs(response).max(axis=axis))
+    scale = np.asarray(np.abs(real_array(response, "the response")).max(axis=axis))
     if not scale.all():
         raise ValueError("the response is zero everywhere, so no relative change can be measured")
     return scale
@@ -242,13 +237,7 @@ def module_response(module: nn.Module) -> Response:
 
     @torch.no_grad()
     def response(cloud: np.ndarray) -> np.ndarray:
-        output: Any = own(torch.from_numpy(cloud[None]).double())
-        if isinstance(output, Tensor):
-            return output.double().numpy()
-        raise ValueError(
-            f"the module returned a {type(output).__name__}; a tensor is wanted: wrap it in a "
-            "module whose forward returns the tensor"
-        )
+        return host_array(own(torch.from_numpy(cloud[None]).double()), "the module's output")
 
     return response
 

@@ -54,9 +54,10 @@ class Texts:
 
     def __post_init__(self) -> None:
         """Take arrays of any kind, and check that they stand beside each other."""
-        object.__setattr__(self, "clouds", real_array(self.clouds, "clouds"))
-        if self.pooled is not None:
-            object.__setattr__(self, "pooled", real_array(self.pooled, "pooled vectors"))
+        for name in ("clouds", "pooled"):
+            if (values := getattr(self, name)) is not None:
+                array = real_array(values, name, single=True, finite=False)
+                object.__setattr__(self, name, array)
         if self.pooled is not None and len(self.pooled) != len(self.clouds):
             raise ValueError(
                 f"{len(self.pooled)} pooled vectors stand beside {len(self.clouds)} clouds"

@@ -15,27 +15,25 @@ def library_versions(*names: str) -> dict[str, str]:
 
 
 def package_source() -> dict[str, object]:
-    """This package's version, and the commit that it is of.
+    """This package's version, and the last commit that changed it, with what was changed since.
 
-    The commit of the clone that it lies in, which says where files of the package were changed
-    since; or that of the repository it was installed from (PEP 610); or None.
+    Of the clone that it lies in, or of the repository it was installed from (PEP 610), or None.
     """
     package = distribution("embedding-geometry")
     origin = json.loads(package.read_text("direct_url.json") or "{}")
-    commit = origin.get("vcs_info", {}).get("commit_id")
-    if _git("ls-files", "."):  # else some clone may be around a place that it knows nothing of
-        commit = _git("rev-parse", "HEAD")
-        commit = f"{commit} with changes" if _git("status", "--porcelain", ".") else commit
-    return {"package": package.version, "commit": commit}
+    commit = _git("log", "-1", "--format=%H", "--", ".")
+    changes = " with changes" if commit and _git("status", "--porcelain", "--", ".") else ""
+    found = commit + changes or origin.get("vcs_info", {}).get("commit_id")
+    return {"package": package.version, "commit": found}
 
 
 def _git(*words: str) -> str:
     """What git says about the package's folder; nothing where there is no git or no clone."""
     try:
-        found = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
+        ended = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
     except OSError:
         return ""
-    return found.stdout.strip()
+    return ended.stdout.strip()
 
 
 def cpu_name() -> str:

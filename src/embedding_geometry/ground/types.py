@@ -15,8 +15,8 @@ A *cloud* ``x`` holds one token embedding per row and stands for the uniform mea
 *coupling* ``sigma`` is a permutation of ``0 … n-1``: ``x[i]`` is paired with ``y[sigma[i]]``.
 Annotations are read by jaxtyping; the tests check them at run time, users do not pay for it.
 
-Public functions take arrays of any usual kind (`ArrayLike`), and a generator of random numbers or
-the seed of one (`Random`). `real_array` and `generator` are where these become one kind.
+Public functions take arrays of any usual kind (`ArrayLike`) and a source of random numbers or its
+seed (`Random`). `real_array` and `generator` are where these become one kind.
 """
 
 import math
@@ -30,6 +30,7 @@ from jaxtyping import Float, Int, UInt8
 
 ArrayLike = npt.ArrayLike | Sequence[Any]  # what numpy, pandas and torch hold numbers in
 Cloud = Float[np.ndarray, "n d"]
+CloudLike = Cloud | ArrayLike
 Clouds = Float[np.ndarray, "p n d"]
 Costs = Float[np.ndarray, "n m"]
 Coupling = Int[np.ndarray, " n"]
@@ -61,34 +62,41 @@ def generator(rng: Random) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def real_array(values: Any, name: str) -> Float[np.ndarray, "..."]:
-    """Numbers as an array: float32 where they are that or a tensor of less, else float64.
-
-    NaN and infinity pass: the callers say what they mean there.
+def real_array(
+    values: Any, name: str, *, single: bool = False, finite: bool = True
+) -> Float[np.ndarray, "..."]:
+    """Numbers of any usual kind as an array of float64.
 
     Args:
         values: numpy's array, a list, pandas' table, or torch's tensor on any device, with a
             gradient or in half precision; or a list of these.
         name: what it is to the user, for the error.
+        single: float32, and what torch has of less, comes as float32.
+        finite: NaN and infinity are refused, too.
 
     Raises:
-        ValueError: masked, complex or no numbers, rows of different lengths, or values so large
-            that the sum of their squared differences overflows.
+        ValueError: masked, complex or no numbers, rows of different lengths, NaN or infinity, or
+            values so large that the sum of their squared differences overflows.
     """
     array = host_array(values, name)
+    where = f"{name} of shape {array.shape} holds"
     objects = array.dtype == object and all(isinstance(each, Real) for each in array.flat)
     if array.dtype.kind not in "biuf" and not objects:
-        raise ValueError(
-            f"{name} of shape {array.shape} holds {array.dtype}; real numbers are wanted, such as "
-            "those of .astype(float)"
-        )
+        raise ValueError(f"{where} {array.dtype}; real numbers are wanted, as of .astype(float)")
     kept = np.float32 if array.dtype == np.float32 else np.float64
-    array = array.astype(kept, order="C", copy=False)  # torch reads no array backwards
-    largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
-    if math.sqrt(np.finfo(array.dtype).max / (4 * max(1, array.size))) < largest < math.inf:
+    largest = float(max(array.max(initial=0), -array.min(initial=0)))
+    if math.sqrt(np.finfo(kept).max / (4 * max(1, array.size))) < largest < math.inf:
         raise ValueError(
-            f"{name} of shape {array.shape} holds numbers up to {largest:.3g}, whose squares "
-            f"overflow in {array.dtype}: divide all by a common number"
+            f"{where} numbers up to {largest:.3g}, whose squares overflow in {np.dtype(kept)}: "
+            "divide all by a common number"
+        )
+    # torch reads no array backwards
+    array = array.astype(kept if single else np.float64, order="C", copy=False)
+    if finite and not np.isfinite(array).all():
+        bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+        raise ValueError(
+            f"{where} NaN or infinity in {len(bad)} of its {len(array)} rows, {bad[0]} first: "
+            "leave out what was not measured, compute in float32 what overflows in half precision"
         )
     return array
 
@@ -98,17 +106,14 @@ def host_array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(_on_host(values))
     except (TypeError, ValueError, RuntimeError) as error:  # torch has all three
-        raise ValueError(
-            f"{name} cannot be read as an array of numbers: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name} cannot be read as an array of numbers: {reason}") from error
 
 
 def _on_host(values: Any) -> Any:
     """The values where numpy can read them: tensors brought here, also those of a list."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError("it is masked; fill what is missing, or leave it out")
-    if isinstance(values, Mapping):
-        raise TypeError("it is a mapping; give its values")
+    if isinstance(values, np.ma.MaskedArray | Mapping):
+        raise TypeError("it is masked or a mapping; give the values that are there")
     if isinstance(values, list | tuple):
         return [_on_host(each) for each in values]
     if not hasattr(values, "detach"):

@@ -36,10 +36,7 @@ from embedding_geometry.perception.weights import PUBLISHED, pocket_network, pub
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
-
-
-# From frames (t, h, w, 3) to t - 1 distances, each of a frame to the next and of no other frames.
-OwnDistances = Callable[[Frames], ArrayLike]
+OwnDistances = Callable[[Frames], ArrayLike]  # of each of a few frames to the next
 
 
 @dataclass
@@ -81,8 +78,8 @@ def load_metric(
         ValueError: an unknown net or device, damaged weights, or no function.
     """
     if not isinstance(net, str) or ":" in net:
-        own = Plugin.imported(net) if isinstance(net, str) else Plugin.of(net)
-        name = net if isinstance(net, str) else own.name
+        own = Plugin.of(net)
+        name = net if isinstance(net, str) else getattr(own.function, "__name__", "of one's own")
         return PerceptualMetric(own.function, name, own.version, "cpu", {})
     where = find_device(device)
     use_full_float32()
@@ -91,9 +88,7 @@ def load_metric(
     elif net in PUBLISHED:
         network = published_network(net)
     else:
-        raise ValueError(
-            f"metric {net!r} is not one of pocket, alex, vgg, squeeze, nor module:function"
-        )
+        raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
     return PerceptualMetric(
         network=network.to(where).eval().requires_grad_(False),
         net=net,
@@ -197,14 +192,12 @@ def perceptual_distances(
 
 def _own_distances(function: OwnDistances, frames: np.ndarray) -> Float[np.ndarray, " steps"]:
     """What a metric of the user's own says of consecutive frames, checked."""
-    if len(frames) < 2:
-        return np.zeros(0)
-    distances = real_array(function(frames), "what the metric returned").astype(np.float64)
-    wanted = (len(frames) - 1,)
-    if distances.shape != wanted or not (np.isfinite(distances) & (distances >= 0)).all():
+    steps = len(frames) - 1
+    distances = real_array(function(frames), "what the metric returned") if steps else np.zeros(0)
+    if distances.shape != (steps,) or not (distances >= 0).all():
         raise ValueError(
             f"for {len(frames)} frames the metric returned an array of shape {distances.shape}; "
-            f"{wanted} is wanted, the distance of each frame to the next, finite and >= 0"
+            f"({steps},) is wanted, the distance >= 0 of each frame to the next"
         )
     return distances
 

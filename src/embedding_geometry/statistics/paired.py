@@ -161,7 +161,7 @@ def holm(p_values: Mapping[str, float] | Sample) -> dict[str, float] | Float[np.
     """
     if isinstance(p_values, Mapping):
         return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
-    values = real_array(p_values, "p-values").astype(np.float64)
+    values = real_array(p_values, "p-values", finite=False)
     if values.ndim != 1 or len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(
             f"p-values lie in [0, 1] and there is at least one; got {values.tolist()}"
@@ -271,11 +271,10 @@ def _bootstrap_interval(
 
 def _check_sample(values: Sample) -> np.ndarray:
     """A sample in float64, once it is known to be finite and long enough for an interval."""
-    values = real_array(values, "the sample").astype(np.float64, copy=False)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+    values = real_array(values, "the sample")
+    if values.ndim != 1 or len(values) < 2:
         raise ValueError(
-            f"an interval needs two finite values or more in one array; got shape {values.shape} "
-            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
+            f"an interval needs two values or more in one array; got shape {values.shape}"
         )
     return values
 
@@ -292,19 +291,10 @@ def _check_pairs(
                 "where they are paired by position"
             )
         b = b.loc[a.index]
-    a, b = (
-        real_array(values, name).astype(np.float64, copy=False)
-        for name, values in ((name_a, a), (name_b, b))
-    )
+    a, b = real_array(a, name_a), real_array(b, name_b)
     if a.ndim != 1 or a.shape != b.shape or len(a) < least:
         raise ValueError(
             f"paired samples are two arrays of one length, at least {least}; got {name_a} of "
             f"shape {a.shape} and {name_b} of {b.shape}: pass one value for each prompt pair"
-        )
-    if not (np.isfinite(a) & np.isfinite(b)).all():
-        raise ValueError(
-            f"{name_a} and {name_b} hold NaN or infinity in "
-            f"{(~np.isfinite(a) | ~np.isfinite(b)).sum()} of {len(a)} pairs: leave out the pairs "
-            "that were not measured, and say so"
         )
     return a, b

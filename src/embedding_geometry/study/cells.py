@@ -52,10 +52,7 @@ class Bench:
 
     @property
     def versions(self) -> dict[str, object]:
-        """What tells the user's own ways from others of their names; nothing where there is none.
-
-        The package's ways are known by their names, so cells of older studies are found again.
-        """
+        """What tells the user's ways from others of their names; the package's need no more."""
         versions = {name: plugin.version for name, plugin in self.own.items()}
         return {"ways": versions} if versions else {}
 

@@ -59,7 +59,7 @@ class StudySettings:
             "extra_couplings_first_seed": (_names, NAMES),
             "seeds": (_whole_numbers, "several whole numbers, such as (0, 1) or range(2),"),
             "frames": (operator.index, "a whole number"),
-            "own": (_plugins, "functions by name, such as {'halfway': halfway},"),
+            "own": (_plugins, "a dict of functions, such as {'halfway': halfway},"),
         }
         for name, (convert, wanted) in kinds.items():
             value = getattr(self, name)
@@ -86,21 +86,13 @@ class StudySettings:
             value = getattr(self, name)
             _require(isinstance(value, kind), f"{name} is {value!r}; give a {kind.__name__}")
         self.rendering.check()
-        self._check_own()
+        from embedding_geometry.transport.ways import find_way  # not for `--help`
 
-    def _check_own(self) -> None:
-        """Raise for a name that stands for nothing, or for two things."""
-        from embedding_geometry.transport.ways import SHIPPED, find_way  # not for `--help`
-
-        nets = get_args(NetName)
-        taken = sorted({*SHIPPED, *nets} & self.own.keys())
-        _require(not taken, f"own names {', '.join(taken)}, as the package does; take other names")
-        for name in self.named_couplings:
+        for name in named:
             find_way(name, self.own)
+        nets = get_args(NetName)
         known = self.net in (*nets, *self.own) or ":" in self.net
         _require(known, f"net is {self.net!r}; use one of {', '.join(nets)}, or one of your own")
-        idle = sorted(self.own.keys() - {*self.named_couplings, self.net})
-        _require(not idle, f"own holds {', '.join(idle)}, which is neither a coupling nor the net")
 
     @property
     def named_couplings(self) -> tuple[str, ...]:

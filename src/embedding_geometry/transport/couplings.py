@@ -30,6 +30,7 @@ from scipy.spatial.distance import cdist
 from embedding_geometry.ground.types import (
     ArrayLike,
     Cloud,
+    CloudLike,
     Costs,
     Coupling,
     Random,
@@ -37,9 +38,6 @@ from embedding_geometry.ground.types import (
     host_array,
     real_array,
 )
-
-Points = Float[np.ndarray, "m d"]  # a cloud of its own number of tokens
-Weights = Float[np.ndarray, " _"] | ArrayLike  # of each token, none negative
 
 EQUAL = 1e-12  # costs nearer than this share of n times the largest cost count as equal
 
@@ -82,7 +80,7 @@ def check_coupling(sigma: ArrayLike, n: int) -> Coupling:
     return sigma
 
 
-def cost_matrix(x: Cloud | ArrayLike, y: Points | ArrayLike) -> Costs:
+def cost_matrix(x: CloudLike, y: CloudLike) -> Costs:
     """Squared Euclidean distance of every token of x to every token of y, in float64.
 
     Computed from differences, so equal tokens cost exactly 0 and duplicate rows cost the same to
@@ -94,7 +92,7 @@ def cost_matrix(x: Cloud | ArrayLike, y: Points | ArrayLike) -> Costs:
     return cdist(*_check_points(x, y), "sqeuclidean")
 
 
-def row_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> Coupling:
+def row_coupling(x: CloudLike, y: CloudLike) -> Coupling:
     """Pair row i with row i: the identity, the order in which the text encoder wrote the tokens.
 
     Raises:
@@ -103,7 +101,7 @@ def row_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> Coupling:
     return np.arange(len(check_cloud_pair(x, y)[0]))
 
 
-def optimal_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> Coupling:
+def optimal_coupling(x: CloudLike, y: CloudLike) -> Coupling:
     """Cheapest permutation, exactly (Peyré & Cuturi 2020, section 2.2).
 
     Where several permutations are equally cheap, as with duplicate rows (padding), any of them
@@ -122,7 +120,7 @@ def cheapest(x: Cloud, y: Cloud) -> Coupling:
     return linear_sum_assignment(cdist(x, y, "sqeuclidean"))[1]
 
 
-def worst_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> Coupling:
+def worst_coupling(x: CloudLike, y: CloudLike) -> Coupling:
     """Most expensive permutation, exactly: how badly a pairing of the same tokens can do.
 
     Raises:
@@ -131,7 +129,7 @@ def worst_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> Coupling:
     return linear_sum_assignment(cost_matrix(*check_cloud_pair(x, y)), maximize=True)[1]
 
 
-def random_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike, rng: Random) -> Coupling:
+def random_coupling(x: CloudLike, y: CloudLike, rng: Random) -> Coupling:
     """Permutation drawn uniformly by `rng`, a generator or a seed.
 
     Raises:
@@ -140,7 +138,7 @@ def random_coupling(x: Cloud | ArrayLike, y: Cloud | ArrayLike, rng: Random) -> 
     return generator(rng).permutation(len(check_cloud_pair(x, y)[0]))
 
 
-def optimum_is_unique(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> bool:
+def optimum_is_unique(x: CloudLike, y: CloudLike) -> bool:
     """Whether every permutation but one costs more than the optimum, by more than rounding.
 
     Another optimal permutation leaves out at least one of the chosen pairs. So each chosen pair is
@@ -155,9 +153,7 @@ def optimum_is_unique(x: Cloud | ArrayLike, y: Cloud | ArrayLike) -> bool:
     return all(_cost_without(costs, i, j) > level for i, j in enumerate(sigma.tolist()))
 
 
-def coupling_cost(
-    x: Cloud | ArrayLike, y: Cloud | ArrayLike, sigma: Coupling | ArrayLike
-) -> float:
+def coupling_cost(x: CloudLike, y: CloudLike, sigma: ArrayLike) -> float:
     """Root of the summed squared distances of the paired tokens.
 
     In the units of arXiv:2511.12757, without 1/n under the root.
@@ -171,10 +167,10 @@ def coupling_cost(
 
 
 def wasserstein_distance(
-    x: Cloud | ArrayLike,
-    y: Points | ArrayLike,
-    weights_x: Weights | None = None,
-    weights_y: Weights | None = None,
+    x: CloudLike,
+    y: CloudLike,
+    weights_x: ArrayLike | None = None,
+    weights_y: ArrayLike | None = None,
     *,
     normalized: bool,
 ) -> float:
@@ -201,23 +197,26 @@ def wasserstein_distance(
         x, y = check_cloud_pair(x, y)
         distance = float(np.linalg.norm(x - y[cheapest(x, y)]))
         return distance / math.sqrt(len(x)) if normalized else distance
-    masses = _check_weights(weights_x, len(x), "x"), _check_weights(weights_y, len(y), "y")
-    mass_x, mass_y = (mass / mass.sum() for mass in masses) if normalized else masses
-    costs = cdist(x, y, "sqeuclidean")
-    return math.sqrt((_cheapest_plan(costs, mass_x, mass_y) * costs).sum())
+    mass_x, mass_y = _masses(weights_x, len(x), "x"), _masses(weights_y, len(y), "y")
+    total, other = (1.0, 1.0) if normalized else (mass_x.sum(), mass_y.sum())
+    if not math.isclose(total, other, rel_tol=1e-9):
+        raise ValueError(
+            f"the tokens of x have mass {total:g} in all and those of y {other:g}: give weights "
+            "of equal sums, or normalized=True, which divides them by their sums"
+        )
+    plan = transport_plan(x, y, mass_x, mass_y)
+    return math.sqrt(total * (plan * cost_matrix(x, y)).sum())
 
 
 def transport_plan(
-    x: Cloud | ArrayLike,
-    y: Points | ArrayLike,
-    weights_x: Weights | None = None,
-    weights_y: Weights | None = None,
+    x: CloudLike,
+    y: CloudLike,
+    weights_x: ArrayLike | None = None,
+    weights_y: ArrayLike | None = None,
 ) -> Costs:
     """Cheapest transport plan between two weighted clouds, exactly, by POT's network simplex.
 
     Where both have n tokens and no weights are given, a plan is `optimal_coupling` as a matrix.
-    Of several cheapest plans it is some one (Peyré & Cuturi 2020, section 3.4: at most n + m - 1
-    of its entries are not 0).
 
     Args:
         x: cloud (n, d).
@@ -230,12 +229,19 @@ def transport_plan(
         of it to 1.
 
     Raises:
-        ValueError: The clouds are none of one space or hold NaN or infinity, or weights are
-            negative or do not fit.
+        ValueError: as `wasserstein_distance` of normalized masses.
     """
+    import ot.lp  # takes a second, and loads torch where it is installed
+
     x, y = _check_points(x, y)
-    masses = _check_weights(weights_x, len(x), "x"), _check_weights(weights_y, len(y), "y")
-    return _cheapest_plan(cdist(x, y, "sqeuclidean"), *(mass / mass.sum() for mass in masses))
+    masses = _masses(weights_x, len(x), "x"), _masses(weights_y, len(y), "y")
+    costs = cdist(x, y, "sqeuclidean")
+    scaled = costs / (costs.max() or 1.0)  # POT's tolerances are meant for costs of size 1
+    shares = (mass / mass.sum() for mass in masses)
+    plan, log = ot.lp.emd(*shares, scaled, numItermax=10_000_000, log=True)
+    if log["warning"] is not None:
+        raise ValueError(f"no cheapest plan was found: {log['warning']}")
+    return plan
 
 
 def _cost_without(costs: Costs, i: int, j: int) -> float:
@@ -245,44 +251,20 @@ def _cost_without(costs: Costs, i: int, j: int) -> float:
     return float(others[linear_sum_assignment(others)].sum()) if len(costs) > 1 else np.inf
 
 
-def _cheapest_plan(costs: Costs, mass_x: np.ndarray, mass_y: np.ndarray) -> Costs:
-    """The plan between masses that were checked, once they are known to be the same in all."""
-    import ot.lp  # takes a second, and loads torch where it is installed
-
-    if not math.isclose(mass_x.sum(), mass_y.sum(), rel_tol=1e-9):
+def _masses(weights: ArrayLike | None, n: int, name: str) -> Float[np.ndarray, " n"]:
+    """The masses of n tokens, 1 each if no weights are given, or what is wrong with these."""
+    masses = np.ones(n) if weights is None else real_array(weights, f"weights_{name}")
+    if masses.shape != (n,) or not (masses >= 0).all() or not masses.any():
         raise ValueError(
-            f"the tokens of x have mass {mass_x.sum():g} in all and those of y {mass_y.sum():g}: "
-            "give weights of equal sums, or normalized=True, which divides them by their sums"
-        )
-    # POT's tolerances are meant for costs and masses of size 1
-    scaled, total = costs / (costs.max() or 1.0), mass_x.sum()
-    plan, log = ot.lp.emd(
-        mass_x / total, mass_y / mass_y.sum(), scaled, numItermax=10_000_000, log=True
-    )
-    if log["warning"] is not None:
-        raise ValueError(f"no cheapest plan was found: {log['warning']}")
-    return total * plan
-
-
-def _check_weights(weights: Weights | None, n: int, name: str) -> Float[np.ndarray, " n"]:
-    """The masses of n tokens in float64; 1 each if there are none."""
-    if weights is None:
-        return np.ones(n)
-    masses = real_array(weights, f"weights_{name}").astype(np.float64)
-    if masses.shape != (n,) or not (masses >= 0).all() or not 0 < masses.sum() < np.inf:
-        raise ValueError(
-            f"weights_{name} of shape {masses.shape} should be ({n},), a finite weight for each "
-            f"token of {name}, none negative and not all 0"
+            f"weights_{name} of shape {masses.shape} should be ({n},), one for each token of "
+            f"{name}, none negative and not all 0"
         )
     return masses
 
 
-def _check_points(x: ArrayLike, y: ArrayLike) -> tuple[Cloud, Points]:
+def _check_points(x: CloudLike, y: CloudLike) -> tuple[Cloud, Float[np.ndarray, "m d"]]:
     """Both arrays in float64, once they are known to be clouds in one space."""
-    x, y = (
-        real_array(cloud, f"cloud {name}").astype(np.float64, copy=False)
-        for name, cloud in (("x", x), ("y", y))
-    )
+    x, y = real_array(x, "cloud x"), real_array(y, "cloud y")
     if x.ndim != 2 or y.ndim != 2 or 0 in x.shape + y.shape:
         raise ValueError(
             f"a cloud has shape (n tokens, d dims), both at least 1, but x has shape {x.shape} "
@@ -293,11 +275,4 @@ def _check_points(x: ArrayLike, y: ArrayLike) -> tuple[Cloud, Points]:
             f"x has shape {x.shape} and y {y.shape}: tokens of {x.shape[1]} and {y.shape[1]} dims "
             "do not lie in one space; encode both prompts with the same text encoder"
         )
-    for name, cloud in (("x", x), ("y", y)):
-        if not np.isfinite(cloud).all():
-            raise ValueError(
-                f"cloud {name} of shape {cloud.shape} holds NaN or infinity in "
-                f"{(~np.isfinite(cloud)).any(axis=1).sum()} of its tokens: encode the prompt "
-                "again, in float32 if it overflowed in half precision"
-            )
     return x, y

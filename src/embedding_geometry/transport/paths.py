@@ -12,14 +12,7 @@ gives the interpolation of the two embedding *matrices*. It too ends at the clou
 is never shorter.
 """
 
-from embedding_geometry.ground.types import (
-    ArrayLike,
-    Cloud,
-    CloudPath,
-    Coupling,
-    Times,
-    real_array,
-)
+from embedding_geometry.ground.types import ArrayLike, CloudLike, CloudPath, real_array
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
     check_coupling,
@@ -29,10 +22,7 @@ from embedding_geometry.transport.curves import straight
 
 
 def displacement_interpolation(
-    x: Cloud | ArrayLike,
-    y: Cloud | ArrayLike,
-    sigma: Coupling | ArrayLike,
-    times: Times | ArrayLike,
+    x: CloudLike, y: CloudLike, sigma: ArrayLike, times: ArrayLike
 ) -> CloudPath:
     """Clouds ``(1 - t) x + t y[sigma]`` at times t in [0, 1], in any order: x[i] to y[sigma[i]].
 
@@ -48,7 +38,7 @@ def displacement_interpolation(
     return straight(x, y[sigma], times)
 
 
-def wasserstein_length(path: CloudPath | ArrayLike) -> float:
+def wasserstein_length(path: ArrayLike) -> float:
     r"""Length :math:`\sum_k W_2(z_k, z_{k+1})` of a path given at some of its times.
 
     At least `wasserstein_distance(path[0], path[-1])`, and equal to it on a geodesic. With two

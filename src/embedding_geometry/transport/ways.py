@@ -23,8 +23,8 @@ import numpy as np
 
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import (
-    ArrayLike,
     Cloud,
+    CloudLike,
     CloudPath,
     Coupling,
     Random,
@@ -125,11 +125,7 @@ COUPLINGS: dict[str, Rule] = {
 
 
 def couple(
-    name: str,
-    x: Cloud | ArrayLike,
-    y: Cloud | ArrayLike,
-    rng: Random,
-    end_rows: tuple[int, int] = (0, 0),
+    name: str, x: CloudLike, y: CloudLike, rng: Random, end_rows: tuple[int, int] = (0, 0)
 ) -> Coupling:
     """Coupling of the given name.
 
@@ -233,7 +229,7 @@ def own_ways(names: Iterable[str], own: Own = NONE_OWN) -> dict[str, Plugin]:
         elif WAYS.get(name) is not SHIPPED.get(name):
             found[name] = Plugin.of(WAYS[name])
         elif ":" in name:
-            found[name] = Plugin.imported(name)
+            found[name] = Plugin.of(name)
     return found
 
 
@@ -283,8 +279,5 @@ def _checked(name: str, function: Callable[..., Any]) -> Way:
 
 def _named(table: dict[str, Named], name: str) -> Named:
     if name not in table:
-        raise ValueError(
-            f"coupling {name!r} is unknown; there are {', '.join(table)}, and module:function is "
-            "one of your own"
-        )
+        raise ValueError(f"coupling {name!r} is unknown; there are {', '.join(table)}")
     return table[name]
