@@ -83,6 +83,7 @@ def test_single_and_pairwise_functions_take_the_same_kinds_of_arrays(kind):
         (CLOUD.astype(str), "holds <U32; real numbers are wanted"),
         (pd.DataFrame(CLOUD.astype(str)), "real numbers are wanted"),
         (pd.DataFrame(CLOUD).astype("Float64").replace(2, pd.NA), "holds object"),
+        (np.nan, "of shape .* holds NaN or infinity in [12] of its [12] rows, 0 first"),
         ({"a": CLOUD}, "it is masked or a mapping; give the values"),
         (CLOUD * 1e155, r"up to 4e\+155, whose squares overflow in float64"),
         ((CLOUD * 1e19).astype(np.float32), r"up to 4e\+19, whose squares overflow in float32"),

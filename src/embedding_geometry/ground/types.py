@@ -93,9 +93,10 @@ def real_array(
     # torch reads no array backwards
     array = array.astype(kept if single else np.float64, order="C", copy=False)
     if finite and not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+        rows = np.isfinite(np.atleast_1d(array))
+        bad = np.flatnonzero(~rows.reshape(len(rows), -1).all(axis=1))
         raise ValueError(
-            f"{where} NaN or infinity in {len(bad)} of its {len(array)} rows, {bad[0]} first: "
+            f"{where} NaN or infinity in {len(bad)} of its {len(rows)} rows, {bad[0]} first: "
             "leave out what was not measured, compute in float32 what overflows in half precision"
         )
     return array
