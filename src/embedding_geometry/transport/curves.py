@@ -56,7 +56,7 @@ def directions(x: Cloud) -> Cloud:
 
 def check_times(times: ArrayLike) -> Times:
     """Return the times in float64, or say why they are not times on a path."""
-    times = real_array(times, "times")
+    times = real_array(times, "times", finite=False)  # NaN lies nowhere between 0 and 1
     if times.ndim != 1 or len(times) == 0:
         raise ValueError(
             f"times have shape (t,) with at least one time; got {times.shape}: "

@@ -269,7 +269,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Way:
                 f"the path of {name} has shape {path.shape}; a cloud for each time is wanted, "
                 f"{(len(times), *ends.x.shape)}"
             )
-        off = np.abs(path[times == 0] - ends.x).max(initial=0)
+        off = np.abs(path[np.equal(times, 0)] - ends.x).max(initial=0)
         if not off <= ROUNDING * np.abs(ends.x).max():
             raise ValueError(f"the path of {name} starts {off:.3g} off its source, ends.x")
         return path
