@@ -113,6 +113,16 @@ def test_places_made_from_the_number_of_tokens_stay_where_they_are():
     assert examine(Backbone("placed", Placed, constant, {"text": 1})).verdict == "measure"
 
 
+def test_a_model_in_use_elsewhere_is_left_as_it_is():
+    """Its precision, its mode, and what a cause takes out of a copy of it."""
+    model = Attention(numbered=True).train()
+    cause = Cause("places", lambda own, inputs: setattr(own, "numbered", False))
+    found = examine(described(lambda: model, causes=(cause,)))
+    assert (found.verdict, found.removed.verdict) == ("sequence", "measure")
+    assert (model.training, model.numbered) == (True, True)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
 def test_token_ids_need_another_text_and_get_a_verdict():
     ids, others = torch.arange(6)[None], torch.arange(6, 12)[None]
 

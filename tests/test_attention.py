@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from torch import nn
 
 from embedding_geometry.diffusion.attention import (
     cross_attention,
@@ -135,6 +136,40 @@ def test_a_sequence_a_multiset_and_a_measure_are_told_apart():
     assert kind(lambda x: x.sum(axis=0)) == (False, True, True)
     assert kind(lambda x: x.mean(axis=0)) == (False, False, True)
     assert kind(lambda x: np.ones(3)) == (False, False, False)
+
+
+class Summary(nn.Module):
+    """A module as people have them, with dropout; a recurrent one reads a sequence."""
+
+    def __init__(self, recurrent: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent = nn.GRU(3, 4, batch_first=True) if recurrent else None
+        self.head, self.dropout = nn.Linear(3, 4), nn.Dropout(0.5)
+
+    def forward(self, tokens):
+        if self.recurrent is not None:
+            return self.recurrent(tokens)[1][0]
+        return self.dropout(self.head(tokens)).mean(dim=1)
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_torch_module_of_ones_own_is_measured_and_left_as_it_was(recurrent):
+    module = Summary(recurrent).bfloat16()
+    cloud, other = torch.randn(2, 6, 3, requires_grad=True)
+    found = order_sensitivity(module, cloud, other, 1)
+    permuting = max(found.swap, found.cycle, found.random)
+    assert permuting > CLEAR if recurrent else max(permuting, found.doubling) < 1e-12
+    assert module.training
+    assert {weight.dtype for weight in module.parameters()} == {torch.bfloat16}
+
+
+def test_attention_reads_arrays_of_any_kind():
+    query, key, value = np.random.default_rng(0).normal(size=(3, 5, 4))
+    tensors = [torch.from_numpy(each).requires_grad_() for each in (query, key, value)]
+    np.testing.assert_array_equal(cross_attention(*tensors), cross_attention(query, key, value))
+    with pytest.raises(ValueError, match="key of shape .* holds complex128"):
+        cross_attention(query, key + 1j, value)
 
 
 def test_changes_are_relative_and_their_values_planted():

@@ -224,12 +224,12 @@ BAD_CLOUDS = [
     ([np.ones((3, 2)), np.ones((3, 5))], [0.5, 0.5], r"one shape .*\(3, 2\), \(3, 5\)"),
     ([np.ones(3), np.ones(3)], [0.5, 0.5], r"one shape .*\(3,\), \(3,\)"),
     ([np.ones((0, 2)), np.ones((0, 2))], [0.5, 0.5], r"one shape"),
-    ([np.ones((3, 2)), np.full((3, 2), np.nan)], [0.5, 0.5], r"clouds \[1\] of 2 hold NaN"),
+    ([np.ones((3, 2)), np.full((3, 2), np.nan)], [0.5, 0.5], r"cloud 1 of shape .* holds NaN"),
     ([np.ones((3, 2)), np.full((3, 2), np.inf)], [0.5, 0.5], r"NaN or infinity"),
     ([np.ones((3, 2))] * 2, [1.0], r"2 clouds need as many weights; got shape \(1,\)"),
     ([np.ones((3, 2))] * 2, [0.5, 0.6], r"add up to 1; got .* add up to 1\.1"),
     ([np.ones((3, 2))] * 2, [1.5, -0.5], r"nonnegative"),
-    ([np.ones((3, 2))] * 2, [np.nan, 1.0], r"nonnegative"),
+    ([np.ones((3, 2))] * 2, [np.nan, 1.0], r"weights of shape .* holds NaN"),
 ]
 
 

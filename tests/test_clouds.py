@@ -15,7 +15,9 @@ from embedding_geometry.diffusion.clouds import (
     token_ids,
     token_labels,
 )
+from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.transport.ways import find_way
 
 CAT = "a small cat on the beach at night"
@@ -177,3 +179,16 @@ def test_ways_that_need_the_end_tokens_say_so(name):
     ends = Texts(PLANTED.clouds).ends
     with pytest.raises(ValueError, match="end tokens are said to be in rows 0 and 0"):
         find_way(name)(ends, np.array([0.5]), np.random.default_rng(0))
+
+
+def test_embeddings_of_any_kind_are_rendered_as_arrays_are(tiny_model):
+    """Those of torch were called NaN, and an array read backwards was refused."""
+    clouds = encode_prompts(tiny_model, [CAT, CAR])
+    latent, settings = initial_latent(tiny_model, 3), RenderSettings(2, 3.0)
+    expected = render(tiny_model, clouds, latent, settings)
+    tensor = torch.tensor(clouds, requires_grad=True)
+    with without_type_checks():
+        for kind in (tensor, clouds.tolist(), clouds[::-1].copy()[::-1]):
+            np.testing.assert_array_equal(render(tiny_model, kind, latent, settings), expected)
+        half = Texts(tensor.bfloat16())
+    assert half.clouds.dtype == np.float32

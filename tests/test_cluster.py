@@ -324,6 +324,40 @@ def test_what_one_engine_began_another_finishes(
     assert tables(tmp_path) == local_tables
 
 
+def test_workers_know_ways_and_a_metric_of_the_users_own(
+    cluster: EngineSettings,
+    settings: StudySettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
+) -> None:
+    """Functions travel, module:function is found in the current folder, which PYTHONPATH lacks."""
+    from embedding_geometry.study.run import run_study
+    from embedding_geometry.transport import ways
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "on_the_node.py").write_text("def rows(x, y):\n    return list(range(len(x)))\n")
+
+    def squares(frames):
+        return ((frames[1:] - 1.0 * frames[:-1]) ** 2).mean(axis=(1, 2, 3))
+
+    monkeypatch.setitem(
+        ways.WAYS, "put", lambda ends, times, rng: ways.WAYS["row"](ends, times, rng)
+    )
+    settings = replace(
+        settings,
+        couplings=("row", "passed", "put", "on_the_node:rows"),
+        extra_couplings_first_seed=(),
+        seeds=(0,),
+        net="squares",
+        own={"passed": lambda x, y: list(range(len(x))), "squares": squares},
+    )
+    found = run_study(settings, tmp_path / "ray", progress=False, engine=cluster)
+    expected = run_study(settings, tmp_path / "local", progress=False)
+    assert found.to_csv() == expected.to_csv()
+    assert (found.groupby("pair_id")["ppl"].agg(lambda ppl: ppl.max() / ppl.min()) < 1.01).all()
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 

@@ -1,11 +1,15 @@
 """The machine and the libraries are named."""
 
-from importlib.metadata import PackageNotFoundError
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from embedding_geometry.ground.machine import cpu_name, library_versions
+from embedding_geometry.ground import machine
+from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
 
 
 def test_versions_are_those_of_the_installed_libraries():
@@ -16,3 +20,38 @@ def test_versions_are_those_of_the_installed_libraries():
 
 def test_the_processor_has_a_name():
     assert cpu_name().strip() == cpu_name() != ""
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
+    command = ["git", *identity, *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_package_says_its_version_and_the_commit_of_its_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In no clone, in one that knows nothing of it, in its own, and in that with changes."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "code.py").write_text("one\n")
+    monkeypatch.setattr(machine, "HERE", folder)
+    assert package_source() == {"package": version("embedding-geometry"), "commit": None}
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "none of it")
+    assert package_source()["commit"] is None
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "all of it")
+    head = git(tmp_path, "rev-parse", "HEAD").strip()
+    assert package_source()["commit"] == head
+    (folder / "code.py").write_text("two\n")
+    assert package_source()["commit"] == f"{head} with changes"
+
+
+def test_a_package_from_a_repository_says_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip writes it down, PEP 610."""
+    origin = '{"url": "https://example.org", "vcs_info": {"vcs": "git", "commit_id": "0123abc"}}'
+    installed = SimpleNamespace(version="1.2", read_text=lambda name: origin)
+    monkeypatch.setattr(machine, "distribution", lambda name: installed)
+    monkeypatch.setattr(machine, "HERE", Path("/"))
+    assert package_source() == {"package": "1.2", "commit": "0123abc"}

@@ -8,12 +8,14 @@ import time
 import weakref
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from strategies import without_type_checks
 from tqdm import tqdm
 
 from embedding_geometry.diffusion import loading
@@ -207,6 +209,8 @@ def test_the_manifest_says_how_the_tables_came_about(finished: Path, tiny_model)
     [environment] = manifest["environments"]
     assert environment["versions"]["torch"]
     assert environment["cores"] > 0
+    assert environment["package"] == version("embedding-geometry")
+    assert environment["commit"] is None or len(environment["commit"].split()[0]) == 40
 
 
 # --- stopped and resumed ------------------------------------------------------------------------
@@ -482,8 +486,23 @@ def test_whichever_shard_comes_last_writes_the_tables(
     pd.testing.assert_frame_equal(late, read_table(finished), rtol=1e-14, check_dtype=False)
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"shard": "one"}, "shard 'one' is not of the form i/n"),
+        ({"engine": "Ray"}, "engine is 'Ray'; use local or ray"),
+    ],
+)
+def test_a_shard_or_an_engine_that_is_none_is_refused_before_anything_is_written(
+    settings: StudySettings, tmp_path: Path, where: dict[str, str], message: str
+) -> None:
+    with without_type_checks(), pytest.raises(ValueError, match=message):
+        run_study(settings, tmp_path / "none", **where)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_shard_without_a_pair_computes_nothing(settings: StudySettings, tmp_path: Path) -> None:
-    assert run_study(settings, tmp_path, progress=False, shard=Shard(4, 4)).empty
+    assert run_study(settings, tmp_path, progress=False, shard="4/4").empty
     assert cell_times(tmp_path) == {}
 
 

@@ -117,7 +117,7 @@ def test_times_beyond_the_ends_are_refused(ends, name):
 @pytest.mark.parametrize("side", ["x", "y"])
 def test_tokens_that_are_not_finite_are_refused(ends, name, side):
     getattr(ends, side)[3, 0] = np.nan
-    with pytest.raises(ValueError, match=f"cloud {side} .* holds NaN or infinity in 1 of its tok"):
+    with pytest.raises(ValueError, match=f"cloud {side} .* holds NaN or infinity in 1 of its"):
         walk(name, ends)
 
 

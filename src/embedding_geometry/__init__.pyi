@@ -17,6 +17,7 @@ from .diffusion.loading import load_model as load_model
 from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
 from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
+from .ground.plugins import Plugin as Plugin
 from .perception.evaluation import compare_paths as compare_paths
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths
@@ -53,11 +54,14 @@ from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
 from .transport.couplings import random_coupling as random_coupling
 from .transport.couplings import row_coupling as row_coupling
+from .transport.couplings import transport_plan as transport_plan
 from .transport.couplings import wasserstein_distance as wasserstein_distance
 from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
+from .transport.ways import Ends as Ends
 from .transport.ways import couple as couple
+from .transport.ways import find_way as find_way
 
 __version__: str

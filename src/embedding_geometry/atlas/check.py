@@ -13,6 +13,7 @@ the cloud, is passing all n!. A cause of a sequence is named only where taking i
 brings the invariance back.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -59,8 +60,8 @@ class Backbone:
 
     Attributes:
         name: by which people know it.
-        build: makes the model, which is then cast to `dtype`; called again where a changed model
-            is to prove the cause.
+        build: makes the model, or returns one that is there: a copy is cast to `dtype`; called
+            again where a changed model is to prove the cause.
         inputs: everything the model is called with. Real tensors are cast to `dtype`; a function
             is called with the number of tokens, for what a pipeline makes from it.
         tokens: the inputs that travel, each with the axis along which its tokens lie; the first
@@ -117,14 +118,19 @@ def examine(backbone: Backbone, *, seed: int = 0, permutations: int = 2) -> Find
             called so or returns no tensor, the precision is too coarse, another text changes
             nothing, or a change is neither rounding nor clear.
     """
-    finding = _examine(backbone, backbone.build(), dict(backbone.inputs), seed, permutations)
+    finding = _examine(backbone, _own(backbone), dict(backbone.inputs), seed, permutations)
     if not backbone.causes:
         return finding
-    model, inputs = backbone.build(), dict(backbone.inputs)
+    model, inputs = _own(backbone), dict(backbone.inputs)
     for cause in backbone.causes:
         cause.remove(model, inputs)
     freed = replace(backbone, fixed_length=False)
     return replace(finding, removed=_examine(freed, model, inputs, seed, permutations))
+
+
+def _own(backbone: Backbone) -> Any:
+    """A model to cast and to change: `build` may have returned one that is in use elsewhere."""
+    return copy.deepcopy(backbone.build())
 
 
 def _examine(

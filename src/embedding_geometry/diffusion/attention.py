@@ -16,6 +16,7 @@ A swap of two neighbours and the cyclic shift generate every permutation. A func
 same after both, whatever the cloud, is therefore the same after all n! of them.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,10 +24,18 @@ import numpy as np
 import torch
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    CloudLike,
+    Random,
+    generator,
+    host_array,
+    real_array,
+)
 
 Response = Callable[[np.ndarray], np.ndarray]
 QUERIES = 64  # places of the image that ask a single layer
@@ -52,44 +61,46 @@ class OrderSensitivity:
 
 
 def cross_attention(
-    query: Float[np.ndarray, "q d"], key: Float[np.ndarray, "n d"], value: Float[np.ndarray, "n v"]
+    query: ArrayLike, key: ArrayLike, value: ArrayLike
 ) -> Float[np.ndarray, "q v"]:
     """Return softmax(Q K^T / sqrt(d)) V in float64 (Vaswani et al., 2017, eq. 1).
+
+    Of queries (q, d), keys (n, d) and values (n, v).
 
     Raises:
         ValueError: queries and keys of different widths, another number of values than of keys,
             NaN or infinity in one of them.
     """
-    query, key, value = (np.asarray(array, dtype=np.float64) for array in (query, key, value))
+    query, key, value = map(real_array, (query, key, value), ("query", "key", "value"))
     if query.shape[1] != key.shape[1] or len(key) != len(value):
         raise ValueError(
             f"queries {query.shape}, keys {key.shape} and values {value.shape} do not fit: "
             "(q, d), (n, d) and (n, v) are wanted"
         )
-    for name, array in {"query": query, "key": key, "value": value}.items():
-        _check_finite(array, name)
     logits = query @ key.T / np.sqrt(query.shape[1])
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest is 1: no overflow
     return weights @ value / weights.sum(axis=1, keepdims=True)
 
 
 def order_sensitivity(
-    response: Response,
-    cloud: Float[np.ndarray, "n d"],
-    other: Float[np.ndarray, "m d"],
-    rng: np.random.Generator,
+    response: Response | nn.Module,
+    cloud: CloudLike,
+    other: CloudLike,
+    rng: Random,
     *,
     permutations: int = 4,
 ) -> OrderSensitivity:
     """Measure how much a response to a token cloud depends on the order of the tokens.
 
     Args:
-        response: an attention block, the UNet or the whole image, as a function of the cloud. To
+        response: an attention block, the UNet or the whole image, as a function of the cloud; or
+            a torch module of one's own, from tokens (1, n, d) to a tensor, which is left as it is:
+            a copy of it is measured, in float64 and evaluating. To
             see what the attention kernel alone changes, give the UNet another one beforehand:
             ``model.unet.set_attn_processor(AttnProcessor())`` of diffusers is the plain softmax.
         cloud: the text's token cloud, at least two tokens.
         other: the token cloud of another text.
-        rng: draws the random permutations.
+        rng: draws the random permutations, or its seed.
         permutations: how many of them.
 
     Returns:
@@ -101,13 +112,15 @@ def order_sensitivity(
             response to `cloud`, a response to it that is zero everywhere, or one whose shape
             depends on the number of tokens.
     """
-    n = len(cloud)
+    cloud = real_array(cloud, "the cloud", single=True)
+    other = real_array(other, "the cloud of the other text", single=True)
+    rng, n = generator(rng), len(cloud)
+    if isinstance(response, nn.Module):
+        response = module_response(response)
     if n < 2:
         raise ValueError(f"a cloud of {n} tokens has no order; at least two are wanted")
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; at least one is wanted")
-    _check_finite(cloud, "the cloud")
-    _check_finite(other, "the cloud of the other text")
     reference = response(cloud)
     scale = _largest(reference, axis=None)
 
@@ -131,7 +144,7 @@ def order_sensitivity(
 
 
 def shuffling_changes(
-    response: Response, clouds: Float[np.ndarray, "p n d"], rng: np.random.Generator
+    response: Response, clouds: Float[np.ndarray, "p n d"], rng: Random
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Measure what shuffling the tokens of each prompt changes, and what another prompt does.
 
@@ -150,9 +163,9 @@ def shuffling_changes(
     """
     if len(clouds) < 2:
         raise ValueError(f"{len(clouds)} prompts; another text takes at least two")
-    _check_finite(clouds, "the clouds")
+    clouds = real_array(clouds, "the clouds", single=True)
     order = np.tile(np.arange(clouds.shape[1]), (len(clouds), 1))
-    shuffled = rng.permuted(order, axis=1)
+    shuffled = generator(rng).permuted(order, axis=1)
     original = response(clouds)
     permuted = response(np.take_along_axis(clouds, shuffled[:, :, None], axis=1))
     inside = tuple(range(1, original.ndim))
@@ -162,15 +175,9 @@ def shuffling_changes(
     return by_order, by_text
 
 
-def _check_finite(array: np.ndarray, what: str) -> None:
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} of shape {array.shape} holds NaN or infinity")
-
-
 def _largest(response: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
     """The largest absolute value, by which changes are divided."""
-    _check_finite(response, "the response")
-    scale = np.asarray(np.abs(response).max(axis=axis))
+    scale = np.asarray(np.abs(real_array(response, "the response")).max(axis=axis))
     if not scale.all():
         raise ValueError("the response is zero everywhere, so no relative change can be measured")
     return scale
@@ -219,6 +226,20 @@ def unet_response(
     return _response(
         model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
     )
+
+
+def module_response(module: nn.Module) -> Response:
+    """Return a module's output for tokens (1, n, d) as a function of the cloud (n, d).
+
+    Of a copy in float64 on the CPU, evaluating: the module keeps its precision, device and mode.
+    """
+    own = copy.deepcopy(module).cpu().double().eval()
+
+    @torch.no_grad()
+    def response(cloud: np.ndarray) -> np.ndarray:
+        return host_array(own(torch.from_numpy(cloud[None]).double()), "the module's output")
+
+    return response
 
 
 def _response(model: TextToImageModel, network: Callable[[Tensor], Tensor]) -> Response:

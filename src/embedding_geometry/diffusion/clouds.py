@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import BatchEncoding, CLIPTokenizer
 
 from embedding_geometry.diffusion.loading import TextToImageModel
-from embedding_geometry.ground.types import CloudPath, Coupling, Times
+from embedding_geometry.ground.types import ArrayLike, CloudPath, Coupling, Times, real_array
 from embedding_geometry.transport.paths import displacement_interpolation
 from embedding_geometry.transport.ways import Ends
 
@@ -53,7 +53,10 @@ class Texts:
     end_rows: Int[np.ndarray, " b"] | None = None
 
     def __post_init__(self) -> None:
-        """Check that they stand beside each other."""
+        """Take arrays of any kind, and check that they stand beside each other."""
+        for name in ("clouds", "pooled"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _read(values, name))
         if self.pooled is not None and len(self.pooled) != len(self.clouds):
             raise ValueError(
                 f"{len(self.pooled)} pooled vectors stand beside {len(self.clouds)} clouds"
@@ -66,7 +69,7 @@ class Texts:
         pooled: Float[np.ndarray, "b p"] | Float[Tensor, "b p"] | None = None,
     ) -> "Texts":
         """Take embeddings from elsewhere, such as compel's: arrays, or tensors of any device."""
-        return cls(_as_array(clouds), None if pooled is None else _as_array(pooled))
+        return cls(_read(clouds, "clouds"), None if pooled is None else _read(pooled, "pooled"))
 
     def __len__(self) -> int:
         """Return b."""
@@ -337,12 +340,9 @@ def _encode(
 def _finite(model: TextToImageModel, states: Tensor) -> np.ndarray:
     if not torch.isfinite(states).all():
         raise not_finite(model, "the text encoder's states")
-    return _as_array(states)
+    return _read(states, "the text encoder's states")
 
 
-def _as_array(values: np.ndarray | Tensor) -> np.ndarray:
-    """Return an array; of a tensor in half precision, which numpy lacks, in float32."""
-    if isinstance(values, np.ndarray):
-        return values
-    wide = torch.float64 if values.dtype == torch.float64 else torch.float32
-    return values.detach().to(wide).cpu().numpy()
+def _read(values: ArrayLike, name: str) -> np.ndarray:
+    """Return an array of float32 or float64; whether it is finite, `check_texts` says."""
+    return real_array(values, name, single=True, finite=False)

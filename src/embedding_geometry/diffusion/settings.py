@@ -4,6 +4,7 @@ None leaves an option to the model, or to the machine. They are read before torc
 """
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -31,6 +32,11 @@ class LoadSettings:
     dtype: str | None = None
     revision: str | None = None
     truncate: bool = False
+
+    def __post_init__(self) -> None:
+        """Take a folder as a path too; what is recorded is its name."""
+        if self.model is not None:
+            object.__setattr__(self, "model", os.fspath(self.model))
 
     def load(self) -> "TextToImageModel":
         """Load the model; raises what `load_model` does."""

@@ -1,13 +1,39 @@
 """The machine and the library versions, for manifests and provenance lines."""
 
+import json
 import platform
-from importlib.metadata import version
+import subprocess
+from importlib.metadata import distribution, version
 from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]  # the package's own folder
 
 
 def library_versions(*names: str) -> dict[str, str]:
     """Return the installed version of each named distribution."""
     return {name: version(name) for name in names}
+
+
+def package_source() -> dict[str, object]:
+    """This package's version, and the last commit that changed it, with what was changed since.
+
+    Of the clone that it lies in, or of the repository it was installed from (PEP 610), or None.
+    """
+    package = distribution("embedding-geometry")
+    origin = json.loads(package.read_text("direct_url.json") or "{}")
+    commit = _git("log", "-1", "--format=%H", "--", ".")
+    changes = " with changes" if commit and _git("status", "--porcelain", "--", ".") else ""
+    found = commit + changes or origin.get("vcs_info", {}).get("commit_id")
+    return {"package": package.version, "commit": found}
+
+
+def _git(*words: str) -> str:
+    """What git says about the package's folder; nothing where there is no git or no clone."""
+    try:
+        ended = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return ended.stdout.strip()
 
 
 def cpu_name() -> str:

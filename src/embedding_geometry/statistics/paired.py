@@ -15,14 +15,17 @@ tests and intervals are those of scipy and statsmodels:
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-Sample = Float[np.ndarray, " p"]  # a value for each pair
+from embedding_geometry.ground.types import ArrayLike, Random, generator, real_array
+
+Sample = Float[np.ndarray, " p"] | ArrayLike  # a value for each pair
 Interval = tuple[float, float]
 Verdict = Literal["holds", "does not hold", "undecided on this model"]
 Alternative = Literal["greater", "two-sided"]
@@ -40,6 +43,7 @@ class PairedComparison:
         median_difference: median of control - treatment.
         median_interval: bootstrap interval of `median_difference`.
         relative_improvement: median of (control - treatment) / control; 0.02 is a gain of 2 %.
+            NaN where a measurement is negative, as logarithms are: no share of it is a gain.
         relative_interval: bootstrap interval of `relative_improvement`.
         share_won: share of pairs in which the treatment is lower, ties counting half.
         p_value: Wilcoxon signed-rank test, one-sided against "the treatment is not lower", unless
@@ -72,7 +76,7 @@ class Correlation:
 def paired_comparison(
     treatment: Sample,
     control: Sample,
-    rng: np.random.Generator,
+    rng: Random,
     *,
     alternative: Alternative = "greater",
     confidence: float = 0.95,
@@ -89,16 +93,17 @@ def paired_comparison(
 
     Args:
         treatment: measurements (p,), one a pair.
-        control: measurements (p,) of the same pairs in the same order, none negative.
-        rng: source of the bootstrap resamples.
+        control: measurements (p,) of the same pairs in the same order; two Series of pandas are
+            brought into the same order by their indices.
+        rng: source of the bootstrap resamples, or its seed.
         alternative: what the test takes for an effect, a lower treatment or any difference.
         confidence: coverage of the intervals.
         resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: The arrays differ in length, have fewer than two pairs, hold NaN or infinity;
-            or a control is negative, or 0 where the treatment is not, so that there is no
-            relative improvement.
+        ValueError: The arrays differ in length, have fewer than two pairs, hold NaN or infinity,
+            or are Series of different pairs; or, of measurements of which none is negative, a
+            control is 0 where the treatment is not, so that there is no relative improvement.
 
     Examples:
         >>> row = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
@@ -106,9 +111,11 @@ def paired_comparison(
         >>> print(f"{found.relative_improvement:.0%} less, p = {found.p_value:.3f}")
         10% less, p = 0.016
     """
+    rng = generator(rng)
     treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
     difference = control - treatment
-    relative = _relative(difference, control)
+    signed = bool((treatment < 0).any() or (control < 0).any())
+    relative = np.full(len(control), np.nan) if signed else _relative(difference, control)
     p_value, rank_biserial = _signed_ranks(difference, alternative)
 
     def interval(sample: np.ndarray, statistic: Callable) -> Interval:
@@ -121,20 +128,20 @@ def paired_comparison(
         median_difference=float(np.median(difference)),
         median_interval=interval(difference, np.median),
         relative_improvement=float(np.median(relative)),
-        relative_interval=interval(relative, np.median),
+        relative_interval=(np.nan, np.nan) if signed else interval(relative, np.median),
         share_won=float(np.mean((1 + np.sign(difference)) / 2)),
         p_value=p_value,
         rank_biserial=rank_biserial,
     )
 
 
-def median_interval(sample: Sample, rng: np.random.Generator) -> Interval:
+def median_interval(sample: Sample, rng: Random) -> Interval:
     """BCa interval of a median over pairs at 95 %, with errors as of `mean_with_interval`."""
-    return _bootstrap_interval((_check_sample(sample),), np.median, rng)
+    return _bootstrap_interval((_check_sample(sample),), np.median, generator(rng))
 
 
 def mean_with_interval(
-    values: Sample, rng: np.random.Generator, *, resamples: int = 9999
+    values: Sample, rng: Random, *, resamples: int = 9999
 ) -> tuple[float, Interval]:
     """Mean over pairs and its BCa interval at 95 %, resampled as by `paired_comparison`.
 
@@ -142,28 +149,33 @@ def mean_with_interval(
         ValueError: There are fewer than two values, or NaN or infinity among them.
     """
     values = _check_sample(values)
-    interval = _bootstrap_interval((values,), np.mean, rng, resamples=resamples)
+    interval = _bootstrap_interval((values,), np.mean, generator(rng), resamples=resamples)
     return float(values.mean()), interval
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values, under the names of the comparisons and in the same order.
+@overload
+def holm(p_values: Mapping[str, float]) -> dict[str, float]: ...
+@overload
+def holm(p_values: Sample) -> Float[np.ndarray, " p"]: ...
+def holm(p_values: Mapping[str, float] | Sample) -> dict[str, float] | Float[np.ndarray, " p"]:
+    """Holm's adjusted p-values, in the same order, and under the same names where they have some.
 
     Each is compared with the level meant for all of them together.
 
     Raises:
         ValueError: There is no p-value, or one lies outside [0, 1].
     """
-    values = np.array(list(p_values.values()), np.float64)
-    if len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"p-values lie in [0, 1] and there is at least one; got {dict(p_values)}")
-    adjusted = multipletests(values, method="holm")[1]
-    return {name: float(p) for name, p in zip(p_values, adjusted, strict=True)}
+    if isinstance(p_values, Mapping):
+        return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
+    values = real_array(p_values, "p-values", finite=False)
+    if values.ndim != 1 or len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f"p-values lie in [0, 1] and there is at least one; got {values.tolist()}"
+        )
+    return multipletests(values, method="holm")[1]
 
 
-def spearman(
-    x: Sample, y: Sample, rng: np.random.Generator, *, resamples: int = 9999
-) -> Correlation:
+def spearman(x: Sample, y: Sample, rng: Random, *, resamples: int = 9999) -> Correlation:
     """Spearman's rank correlation with a BCa interval at 95 %, as of `paired_comparison`.
 
     Both sides have a value for each pair, such as the similarity of the prompts and the
@@ -182,7 +194,7 @@ def spearman(
                 "correlation: take pairs in which it varies"
             )
     result = stats.spearmanr(x, y)
-    interval = _bootstrap_interval((x, y), _rank_correlation, rng, resamples=resamples)
+    interval = _bootstrap_interval((x, y), _rank_correlation, generator(rng), resamples=resamples)
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
 
 
@@ -216,10 +228,10 @@ def confirmed(by_interval: Verdict, p_value: float) -> Verdict:
 
 def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Improvement of each pair as a share of its control."""
-    undefined = (control < 0) | ((control == 0) & (difference != 0))
+    undefined = (control == 0) & (difference != 0)
     if undefined.any():
         raise ValueError(
-            "no relative improvement over a control that is negative, or 0 where the treatment is "
+            "no relative improvement over a control that is 0 where the treatment is "
             f"not, as in {undefined.sum()} of {len(control)} pairs, "
             f"{np.flatnonzero(undefined)[:5].tolist()} first: leave them out, and say so"
         )
@@ -269,31 +281,32 @@ def _bootstrap_interval(
     return float(ends[0]), float(ends[1])
 
 
-def _check_sample(values: np.ndarray) -> np.ndarray:
+def _check_sample(values: Sample) -> np.ndarray:
     """A sample in float64, once it is known to be finite and long enough for an interval."""
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+    values = real_array(values, "the sample")
+    if values.ndim != 1 or len(values) < 2:
         raise ValueError(
-            f"an interval needs two finite values or more in one array; got shape {values.shape} "
-            f"with {(~np.isfinite(values)).sum()} not finite: leave out what was not measured"
+            f"an interval needs two values or more in one array; got shape {values.shape}"
         )
     return values
 
 
 def _check_pairs(
-    name_a: str, a: np.ndarray, name_b: str, b: np.ndarray, *, least: int
+    name_a: str, a: Sample, name_b: str, b: Sample, *, least: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both samples in float64, once they are known to be paired, finite and long enough."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
+        if len(a) != len(b) or not a.index.is_unique or set(a.index) != set(b.index):
+            raise ValueError(
+                f"{name_a} and {name_b} have different indices, {a.index[:3].tolist()} ... and "
+                f"{b.index[:3].tolist()} ...: index both by the prompt pair, or give .to_numpy() "
+                "where they are paired by position"
+            )
+        b = b.loc[a.index]
+    a, b = real_array(a, name_a), real_array(b, name_b)
     if a.ndim != 1 or a.shape != b.shape or len(a) < least:
         raise ValueError(
             f"paired samples are two arrays of one length, at least {least}; got {name_a} of "
             f"shape {a.shape} and {name_b} of {b.shape}: pass one value for each prompt pair"
-        )
-    if not (np.isfinite(a) & np.isfinite(b)).all():
-        raise ValueError(
-            f"{name_a} and {name_b} hold NaN or infinity in "
-            f"{(~np.isfinite(a) | ~np.isfinite(b)).sum()} of {len(a)} pairs: leave out the pairs "
-            "that were not measured, and say so"
         )
     return a, b

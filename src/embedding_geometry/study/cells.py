@@ -8,7 +8,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -19,7 +19,8 @@ from embedding_geometry.diffusion.clouds import Texts, encode, end_row
 from embedding_geometry.diffusion.generation import check_steps, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.settings import RenderSettings
-from embedding_geometry.ground.machine import cpu_name, library_versions
+from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
+from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import CloudPath, Frames
 from embedding_geometry.perception.metric import (
     PerceptualMetric,
@@ -32,7 +33,7 @@ from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.paths import wasserstein_length
-from embedding_geometry.transport.ways import Ends, find_way
+from embedding_geometry.transport.ways import NONE_OWN, Ends, Own, find_way, own_ways
 
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
 
@@ -47,15 +48,29 @@ class Bench:
     frames: int
     couplings_of: Callable[[int], tuple[str, ...]]  # those of a seed
     environment: dict[str, object]
+    own: Mapping[str, Plugin]  # the user's among the couplings
+
+    @property
+    def versions(self) -> dict[str, object]:
+        """What tells the user's ways from others of their names; the package's need no more."""
+        versions = {name: plugin.version for name, plugin in self.own.items()}
+        return {"ways": versions} if versions else {}
 
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
     model = settings.loading.load()
-    metric = load_metric(settings.net, str(model.device))
+    metric = load_metric(settings.own.get(settings.net, settings.net), str(model.device))
+    metric = replace(metric, net=settings.net)
     rendering = settings.rendering.resolve(model)
     return Bench(
-        model, metric, rendering, settings.frames, settings.couplings_of, environment(model)
+        model,
+        metric,
+        rendering,
+        settings.frames,
+        settings.couplings_of,
+        environment(model),
+        own_ways(settings.named_couplings, settings.own),
     )
 
 
@@ -79,6 +94,7 @@ def conditions_of_cells(bench: Bench) -> dict[str, object]:
         "net_revision": bench.metric.revision,
         "frames": bench.frames,
         **asdict(bench.rendering),
+        **bench.versions,
     }
 
 
@@ -94,7 +110,7 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
         w2 = wasserstein_distance(*texts.clouds, normalized=False)
         for seed, tasks_of_latent in groupby(tasks_of_pair, key=lambda task: task.seed):
             paths = {
-                coupling: cloud_path(pair, coupling, texts.ends, bench.frames)
+                coupling: cloud_path(pair, coupling, texts.ends, bench.frames, bench.own)
                 for coupling in bench.couplings_of(seed)
             }
             frames = render_paths(bench, texts, seed, paths)
@@ -138,9 +154,12 @@ def render_paths(
     return dict(zip(paths, ways, strict=True))
 
 
-def cloud_path(pair: PromptPair, name: str, ends: Ends, frames: int) -> CloudPath:
+def cloud_path(
+    pair: PromptPair, name: str, ends: Ends, frames: int, own: Own = NONE_OWN
+) -> CloudPath:
     """The path that the frames of one way between the prompts are rendered from."""
-    return find_way(name)(ends, np.linspace(0.0, 1.0, frames), coupling_rng(pair.pair_id))
+    times = np.linspace(0.0, 1.0, frames)
+    return find_way(name, own)(ends, times, coupling_rng(pair.pair_id))
 
 
 def coupling_rng(pair_id: str) -> np.random.Generator:
@@ -153,8 +172,9 @@ def coupling_rng(pair_id: str) -> np.random.Generator:
 
 
 def environment(model: TextToImageModel) -> dict[str, object]:
-    """The machine and the library versions that compute now."""
+    """The machine, the package and the library versions that compute now."""
     return {
+        **package_source(),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from embedding_geometry.ground.grades import GRADES
+from embedding_geometry.ground.types import Random, generator
 from embedding_geometry.study.prompts import (
     PromptPair,
     PromptPairsError,
@@ -87,9 +86,7 @@ def read_cxc(
     return list(pairs.values())
 
 
-def sample_pairs(
-    pairs: Sequence[PromptPair], per_grade: int, rng: np.random.Generator
-) -> list[PromptPair]:
+def sample_pairs(pairs: Sequence[PromptPair], per_grade: int, rng: Random) -> list[PromptPair]:
     """Draw pairs without replacement, as many of each grade, the most similar grade first.
 
     A grade that has fewer gives all it has, and is named in a `TooFewPairsWarning`.
@@ -102,6 +99,7 @@ def sample_pairs(
     """
     if per_grade < 1 or not pairs:
         raise ValueError(f"{per_grade} pairs a grade from {len(pairs)} pairs: both are 1 or more")
+    rng = generator(rng)
     grades: dict[int, list[PromptPair]] = defaultdict(list)
     for pair in pairs:
         grades[pair.grade].append(pair)

@@ -10,12 +10,13 @@ The workers on Ray are in `cluster`. All write the cells themselves; only counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 
 Answer = TypeVar("Answer")
+EngineName = Literal["local", "ray"]
 
 
 class EngineError(ValueError):
@@ -33,12 +34,14 @@ class EngineSettings:
         cores_per_worker: CPU cores of a Ray worker, 1 if not given; with GPUs it has one, too.
     """
 
-    engine: Literal["local", "ray"] = "local"
+    engine: EngineName = "local"
     address: str | None = None
     cores_per_worker: int | None = None
 
     def check(self) -> None:
-        """Raise an EngineError for values that do not go together."""
+        """Raise an EngineError for values that are none, or do not go together."""
+        if self.engine not in get_args(EngineName):
+            raise EngineError(f"engine is {self.engine!r}; use local or ray")
         if self.engine == "local" and (self.address or self.cores_per_worker):
             raise EngineError(
                 f"address {self.address} and cores-per-worker {self.cores_per_worker} say how to "

@@ -55,10 +55,9 @@ def named_study(name: str) -> tuple[str, StudySettings]:
 
 
 def _settings(entry: Mapping[str, Any]) -> StudySettings:
-    """The settings of an entry of the file, whose lists are tuples there."""
-    tuples = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
+    """The settings of an entry of the file."""
     built = {"pairs": PROMPTS / entry["pairs"], "loading": LoadSettings(**entry["loading"])}
-    return StudySettings(**{**entry, **tuples, **built})
+    return StudySettings(**{**entry, **built})
 
 
 # --- the study of a model -----------------------------------------------------------------------

@@ -23,7 +23,13 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
 from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import HERE, EngineSettings, LocalEngine, MakeWorker
+from embedding_geometry.study.engines import (
+    HERE,
+    EngineName,
+    EngineSettings,
+    LocalEngine,
+    MakeWorker,
+)
 from embedding_geometry.study.planning import (
     WHOLE,
     Shard,
@@ -43,7 +49,7 @@ from embedding_geometry.study.results import check_settings, load_cell, open_res
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
-from embedding_geometry.transport.ways import find_way
+from embedding_geometry.transport.ways import own_ways
 
 Engine = LocalEngine | RayEngine
 PUBLISHED = {  # files of the results folder, and how the name of a copy ends
@@ -59,8 +65,8 @@ def run_study(
     folder: str | os.PathLike[str],
     *,
     progress: bool = True,
-    shard: Shard = WHOLE,
-    engine: EngineSettings = HERE,
+    shard: Shard | str = WHOLE,
+    engine: EngineSettings | EngineName = HERE,
 ) -> pd.DataFrame:
     """Run a study, or go on with the one that was begun in the folder.
 
@@ -70,7 +76,8 @@ def run_study(
             it also holds `study.csv` (the table), `steps.parquet` (the distance of every step),
             `studied_pairs.csv` (the prompts) and `manifest.json` (how they came about).
         progress: Whether to show a bar with rate and remaining time on standard error.
-        shard: The part of the study to compute here, where other processes compute the others.
+        shard: The part of the study to compute here, where other processes compute the others;
+            "1/4" is the first of four.
         engine: Where to compute it.
 
     Returns:
@@ -97,8 +104,8 @@ def open_study(
     settings: StudySettings,
     folder: str | os.PathLike[str],
     *,
-    shard: Shard = WHOLE,
-    engine: EngineSettings = HERE,
+    shard: Shard | str = WHOLE,
+    engine: EngineSettings | EngineName = HERE,
 ) -> Iterator["StudyRun"]:
     """Check all that can be checked and load the model; nothing is written yet.
 
@@ -106,13 +113,16 @@ def open_study(
         ValueError: As `run_study`.
         FileNotFoundError: As `run_study`.
     """
+    shard = shard if isinstance(shard, Shard) else Shard.parse(shard)
+    engine = engine if isinstance(engine, EngineSettings) else EngineSettings(engine)
     settings.check()
-    for name in settings.couplings + settings.extra_couplings_first_seed:
-        find_way(name)
     pairs = read_prompt_pairs(settings.pairs)
     # by name: a worker on another machine has an environment of its own
     loading = replace(settings.loading, model=configured_model(settings.loading.model))
-    settings = replace(settings, loading=loading)
+    # and no ways but those of the package; module:function it imports itself
+    ways = own_ways(settings.named_couplings, settings.own)
+    passed = {name: way for name, way in ways.items() if ":" not in name}
+    settings = replace(settings, loading=loading, own={**settings.own, **passed})
     with open_engine(engine, loading.device, partial(StudyWorker, settings)) as workers:
         workers.ask(lambda worker: worker.check(pairs))
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
@@ -225,7 +235,7 @@ class StudyRun:
                 "model": self.engine.facts.model,
                 "settings": conditions,
                 "metric": {"net": conditions["net"], "revision": conditions["net_revision"]},
-                "pairs": {"file": self.settings.pairs.name, "count": len(self.pairs)},
+                "pairs": {"file": Path(self.settings.pairs).name, "count": len(self.pairs)},
             } | findings.origin()
             write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
             write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))

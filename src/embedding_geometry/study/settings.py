@@ -1,9 +1,15 @@
 """What a study computes, checked before anything is loaded."""
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from tyro.conf import Suppress, arg
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import COUPLINGS, NetName, check_seed
 
 
@@ -17,28 +23,55 @@ class StudySettings:
 
     Attributes:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
+            own, module:function.
         couplings: Computed on every initial latent: row, optimal, random or worst; or another way
-            between the prompts, of those that `render --help` names.
+            between the prompts, of those that `render --help` names, or of your own,
+            module:function.
         extra_couplings_first_seed: Couplings computed on the first initial latent only.
         seeds: One initial latent each, the same for all couplings and pairs.
         frames: Images along a path, both ends included.
         loading: Which model computes, and where.
         rendering: How its images are made.
+        own: In Python, functions of your own by the names that they have among couplings and as
+            net: couplings (x, y), ways (ends, times, rng) and a metric (frames).
+
+    Raises:
+        StudySettingsError: A value is of a kind that cannot be understood.
     """
 
-    pairs: Path
-    net: NetName = "pocket"
-    couplings: tuple[str, ...] = COUPLINGS
-    extra_couplings_first_seed: tuple[str, ...] = ("worst",)
-    seeds: tuple[int, ...] = (0, 1)
+    pairs: Annotated[Path | str, arg(metavar="PATH")]
+    net: NetName | str = "pocket"
+    couplings: Sequence[str] = COUPLINGS
+    extra_couplings_first_seed: Sequence[str] = ("worst",)
+    seeds: Sequence[int] = (0, 1)
     frames: int = 11
     loading: LoadSettings = LoadSettings()
     rendering: RenderSettings = RenderSettings()
+    own: Annotated[Mapping[str, Plugin | Callable[..., Any]], Suppress] = field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        """Bring every value to the one kind that stands in the identity of a cell."""
+        kinds: dict[str, tuple[Callable[[Any], object], str]] = {
+            "pairs": (Path, "the path of a table"),
+            "couplings": (_names, NAMES),
+            "extra_couplings_first_seed": (_names, NAMES),
+            "seeds": (_whole_numbers, "several whole numbers, such as (0, 1) or range(2),"),
+            "frames": (operator.index, "a whole number"),
+            "own": (_plugins, "a dict of functions, such as {'halfway': halfway},"),
+        }
+        for name, (convert, wanted) in kinds.items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, convert(value))
+            except TypeError as error:
+                raise StudySettingsError(f"{name} is {value!r}; {wanted} is wanted") from error
 
     def check(self) -> None:
         """Raise a ValueError for values that cannot be run, saying what would do."""
-        named = self.couplings + self.extra_couplings_first_seed
+        named = self.named_couplings
         _require(bool(self.couplings), "couplings is empty; name at least one")
         _require(len(set(named)) == len(named), f"a coupling is named twice: {' '.join(named)}")
         _require(bool(self.seeds), "seeds is empty; give at least one")
@@ -50,12 +83,44 @@ class StudySettings:
             f"frames is {self.frames}; a path needs 3 or more, "
             "because its two ends are the same images for every coupling",
         )
+        for name, kind in (("loading", LoadSettings), ("rendering", RenderSettings)):
+            value = getattr(self, name)
+            _require(isinstance(value, kind), f"{name} is {value!r}; give a {kind.__name__}")
         self.rendering.check()
+        from embedding_geometry.transport.ways import find_way  # not for `--help`
+
+        for name in named:
+            find_way(name, self.own)
+        nets = get_args(NetName)
+        known = self.net in (*nets, *self.own) or ":" in self.net
+        _require(known, f"net is {self.net!r}; use one of {', '.join(nets)}, or one of your own")
+
+    @property
+    def named_couplings(self) -> tuple[str, ...]:
+        """All couplings, those of the first seed alone included."""
+        return (*self.couplings, *self.extra_couplings_first_seed)
 
     def couplings_of(self, seed: int) -> tuple[str, ...]:
         """Couplings computed on the initial latent of this seed."""
-        first = seed == self.seeds[0]
-        return self.couplings + (self.extra_couplings_first_seed if first else ())
+        return self.named_couplings if seed == self.seeds[0] else tuple(self.couplings)
+
+
+NAMES = "names, such as ('row', 'optimal'), of which those of your own functions stand in `own`,"
+
+
+def _names(value: str | Iterable[str]) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a name is a string")
+    return names
+
+
+def _whole_numbers(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(operator.index(value) for value in values)
+
+
+def _plugins(functions: Mapping[str, Any]) -> dict[str, Plugin]:
+    return {name: Plugin.of(function) for name, function in dict(functions).items()}
 
 
 def _require(condition: bool, message: str) -> None:

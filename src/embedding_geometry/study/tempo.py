@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
@@ -54,8 +55,9 @@ def retime_study(
         "model": asdict(bench.model.provenance),
         "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
         "settings": asdict(bench.rendering)
-        | {"frames": bench.frames, "rounds": rounds, "seeds": settings.seeds},
-        "pairs": {"file": settings.pairs.name, "per_grade": per_grade},
+        | {"frames": bench.frames, "rounds": rounds, "seeds": settings.seeds}
+        | bench.versions,
+        "pairs": {"file": Path(settings.pairs).name, "per_grade": per_grade},
         "started": started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
         "seconds": round((ended - started).total_seconds(), 1),
@@ -90,7 +92,7 @@ def known_frames(bench: Bench, pair: PromptPair, coupling: str, seed: int) -> Kn
     latent = initial_latent(bench.model, seed, bench.rendering)
 
     def frames_at(times: Times) -> Frames:
-        path = find_way(coupling)(texts.ends, times, coupling_rng(pair.pair_id))
+        path = find_way(coupling, bench.own)(texts.ends, times, coupling_rng(pair.pair_id))
         return render(bench.model, texts.along(path, times), latent, bench.rendering)
 
     return KnownFrames(frames_at)

@@ -23,7 +23,14 @@ from jaxtyping import Float, Int
 from numba import njit
 from threadpoolctl import threadpool_limits
 
-from embedding_geometry.ground.types import Cloud, Clouds, Costs, Coupling
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    Cloud,
+    Clouds,
+    Costs,
+    Coupling,
+    real_array,
+)
 from embedding_geometry.transport.couplings import wasserstein_distance
 
 # A float32 product decides a pair only while its squared distance is at least this share of the
@@ -33,7 +40,7 @@ CLOSE = 0.02
 
 
 def pairwise_wasserstein(
-    clouds: Clouds, *, normalized: bool, block: int = 16
+    clouds: ArrayLike, *, normalized: bool, block: int = 16
 ) -> Float[np.ndarray, "p p"]:
     r"""Wasserstein distances of all pairs of clouds.
 
@@ -61,9 +68,8 @@ def pairwise_wasserstein(
     Raises:
         ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
     """
+    clouds = real_array(clouds, "the stack of clouds", single=True)
     _check_clouds(clouds, block)
-    if clouds.dtype != np.float32:
-        clouds = clouds.astype(np.float64)  # half precision cannot be compiled
     p, n, _ = clouds.shape
     residuals, norms = _about_own_means(clouds)
     squares = np.zeros((p, p))
@@ -111,12 +117,6 @@ def _check_clouds(clouds: np.ndarray, block: int) -> None:
         raise ValueError(
             f"clouds have shape (p prompts, n tokens, d dims), each at least 1; got "
             f"{clouds.shape}: stack clouds of equal n and d along a new first axis"
-        )
-    broken = [index for index, cloud in enumerate(clouds) if not np.isfinite(cloud).all()]
-    if broken:
-        raise ValueError(
-            f"clouds of shape {clouds.shape} hold NaN or infinity, at {broken[:5]} first: encode "
-            "these prompts again, in float32 if they overflowed in half precision"
         )
     if block < 1:
         raise ValueError(f"block is a number of clouds, at least 1; got {block}")

@@ -24,13 +24,21 @@ order in which a text encoder wrote the tokens.
 The opponent is the mean of rows, which takes the order of the tokens for granted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedding_geometry.ground.types import Cloud, Clouds, Coupling
+from embedding_geometry.ground.types import (
+    ArrayLike,
+    Cloud,
+    CloudLike,
+    Clouds,
+    Coupling,
+    real_array,
+)
 from embedding_geometry.transport.couplings import optimal_coupling, wasserstein_distance
 
 Weights = Float[np.ndarray, " p"]
@@ -80,7 +88,7 @@ class WeightGrid:
 
 
 def wasserstein_barycenter(
-    clouds: Clouds | Sequence[Cloud], weights: Weights, *, iterations: int = 100
+    clouds: ArrayLike, weights: ArrayLike, *, iterations: int = 100
 ) -> Barycenter:
     """Find the weighted barycenter of clouds by POT's fixed-point iteration with exact couplings.
 
@@ -109,7 +117,7 @@ def wasserstein_barycenter(
     return best
 
 
-def mean_of_rows(clouds: Clouds | Sequence[Cloud], weights: Weights) -> Cloud:
+def mean_of_rows(clouds: ArrayLike, weights: ArrayLike) -> Cloud:
     """Average the embedding matrices: row i is the weighted mean of all rows i.
 
     Raises:
@@ -118,7 +126,7 @@ def mean_of_rows(clouds: Clouds | Sequence[Cloud], weights: Weights) -> Cloud:
     return _weighted_sum(*_check(clouds, weights))
 
 
-def frechet_objective(cloud: Cloud, clouds: Clouds | Sequence[Cloud], weights: Weights) -> float:
+def frechet_objective(cloud: CloudLike, clouds: ArrayLike, weights: ArrayLike) -> float:
     """Weighted sum of the squared Wasserstein distances from a cloud to the given ones.
 
     In the units of arXiv:2511.12757, without 1/n: n times that of the probability measures.
@@ -215,7 +223,7 @@ def _reordered(clouds: Clouds, sigmas: Sequence[Coupling]) -> Clouds:
     return np.stack([cloud[sigma] for cloud, sigma in zip(clouds, sigmas, strict=True)])
 
 
-def _objective(cloud: Cloud, clouds: Clouds, weights: Weights) -> float:
+def _objective(cloud: CloudLike, clouds: Clouds, weights: Weights) -> float:
     distances = [wasserstein_distance(cloud, other, normalized=False) for other in clouds]
     return float(weights @ np.square(distances))
 
@@ -224,9 +232,10 @@ def _weighted_sum(clouds: Clouds, weights: Weights) -> Cloud:
     return np.einsum("p,pnd->nd", weights, clouds)
 
 
-def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, Weights]:
+def _check(clouds: Any, weights: ArrayLike) -> tuple[Clouds, Weights]:
     """Return the clouds as one array and the weights, both in float64, or say what is wrong."""
-    arrays, weights = [np.asarray(cloud, np.float64) for cloud in clouds], np.asarray(weights)
+    arrays = [real_array(cloud, f"cloud {index}") for index, cloud in enumerate(clouds)]
+    weights = real_array(weights, "weights")
     shapes = [array.shape for array in arrays]
     if len(shapes) < 2:
         raise ValueError(f"a barycenter lies between two clouds or more; got {len(shapes)}")
@@ -235,12 +244,6 @@ def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, W
             f"the clouds of a barycenter have one shape (n tokens, d dims); got {shapes}: encode "
             "all prompts with one model, to the same number of tokens"
         )
-    broken = [index for index, array in enumerate(arrays) if not np.isfinite(array).all()]
-    if broken:
-        raise ValueError(
-            f"clouds {broken} of {len(arrays)} hold NaN or infinity: encode these prompts again, "
-            "in float32 if they overflowed in half precision"
-        )
     if weights.shape != (len(arrays),):
         raise ValueError(f"{len(arrays)} clouds need as many weights; got shape {weights.shape}")
     if not (weights >= 0).all() or not abs(weights.sum() - 1) <= 1e-9:
@@ -248,4 +251,4 @@ def _check(clouds: Iterable[np.ndarray], weights: np.ndarray) -> tuple[Clouds, W
             f"weights are nonnegative and add up to 1; got {weights.tolist()}, which add up to "
             f"{weights.sum():g}: divide nonnegative numbers by their sum"
         )
-    return np.stack(arrays), weights.astype(np.float64)
+    return np.stack(arrays), weights

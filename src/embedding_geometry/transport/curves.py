@@ -7,18 +7,18 @@ coupling says. Both are finite; times (t,) that leave [0, 1] are a ValueError.
 
 import numpy as np
 
-from embedding_geometry.ground.types import Cloud, CloudPath, Times
+from embedding_geometry.ground.types import ArrayLike, Cloud, CloudPath, Times, real_array
 
 ALIGNED = 1e-8  # sine of the angle below which two directions span no plane
 
 
-def straight(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
+def straight(x: Cloud, goal: Cloud, times: ArrayLike) -> CloudPath:
     """Straight line of every row, at constant speed: ``(1 - t) x + t goal``."""
     t = check_times(times)[:, None, None]
     return (1 - t) * x + t * goal
 
 
-def great_circle(x: Cloud, goal: Cloud, times: Times) -> CloudPath:
+def great_circle(x: Cloud, goal: Cloud, times: ArrayLike) -> CloudPath:
     r"""Spherical linear interpolation of every row to its goal.
 
     Shoemake 1985, *Animating rotation with quaternion curves*, section 3.3: between unit vectors
@@ -54,9 +54,9 @@ def directions(x: Cloud) -> Cloud:
     return np.divide(x, norms, out=np.zeros(x.shape), where=norms > 0)
 
 
-def check_times(times: np.ndarray) -> Times:
+def check_times(times: ArrayLike) -> Times:
     """Return the times in float64, or say why they are not times on a path."""
-    times = np.asarray(times, np.float64)
+    times = real_array(times, "times", finite=False)  # NaN lies nowhere between 0 and 1
     if times.ndim != 1 or len(times) == 0:
         raise ValueError(
             f"times have shape (t,) with at least one time; got {times.shape}: "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from embedding_geometry.ground.types import Cloud, Coupling
+from embedding_geometry.ground.types import ArrayLike, CloudLike, Coupling
 from embedding_geometry.transport.couplings import check_cloud_pair, check_coupling
 
 KINDS = ("BOS", "word", "EOS", "padding")
@@ -58,7 +58,7 @@ def token_kinds(labels: Sequence[str]) -> list[str]:
 
 
 def pairings(
-    x: Cloud, y: Cloud, sigma: Coupling, labels_x: Sequence[str], labels_y: Sequence[str]
+    x: CloudLike, y: CloudLike, sigma: ArrayLike, labels_x: Sequence[str], labels_y: Sequence[str]
 ) -> pd.DataFrame:
     r"""A coupling as a table, one row per token of x.
 

@@ -12,7 +12,7 @@ gives the interpolation of the two embedding *matrices*. It too ends at the clou
 is never shorter.
 """
 
-from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
+from embedding_geometry.ground.types import ArrayLike, CloudLike, CloudPath, real_array
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
     check_coupling,
@@ -21,7 +21,9 @@ from embedding_geometry.transport.couplings import (
 from embedding_geometry.transport.curves import straight
 
 
-def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times) -> CloudPath:
+def displacement_interpolation(
+    x: CloudLike, y: CloudLike, sigma: ArrayLike, times: ArrayLike
+) -> CloudPath:
     """Clouds ``(1 - t) x + t y[sigma]`` at times t in [0, 1], in any order: x[i] to y[sigma[i]].
 
     Returns:
@@ -42,7 +44,7 @@ def displacement_interpolation(x: Cloud, y: Cloud, sigma: Coupling, times: Times
     return straight(x, y[sigma], times)
 
 
-def wasserstein_length(path: CloudPath) -> float:
+def wasserstein_length(path: ArrayLike) -> float:
     r"""Length :math:`\sum_k W_2(z_k, z_{k+1})` of a path given at some of its times.
 
     At least `wasserstein_distance(path[0], path[-1])`, and equal to it on a geodesic. With two
@@ -56,6 +58,7 @@ def wasserstein_length(path: CloudPath) -> float:
         ValueError: The array is not (t, n, d), has fewer than two clouds, or holds NaN or
             infinity.
     """
+    path = real_array(path, "the path")
     if path.ndim != 3 or len(path) < 2:
         raise ValueError(
             f"a path has shape (t, n, d) with at least two clouds; got {path.shape}: "

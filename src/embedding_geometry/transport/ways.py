@@ -8,17 +8,33 @@ as it has an entry there. Beside them stand ways that differ in
 - the *curve* of a token: a great circle (`slerp-…`);
 - its *goal*: the mean of where an entropic plan sends it (`entropic-…`), or its own place moved
   as all others are (`pooled`). These two do not arrive at the second cloud.
+
+A way of the user's own is a function of these three arguments, and a coupling of one's own ``(x,
+y) -> sigma`` is the way straight along it. Either goes by ``module:function``, or by any name that
+comes with it.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from embedding_geometry.ground.types import Cloud, CloudPath, Coupling, Times
+from embedding_geometry.ground.plugins import Plugin
+from embedding_geometry.ground.types import (
+    Cloud,
+    CloudLike,
+    CloudPath,
+    Coupling,
+    Random,
+    Times,
+    generator,
+    real_array,
+)
 from embedding_geometry.transport.couplings import (
     check_cloud_pair,
+    check_coupling,
     cost_matrix,
     optimal_coupling,
     random_coupling,
@@ -109,7 +125,7 @@ COUPLINGS: dict[str, Rule] = {
 
 
 def couple(
-    name: str, x: Cloud, y: Cloud, rng: np.random.Generator, end_rows: tuple[int, int] = (0, 0)
+    name: str, x: CloudLike, y: CloudLike, rng: Random, end_rows: tuple[int, int] = (0, 0)
 ) -> Coupling:
     """Coupling of the given name.
 
@@ -117,7 +133,7 @@ def couple(
         name: a key of `COUPLINGS`: row, optimal, random, worst ...
         x: cloud (n, d).
         y: cloud (n, d).
-        rng: drawn from by "random" and by the couplings of graded cost alone.
+        rng: drawn from by "random" and by the couplings of graded cost alone; or its seed.
         end_rows: rows of the two end tokens, which "words" alone asks for.
 
     Raises:
@@ -128,7 +144,8 @@ def couple(
         >>> eg.couple("worst", x, y, np.random.default_rng(0))
         array([0, 2, 1])
     """
-    return _named(COUPLINGS, name)(Ends(x, y, *end_rows), rng)
+    x, y = check_cloud_pair(x, y)
+    return _named(COUPLINGS, name)(Ends(x, y, *end_rows), generator(rng))
 
 
 # --- ways ---------------------------------------------------------------------------------------
@@ -200,13 +217,69 @@ WAYS: dict[str, Way] = {
 }
 
 
-def find_way(name: str) -> Way:
-    """The way of that name.
+SHIPPED = dict(WAYS)  # known by name alone; recorded studies hold cells of them
+Own = Mapping[str, Plugin | Callable[..., Any]]  # the user's functions by name
+NONE_OWN: Own = {}
+
+
+def own_ways(names: Iterable[str], own: Own = NONE_OWN) -> dict[str, Plugin]:
+    """Those of the names that stand for a function of the user's, with it.
+
+    It comes with its name in `own`, was put into `WAYS`, or is called ``module:function``.
+    """
+    found = {}
+    for name in names:
+        if name in own:
+            found[name] = Plugin.of(own[name])
+        elif WAYS.get(name) is not SHIPPED.get(name):
+            found[name] = Plugin.of(WAYS[name])
+        elif ":" in name:
+            found[name] = Plugin.of(name)
+    return found
+
+
+def find_way(name: str, own: Own = NONE_OWN) -> Way:
+    """The way of that name; of the user's own, one whose paths are checked.
+
+    Args:
+        name: a key of `WAYS` or of `own`, or ``module:function``.
+        own: ways and couplings of the user's own.
 
     Raises:
         ValueError: There is none; the message lists those that there are.
     """
-    return _named(WAYS, name)
+    plugin = own_ways([name], own).get(name)
+    return _named(WAYS, name) if plugin is None else _checked(name, plugin.function)
+
+
+def _checked(name: str, function: Callable[..., Any]) -> Way:
+    """A user's way or coupling as a way that says what is wrong with its paths, if anything is."""
+    parameters = inspect.signature(function).parameters.values()
+    count = sum(each.default is each.empty for each in parameters)
+    if count not in (2, 3):
+        raise ValueError(
+            f"{name} takes {count} arguments; a coupling takes the clouds (x, y) and returns a "
+            "permutation, a way takes (ends, times, rng) and returns the clouds at these times"
+        )
+
+    def coupling(x: Cloud, y: Cloud) -> Coupling:
+        return check_coupling(function(x, y), len(x))
+
+    way = toward(partners(of_clouds(coupling))) if count == 2 else function
+
+    def checked(ends: Ends, times: Times, rng: np.random.Generator) -> CloudPath:
+        path = real_array(way(ends, times, rng), f"the path of {name}")
+        if path.shape != (len(times), *ends.x.shape):
+            raise ValueError(
+                f"the path of {name} has shape {path.shape}; a cloud for each time is wanted, "
+                f"{(len(times), *ends.x.shape)}"
+            )
+        off = np.abs(path[np.equal(times, 0)] - ends.x).max(initial=0)
+        if not off <= ROUNDING * np.abs(ends.x).max():
+            raise ValueError(f"the path of {name} starts {off:.3g} off its source, ends.x")
+        return path
+
+    return checked
 
 
 def _named(table: dict[str, Named], name: str) -> Named:
