@@ -383,8 +383,8 @@ def test_the_rigid_form_says_every_value_in_one_order() -> None:
 
 def test_a_recogniser_is_asked_for_numbers_and_for_names_only_where_nothing_is_mixed() -> None:
     scene = sample_scene(np.random.default_rng(0))
-    mixed = mixture(GROUNDS, {"snow": 3, "lake": 2})
-    pure = dataclasses.replace(scene, species=mixture(SPECIES, {"owl": 1}), ground=mixed)
+    mixed = mixture(GROUNDS, {"snow": 3.0, "lake": 2.0})
+    pure = dataclasses.replace(scene, species=mixture(SPECIES, {"owl": 1.0}), ground=mixed)
     owl = list(SPECIES).index("owl")
     assert labels(pure) == [owl, -1, scene.x, scene.size, scene.time]
 
