@@ -1,11 +1,13 @@
 """The reference of the package: its examples run, and its page shows every public name."""
 
 import doctest
+import inspect
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from sphinx.util.inspect import stringify_signature
 
 import embedding_geometry as eg
 
@@ -13,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book/api.md").read_text()
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
-from api import belongs, is_reached, public_names, read_equations  # noqa: E402
+from api import belongs, is_reached, name_unions, public_names, read_equations  # noqa: E402
 
 WINGS = re.findall(r"^```\{wing\} (\w+)", PAGE, re.MULTILINE)
 EXAMPLES = [name for name in eg.__all__ if ">>>" in (getattr(eg, name).__doc__ or "")]
@@ -60,6 +62,14 @@ def test_equations_of_docstrings_are_read_as_those_of_pages_are():
     lines = ["It is $n - 1$, or", "$x +", "y$, of `eg`."]
     read_equations(None, "function", "eg.f", None, None, lines)
     assert lines == ["It is :math:`n - 1`, or", ":math:`x +", "y`, of `eg`."]
+
+
+def test_long_unions_stand_under_their_names_in_signatures():
+    long = stringify_signature(inspect.signature(eg.couple), unqualified_typehints=True)
+    short, returned = name_unions(None, "function", "couple", eg.couple, None, long, "array")
+    assert "y: ~jaxtyping.Float[ndarray, 'n d'] | ArrayLike, rng: Random," in short
+    assert "_SupportsArray" in long
+    assert returned == "array"
 
 
 def test_documents_that_cannot_be_reached_are_left_out():

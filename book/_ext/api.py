@@ -19,9 +19,14 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import stringify_annotation
 
 import embedding_geometry as eg
+from embedding_geometry.ground import types
 
+UNIONS = {
+    name: stringify_annotation(getattr(types, name), "smart") for name in ("ArrayLike", "Random")
+}
 LOG = logging.getLogger(__name__)
 PACKAGE = eg.__name__
 ELSEWHERE = {
@@ -92,6 +97,21 @@ def read_equations(
     lines[:] = re.sub(r"\$([^$]+)\$", r":math:`\1`", "\n".join(lines)).split("\n")
 
 
+def name_unions(
+    app: Sphinx,
+    what: str,
+    name: str,
+    value: Any,
+    options: Any,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Write the package's own names of long unions in place of their members."""
+    for union, members in UNIONS.items():
+        signature = signature and signature.replace(members, union)
+    return (signature, returned) if signature else None
+
+
 def link_elsewhere(app: Sphinx, config: Config) -> None:
     """Link to the documents of other packages, where that is wanted and they can be reached."""
     if os.environ.get("EMBEDDING_GEOMETRY_INTERSPHINX"):
@@ -115,5 +135,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.setup_extension(f"sphinx.ext.{extension}")
     app.connect("config-inited", link_elsewhere, priority=100)
     app.connect("autodoc-process-docstring", read_equations)
+    app.connect("autodoc-process-signature", name_unions)
     app.add_directive("wing", Wing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
