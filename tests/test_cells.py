@@ -144,3 +144,16 @@ def test_what_determines_a_cell_has_the_names_and_values_it_always_had(
     ]
     [task, *_] = plan_tasks(settings, PAIRS, conditions | {"model": "", "net_revision": ""})
     assert digest(task.identity) == "6eca1baea1040d1a0d86"
+
+
+def test_a_net_beside_the_first_measures_the_same_images(
+    settings: StudySettings, seen: list[np.ndarray]
+) -> None:
+    found = computed(replace(settings, nets_beside="alex"))
+    images, alex = seen[0], load_metric("alex", "cpu")
+    first = next(iter(found.values()))
+    assert [len(frames) for frames in seen] == [FRAMES] * 2 * len(found)
+    assert first.beside == {"alex": perceptual_distances(alex, images).tolist()}
+    assert first.identity["nets"] == {"alex": alex.revision}
+    alone = next(iter(computed(settings).values()))
+    assert (alone.distances, alone.beside) == (first.distances, {})

@@ -1,5 +1,7 @@
 """Cells add up to a table of planted numbers, to its steps, and to where they came from."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from embedding_geometry.study.planning import Task
@@ -44,6 +46,16 @@ def test_one_row_per_cell_in_the_order_of_adding():
     np.testing.assert_allclose(table["gini"], [0.5, 0.0, 0.5])
     np.testing.assert_allclose(table["maximum_step"], [0.04, 0.01, 0.09])
     assert (table[["frames", "wasserstein_length", "w2"]] == [3, 5.0, 4.0]).all(axis=None)
+
+
+def test_a_net_beside_has_columns_of_its_name():
+    findings = Findings()
+    both = replace(cell([0.04, 0.0], 2, HERE), beside={"vgg": [0.01, 0.03]})
+    findings.add(Task(PAIR, 0, "row", {}), both)
+    [row] = findings.table().to_dict("records")
+    assert (row["ppl"], row["ppl_vgg"]) == (0.02, 0.02)
+    assert (row["maximum_step"], row["maximum_step_vgg"]) == (0.04, 0.03)
+    assert findings.steps()["distance_vgg"].tolist() == [0.01, 0.03]
 
 
 def test_one_row_per_step_of_every_cell():

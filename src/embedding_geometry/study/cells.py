@@ -49,19 +49,23 @@ class Bench:
     couplings_of: Callable[[int], tuple[str, ...]]  # those of a seed
     environment: dict[str, object]
     own: Mapping[str, Plugin]  # the user's among the couplings
+    beside: tuple[PerceptualMetric, ...] = ()
 
     @property
     def versions(self) -> dict[str, object]:
-        """What tells the user's ways from others of their names; the package's need no more."""
-        versions = {name: plugin.version for name, plugin in self.own.items()}
-        return {"ways": versions} if versions else {}
+        """What else determines a cell, if anything: the user's ways, the nets beside the first."""
+        ways = {name: plugin.version for name, plugin in self.own.items()}
+        nets = {metric.net: metric.revision for metric in self.beside}
+        return {kind: found for kind, found in {"ways": ways, "nets": nets}.items() if found}
 
 
 def prepare_bench(settings: StudySettings) -> Bench:
     """Load model and metric, and settle what the settings leave to the model."""
     model = settings.loading.load()
-    metric = load_metric(settings.own.get(settings.net, settings.net), str(model.device))
-    metric = replace(metric, net=settings.net)
+    metric, *beside = (
+        replace(load_metric(settings.own.get(net, net), str(model.device)), net=net)
+        for net in (settings.net, *settings.nets_beside)
+    )
     rendering = settings.rendering.resolve(model)
     return Bench(
         model,
@@ -71,6 +75,7 @@ def prepare_bench(settings: StudySettings) -> Bench:
         settings.couplings_of,
         environment(model),
         own_ways(settings.named_couplings, settings.own),
+        tuple(beside),
     )
 
 
@@ -115,10 +120,14 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
             }
             frames = render_paths(bench, texts, seed, paths)
             for task in tasks_of_latent:
-                distances = perceptual_distances(bench.metric, frames[task.coupling])
+                distances, *beside = (
+                    perceptual_distances(metric, frames[task.coupling]).tolist()
+                    for metric in (bench.metric, *bench.beside)
+                )
                 cell = Cell(
                     identity=task.identity,
-                    distances=distances.tolist(),
+                    distances=distances,
+                    beside={m.net: d for m, d in zip(bench.beside, beside, strict=True)},
                     wasserstein_length=wasserstein_length(paths[task.coupling]),
                     w2=w2,
                     started=started.isoformat(),

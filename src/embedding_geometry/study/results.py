@@ -14,7 +14,7 @@ import contextlib
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Cell:
         started: When its computation began, ISO 8601 in UTC.
         ended: When it ended.
         environment: Machine and library versions that computed it.
+        beside: The distances by further nets, by their names.
     """
 
     identity: dict[str, object]
@@ -53,6 +54,7 @@ class Cell:
     started: str
     ended: str
     environment: dict[str, object]
+    beside: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

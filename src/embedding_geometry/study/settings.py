@@ -33,6 +33,8 @@ class StudySettings:
         frames: Images along a path, both ends included.
         loading: Which model computes, and where.
         rendering: How its images are made.
+        nets_beside: Further nets that measure the same images, such as vgg; the names of their
+            columns in the table end with the net's.
         own: In Python, functions of your own by the names that they have among couplings and as
             net: couplings (x, y), ways (ends, times, rng) and a metric (frames).
 
@@ -48,6 +50,7 @@ class StudySettings:
     frames: int = 11
     loading: LoadSettings = LoadSettings()
     rendering: RenderSettings = RenderSettings()
+    nets_beside: Sequence[str] = ()
     own: Annotated[Mapping[str, Plugin | Callable[..., Any]], Suppress] = field(
         default_factory=dict
     )
@@ -56,6 +59,7 @@ class StudySettings:
         """Bring every value to the one kind that stands in the identity of a cell."""
         kinds: dict[str, tuple[Callable[[Any], object], str]] = {
             "pairs": (Path, "the path of a table"),
+            "nets_beside": (_names, "names, such as ('vgg',),"),
             "couplings": (_names, NAMES),
             "extra_couplings_first_seed": (_names, NAMES),
             "seeds": (_whole_numbers, "several whole numbers, such as (0, 1) or range(2),"),
@@ -91,9 +95,11 @@ class StudySettings:
 
         for name in named:
             find_way(name, self.own)
-        nets = get_args(NetName)
-        known = self.net in (*nets, *self.own) or ":" in self.net
-        _require(known, f"net is {self.net!r}; use one of {', '.join(nets)}, or one of your own")
+        nets, asked = get_args(NetName), (self.net, *self.nets_beside)
+        _require(len(set(asked)) == len(asked), f"a net is named twice: {' '.join(asked)}")
+        for net in asked:
+            known = net in (*nets, *self.own) or ":" in net
+            _require(known, f"net is {net!r}; use one of {', '.join(nets)}, or one of your own")
 
     @property
     def named_couplings(self) -> tuple[str, ...]:

@@ -8,6 +8,16 @@ from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.results import Cell
 
+COLUMNS = {
+    "ppl": "mean",
+    "total": "total",
+    "scaled_mean": "scaled_mean",
+    "root_sum": "root_sum",
+    "gini": "gini",
+    "maximum_step": "maximum_step",
+}
+"""A column, and what of a path's length it holds."""
+
 
 class Findings:
     """What the cells of a study add up to; a cell is let go once it has been added."""
@@ -15,14 +25,15 @@ class Findings:
     def __init__(self) -> None:
         """Begin with no cell."""
         self._rows: list[dict[str, object]] = []
-        self._distances: list[np.ndarray] = []
+        self._distances: list[dict[str, np.ndarray]] = []
         self._environments: dict[str, dict[str, object]] = {}
         self._times: list[tuple[str, str, float]] = []
 
     def add(self, task: Task, cell: Cell) -> None:
         """Add a finished cell."""
-        distances = np.array(cell.distances)
-        length = perceptual_path_length(distances)
+        distances = {"": cell.distances} | {f"_{net}": d for net, d in cell.beside.items()}
+        arrays = {net: np.array(steps) for net, steps in distances.items()}
+        lengths = {net: perceptual_path_length(steps) for net, steps in arrays.items()}
         self._rows.append(
             {
                 "pair_id": task.pair.pair_id,
@@ -30,18 +41,17 @@ class Findings:
                 "stratum": task.pair.stratum,
                 "coupling": task.coupling,
                 "seed": task.seed,
-                "frames": length.frames,
-                "ppl": length.mean,
-                "total": length.total,
-                "scaled_mean": length.scaled_mean,
-                "root_sum": length.root_sum,
-                "gini": length.gini,
-                "maximum_step": length.maximum_step,
+                "frames": len(cell.distances) + 1,
+                **{
+                    f"{column}{net}": getattr(length, measure)
+                    for net, length in lengths.items()
+                    for column, measure in COLUMNS.items()
+                },
                 "wasserstein_length": cell.wasserstein_length,
                 "w2": cell.w2,
             }
         )
-        self._distances.append(distances)
+        self._distances.append(arrays)
         self._environments.setdefault(digest(cell.environment), cell.environment)
         self._times.append((cell.started, cell.ended, cell.seconds))
 
@@ -51,11 +61,12 @@ class Findings:
 
     def steps(self) -> pd.DataFrame:
         """One row per step of every cell; step k leads from frame k to frame k + 1."""
-        counts = [len(distances) for distances in self._distances]
+        counts = [len(arrays[""]) for arrays in self._distances]
         cells = self.table()[["pair_id", "coupling", "seed"]]
         table = cells.loc[cells.index.repeat(counts)].reset_index(drop=True)
         table["step"] = np.concatenate([np.arange(count) for count in counts])
-        table["distance"] = np.concatenate(self._distances)
+        for net in self._distances[0]:
+            table[f"distance{net}"] = np.concatenate([arrays[net] for arrays in self._distances])
         return table
 
     def origin(self) -> dict[str, object]:
