@@ -408,6 +408,19 @@ def test_ppl_measures_folders_in_natural_order(
     assert f"net pocket, {tiny_metric.revision}, lpips" in footer
 
 
+def test_ppl_measures_by_a_metric_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "def always_two(frames):\n    return [2.0] * (len(frames) - 1)\n"
+    Path("constant_metric.py").write_text(code)
+    write_images(tmp_path / "a", ["1.png", "2.png", "3.png"])
+    assert main(["ppl", "a", "--net", "constant_metric:always_two"]) == 0
+    _, row, footer = capsys.readouterr().out.splitlines()
+    assert row.split()[:4] == ["a", "3", "2", "4"]
+    assert footer.startswith("distances of consecutive images, net constant_metric:always_two, ")
+
+
 @pytest.mark.filterwarnings(
     "default::embedding_geometry.perception.evaluation.MissingPartnersWarning"
 )

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 
 from embedding_geometry.perception.path_length import (
     PathLength,
@@ -25,6 +26,13 @@ def test_path_length_of_planted_steps():
         "maximum_step": 0.16,
         "variance": pytest.approx(0.0043),  # of 0, 0, 0.04, 0.16 around 0.05
     }
+
+
+def test_distances_are_any_array_of_numbers():
+    expected = perceptual_path_length(np.array([0.04, 0.16]))
+    assert perceptual_path_length([0.04, 0.16]) == expected
+    tensor = torch.tensor([0.04, 0.16], dtype=torch.float64, requires_grad=True)
+    assert perceptual_path_length(tensor) == expected
 
 
 def test_even_steps_have_gini_zero_and_one_jump_nearly_one():

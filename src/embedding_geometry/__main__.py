@@ -257,7 +257,8 @@ class Ppl:
         paths: Each a folder with the images of one path (BMP, GIF, JPEG, PNG, TIFF, WebP) in the
             order of the numbers in their names (2 before 10, 0.25 before 0.5), an animation (GIF,
             WebP, PNG, TIFF) or a film (AVI, M4V, MKV, MOV, MP4, WebM).
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
+            own, module:function.
         compare: Take two folders of paths, and compare those of equal names, suffix aside: the
             first folder against the second.
         frames: Take as many equally spaced frames of each path: 5 of 17, but not of 16.
@@ -271,7 +272,7 @@ class Ppl:
     """
 
     paths: Positional[tuple[Path, ...]]
-    net: NetName = "pocket"
+    net: NetName | str = "pocket"
     compare: bool = False
     frames: int | None = None
     resize: tuple[int, int] | None = None
@@ -304,7 +305,8 @@ class Ppl:
         if measured:
             print_table(evaluation.path_table(measured))
             versions = " ".join(" ".join(item) for item in metric.versions.items())
-            print(f"LPIPS of consecutive images, net {metric.net}, {metric.revision}, {versions}")
+            net = ", ".join(filter(None, (metric.net, metric.revision, versions)))
+            print(f"{'LPIPS' if versions else 'distances'} of consecutive images, net {net}")
             comparison = None
             try:
                 comparison = self._compare(partners, measured) if partners else None
@@ -382,11 +384,12 @@ class Info:
 
     Attributes:
         loading: Which model computes, and where.
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
+            own, module:function.
     """
 
     loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
-    net: NetName = "pocket"
+    net: NetName | str = "pocket"
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from embedding_geometry.ground.types import ArrayLike, host_array
+
 LONGEST_PATTERN = 12  # steps, enough to make 25 frames a second of 12
 HELD_SHARE = 0.1  # of the least real step, which repeated pictures stay below when compressed
 
@@ -43,7 +45,7 @@ class PathLength:
     variance: float
 
 
-def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength:
+def perceptual_path_length(distances: Float[np.ndarray, " steps"] | ArrayLike) -> PathLength:
     """Summarise the consecutive distances of a path; a path that stands still has length 0.
 
     Raises:
@@ -67,7 +69,7 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"]) -> PathLength
     )
 
 
-def directness(distances: Float[np.ndarray, " steps"], end_distance: float) -> float:
+def directness(distances: Float[np.ndarray, " steps"] | ArrayLike, end_distance: float) -> float:
     r"""Return how straight a path goes from its first frame to its last.
 
     With d for LPIPS, it is $\sqrt{d(F_1, F_n)} / \sum_k \sqrt{d(F_k, F_{k+1})}$, the distance of
@@ -99,10 +101,10 @@ def repeated_steps(distances: Float[np.ndarray, " steps"]) -> int:
     return 0
 
 
-def _checked(distances: np.ndarray) -> Float[np.ndarray, " steps"]:
-    steps = np.asarray(distances, dtype=np.float64)
+def _checked(distances: ArrayLike) -> Float[np.ndarray, " steps"]:
+    steps = host_array(distances, "distances").astype(np.float64)
     if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
-        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {distances}")
+        raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {steps}")
     return steps
 
 
