@@ -160,3 +160,15 @@ def test_the_latent_scale_is_measured_where_the_autoencoder_is() -> None:
     vae = autoencoder.new_autoencoder().to("meta")
     with pytest.raises(RuntimeError, match="item"):
         autoencoder._latent_scale(vae, torch.zeros(1, 3, 64, 64))
+
+
+def test_pixels_in_place_of_latents_are_those_of_a_picture_of_half_the_size() -> None:
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    unshuffled = latents.Unshuffled()
+    places = unshuffled.encode(images).latent_dist.mean
+    assert places.shape == (2, 48, 8, 8)
+    first = images[0, 0, :2, :2].mean()
+    torch.testing.assert_close(places[0, 0, 0, 0], first)
+    torch.testing.assert_close(unshuffled.decode(places).sample[0, 0, 0, 0], first)
+    grey = unshuffled.decode(torch.full((1, 48, 8, 8), 0.25)).sample
+    torch.testing.assert_close(grey, torch.full((1, 3, 64, 64), 0.25))

@@ -25,7 +25,9 @@ class Unshuffled(nn.Module):
     """In place of an autoencoder: a picture of half the size, 4 by 4 pixels in each place."""
 
     dtype = torch.float32
-    config = SimpleNamespace(scaling_factor=1.87, block_out_channels=(0,) * 4)
+    config = SimpleNamespace(
+        scaling_factor=1.87, block_out_channels=(0,) * 4, latents_mean=None, latents_std=None
+    )
 
     def encode(self, images: Tensor) -> SimpleNamespace:
         """(n, 3, 64, 64) -> a distribution of mean (n, 48, 8, 8) and no spread."""
