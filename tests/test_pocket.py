@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from embedding_geometry.diffusion.generation import default_settings, initial_la
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
-from embedding_geometry.pocket import autoencoder, evaluate, latents
+from embedding_geometry.pocket import autoencoder, causes, evaluate, latents
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
+from embedding_geometry.pocket.pairs import draw_pairs
 from embedding_geometry.pocket.pictographs import labels
 from embedding_geometry.pocket.pictographs.pictures import FONT
 from embedding_geometry.pocket.pictographs.scenes import Scene
@@ -172,3 +174,19 @@ def test_pixels_in_place_of_latents_are_those_of_a_picture_of_half_the_size() ->
     torch.testing.assert_close(unshuffled.decode(places).sample[0, 0, 0, 0], first)
     grey = unshuffled.decode(torch.full((1, 48, 8, 8), 0.25)).sample
     torch.testing.assert_close(grey, torch.full((1, 3, 64, 64), 0.25))
+
+
+def test_each_short_training_differs_from_another_in_one_thing() -> None:
+    def differing(one: Recipe, other: Recipe) -> int:
+        return sum(getattr(one, f.name) != getattr(other, f.name) for f in fields(Recipe))
+
+    recipes = list(causes.CAUSES.values())
+    for recipe in recipes[1:]:
+        assert min(differing(recipe, other) for other in recipes if other is not recipe) == 1
+
+
+def test_pictures_are_seen_to_move_between_prompts_of_no_study() -> None:
+    pairs = causes.fresh_pairs(PICTOGRAPHS)
+    assert len(pairs) == 6 * causes.PAIRS_A_GRADE
+    studied = {(pair.source, pair.target) for pair in draw_pairs(PICTOGRAPHS)}
+    assert studied.isdisjoint((pair.source, pair.target) for pair in pairs)
