@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections import Counter
 
 import numpy as np
@@ -32,6 +33,7 @@ from embedding_geometry.pocket.menagerie.captions import (
     TIMES,
     Scale,
     chances,
+    complete_caption,
 )
 from embedding_geometry.pocket.menagerie.landscape import LAND
 from embedding_geometry.pocket.menagerie.pictures import CHANCES
@@ -381,6 +383,20 @@ def test_the_rigid_form_says_every_value_in_one_order() -> None:
         assert rigid_caption(scene) != rigid_caption(changed(scene, 1, rng))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_complete_caption_leaves_out_no_value(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng)
+    words = complete_caption(scene, np.random.default_rng(seed))
+    for scale in (SIZES, POSITIONS, TIMES):
+        said = [word for word, (_, phrases) in scale.items() if _says(words, word, phrases)]
+        assert said, words
+
+
+def _says(text: str, word: str, phrases: tuple[str, ...]) -> bool:
+    return any(re.search(rf"\b{phrase}\b", text) for phrase in (word, *phrases))
+
+
 def test_a_recogniser_is_asked_for_numbers_and_for_names_only_where_nothing_is_mixed() -> None:
     scene = sample_scene(np.random.default_rng(0))
     mixed = mixture(GROUNDS, {"snow": 3.0, "lake": 2.0})
@@ -394,8 +410,7 @@ def test_what_a_perfect_and_a_blind_recogniser_find() -> None:
     wanted = np.array([labels(sample_scene(rng)) for _ in range(200)], float)
     blind = np.column_stack([np.full((200, 2), -2.0), rng.random((200, 3))])
     found = shares(wanted, wanted, blind)
-    assert [found[f"judge_{what}"] for what in ("species", "ground", "x", "size", "time")] == (
-        pytest.approx([1] * 5)
-    )
+    names = ("species", "ground", "x_correlation", "size_correlation", "time_correlation")
+    assert [found[f"judge_{name}"] for name in names] == pytest.approx([1] * 5)
     assert found["species"] == found["ground"] == 0
-    assert abs(found["time"]) < 0.2
+    assert abs(found["time_correlation"]) < 0.2

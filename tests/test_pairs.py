@@ -1,7 +1,7 @@
 from collections import Counter
 from pathlib import Path
 
-from embedding_geometry.pocket.pairs import draw_pairs, write_pocket_pairs
+from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
 from embedding_geometry.pocket.recipes import PICTOGRAPHS
 from embedding_geometry.study.prompts import read_prompt_pairs
 
@@ -9,7 +9,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
 
 
 def test_the_committed_table_is_what_the_command_writes(tmp_path: Path) -> None:
-    write_pocket_pairs(tmp_path / "pairs.csv")
+    write_pairs(PICTOGRAPHS, tmp_path / "pairs.csv")
     assert (tmp_path / "pairs.csv").read_bytes() == RECORDED.read_bytes()
 
 

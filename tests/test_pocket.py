@@ -1,21 +1,23 @@
 """The whole recipe in miniature: every stage runs for a few steps and leaves a working model."""
 
 import json
+import pickle
 import shutil
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
-from embedding_geometry.pocket import autoencoder, causes, evaluate, latents
+from embedding_geometry.pocket import autoencoder, causes, evaluate, latents, motion, text
 from embedding_geometry.pocket.__main__ import Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
@@ -24,27 +26,40 @@ from embedding_geometry.pocket.pairs import draw_pairs
 from embedding_geometry.pocket.pictographs import labels
 from embedding_geometry.pocket.pictographs.pictures import FONT
 from embedding_geometry.pocket.pictographs.scenes import Scene
-from embedding_geometry.pocket.recipes import PICTOGRAPHS, RECIPES, Recipe
-from embedding_geometry.pocket.train import STAGES, run_stage
+from embedding_geometry.pocket.recipes import MENAGERIE, PICTOGRAPHS, RECIPES, Recipe
+from embedding_geometry.pocket.text import load_tokenizer, new_text_encoder
+from embedding_geometry.pocket.train import run_stage
 
 pytestmark = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"
 )
 SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
 STAGES_WITH_PLANS = ("text", "vae", "polish", "unet", "perceptual", "judge")
-MINIATURE = Recipe(pictures=200, **dict.fromkeys(STAGES_WITH_PLANS, SHORT))
+PLANS = {plan: SHORT for plan in ("text", "vae", "polish", "unet", "perceptual", "judge")}
+MINIATURE = Recipe(pictures=200, **PLANS)
+SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **(PLANS | {"perceptual": None}))
+
+
+def make(name: str, recipe: Recipe, folder: Path) -> Path:
+    """A model by all stages of a recipe, evaluated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latents, "SHARD", 100)
+        patch.setattr(evaluate, "PAIRS_A_GRADE", 1)
+        patch.setattr(text, "CAPTIONS", 8_000)
+        patch.setitem(RECIPES, name, recipe)
+        main(Train(name, run=folder, device="cpu"))
+        main(Evaluate(name, run=folder, target=folder / "model", prompts=8))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latents, "SHARD", 100)
-        patch.setitem(RECIPES, "pocket", MINIATURE)
-        for stage in STAGES:
-            run_stage(stage, Place(folder), MINIATURE)
-        main(Evaluate(run=folder, target=folder / "model", prompts=8))
-    return folder
+    return make("pocket", MINIATURE, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    return make("menagerie", SECOND, tmp_path_factory.mktemp("second"))
 
 
 def test_the_stages_leave_a_model_that_loads_and_renders(run) -> None:
@@ -89,6 +104,33 @@ def test_the_card_states_what_was_measured(run) -> None:
     assert "$" not in card
 
 
+def test_the_card_of_the_second_model_says_what_its_text_encoder_is_not(second) -> None:
+    quality = json.loads((second / "model" / "evaluation.json").read_text())
+    card = (second / "model" / "README.md").read_text(encoding="utf-8")
+    assert "retrieval_top1" not in quality
+    assert "not CLIP's training" in card
+    assert f"row order, median | {quality['gini']} | ≤ 0.45 |" in card
+    assert f"its correlations there are {quality['judge_x_correlation']}, " in card
+    assert "| UNet and text encoder | 2 | 8 |" in card
+    assert not (second / "model" / "perceptual").exists()
+    assert "$" not in card
+
+
+def test_training_with_the_unet_changes_the_text_encoder(second) -> None:
+    torch.manual_seed(0)
+    first = new_text_encoder(load_tokenizer(second))
+    trained = CLIPTextModel.from_pretrained(second / "text_encoder")
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(first.parameters(), trained.parameters(), strict=True)
+    )
+
+
+def test_a_recipe_can_be_sent_to_another_process() -> None:
+    for recipe in RECIPES.values():
+        assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
 def test_the_card_lists_the_prompts_of_the_pictures_shown(run) -> None:
     """The eight pictures of the sheet are those of the eight prompts of this evaluation."""
     card = (run / "model" / "README.md").read_text(encoding="utf-8")
@@ -100,14 +142,14 @@ def test_the_card_lists_the_prompts_of_the_pictures_shown(run) -> None:
 def test_the_card_that_ships_is_what_the_recipe_writes(tmp_path) -> None:
     copy = tmp_path / "pocket"
     shutil.copytree(POCKET_FOLDER, copy, ignore=shutil.ignore_patterns("README.md"))
-    write_card(copy)
+    write_card(copy, "pocket")
     assert (copy / "README.md").read_text() == (POCKET_FOLDER / "README.md").read_text()
 
 
 def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
     (tmp_path / "vae").mkdir()
     with pytest.raises(FileNotFoundError, match="lacks tokenizer, text_encoder, unet, perceptual"):
-        export(tmp_path, tmp_path / "model")
+        export(tmp_path, tmp_path / "model", MINIATURE)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +228,7 @@ def test_each_short_training_differs_from_another_in_one_thing() -> None:
 
 
 def test_pictures_are_seen_to_move_between_prompts_of_no_study() -> None:
-    pairs = causes.fresh_pairs(PICTOGRAPHS)
-    assert len(pairs) == 6 * causes.PAIRS_A_GRADE
+    pairs = motion.fresh_pairs(PICTOGRAPHS, 8)
+    assert len(pairs) == 6 * 8
     studied = {(pair.source, pair.target) for pair in draw_pairs(PICTOGRAPHS)}
     assert studied.isdisjoint((pair.source, pair.target) for pair in pairs)

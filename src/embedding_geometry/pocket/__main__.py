@@ -1,10 +1,10 @@
-"""Make the pocket model, evaluate it, write its prompt pairs."""
+"""Make an embedded model, evaluate it, write its prompt pairs."""
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from tyro.conf import subcommand
 
@@ -16,22 +16,29 @@ from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
-from embedding_geometry.pocket.pairs import write_pocket_pairs
+from embedding_geometry.pocket.pairs import write_pairs
 from embedding_geometry.pocket.recipes import RECIPES
-from embedding_geometry.pocket.train import run_stage
+from embedding_geometry.pocket.train import run_stage, stages
 
 Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
-ALL: tuple[Stage, ...] = get_args(Stage)
+RecipeName = Literal["pocket", "menagerie"]
+
+
+def run_folder(recipe: RecipeName, given: Path | None) -> Path:
+    """Where a training leaves its checkpoints and parts."""
+    return given or Path("runs") / recipe
 
 
 @dataclass(frozen=True)
 class Train:
     """Run stages of the training; a stage that was interrupted goes on from its checkpoint."""
 
-    stages: tuple[Stage, ...] = ALL
-    """Which stages, in this order."""
-    run: Path = Path("runs/pocket")
-    """Where checkpoints and finished parts go."""
+    recipe: RecipeName = "pocket"
+    """What the model is made by."""
+    stages: tuple[Stage, ...] = ()
+    """Which stages, in this order; all that the recipe has if not given."""
+    run: Path | None = None
+    """Where checkpoints and finished parts go; runs/RECIPE if not given."""
     device: str | None = None
     """Where to train (cpu, cuda, cuda:1, mps ...); the best there is if not given."""
     workers: int = 1
@@ -42,12 +49,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Export the run to the model folder and measure it on held-out captions."""
+    """Export the run to the model folder and measure it on held-out scenes."""
 
-    run: Path = Path("runs/pocket")
-    """Folder of the training."""
-    target: Path = DATA / "pocket"
-    """Folder of the model; what it holds is written over."""
+    recipe: RecipeName = "pocket"
+    """What the model was made by."""
+    run: Path | None = None
+    """Folder of the training; runs/RECIPE if not given."""
+    target: Path | None = None
+    """Folder of the model, what it holds is written over; data/RECIPE if not given."""
     prompts: int = 1000
     """Held-out scenes to measure on, eight or more."""
 
@@ -56,8 +65,10 @@ class Evaluate:
 class Pairs:
     """Write the graded prompt pairs of the recorded study."""
 
-    target: Path = prompt_table("pocket")
-    """Table to write."""
+    recipe: RecipeName = "pocket"
+    """The model whose world they speak of."""
+    target: Path | None = None
+    """Table to write; the model's own in data/prompts if not given."""
     seed: int = 2026
     """Of the scenes and the sentences."""
 
@@ -71,22 +82,25 @@ Command = (
 
 def main(command: Command) -> None:
     """Run one command."""
+    recipe = RECIPES[command.recipe]
     match command:
         case Train():
-            device = str(find_device(command.device))
-            make_folder(command.run)
-            place = Place(command.run, device, seed=command.seed)
-            for stage in command.stages:
-                run_stage(stage, place, RECIPES["pocket"], command.workers)
+            run, device = run_folder(command.recipe, command.run), str(find_device(command.device))
+            make_folder(run)
+            for stage in command.stages or stages(recipe):
+                run_stage(stage, Place(run, device, seed=command.seed), recipe, command.workers)
         case Evaluate():
-            export(command.run, command.target)
-            training = json.dumps(collect_training(command.run), indent=1)
-            (command.target / "training.json").write_text(training + "\n")
-            quality = evaluate(command.run, command.target, RECIPES["pocket"], command.prompts)
-            write_card(command.target)
+            run = run_folder(command.recipe, command.run)
+            target = command.target or DATA / command.recipe
+            export(run, target, recipe)
+            training = json.dumps(collect_training(run), indent=1)
+            (target / "training.json").write_text(training + "\n")
+            quality = evaluate(run, target, recipe, command.prompts)
+            write_card(target, command.recipe)
             sys.stdout.write(f"{quality}\n")
         case Pairs():
-            write_pocket_pairs(command.target, command.seed)
+            target = command.target or prompt_table(command.recipe)
+            write_pairs(recipe.world, target, command.seed)
 
 
 def what_stays(command: Command) -> str:

@@ -6,30 +6,21 @@ pairs, which no study uses, along row order alone: no coupling is compared with 
 """
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from embedding_geometry.diffusion.clouds import encode, interpolate
-from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import Provenance, TextToImageModel
-from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.places import POCKET_FOLDER
-from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
-from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.latents import load_autoencoder
-from embedding_geometry.pocket.pairs import draw_pairs
-from embedding_geometry.pocket.recipes import MENAGERIE, PICTOGRAPHS, Recipe, World
+from embedding_geometry.pocket.recipes import MENAGERIE, PICTOGRAPHS, Recipe
 from embedding_geometry.pocket.text import load_tokenizer
 from embedding_geometry.pocket.train import run_stage
-from embedding_geometry.study.prompts import PromptPair
 
 SHORT = Recipe(unet=Plan(steps=1000, batch=64, rate=1e-3), pictures=16_000)
 CAUSES = {
@@ -42,10 +33,6 @@ CAUSES = {
     "offset": replace(SHORT, offset=0.1),
 }
 """Each has a fifth of pocket's samples."""
-
-PAIRS_A_GRADE, PAIRS_SEED, TIMES = 8, 1, np.linspace(0, 1, 11)
-A_HAIR = 1e-3
-"""The share of a path between whose ends the picture should not change but for noise."""
 
 
 def train_cause(recipe: Recipe, place: Place) -> None:
@@ -73,35 +60,3 @@ def load_cause(recipe: Recipe, folder: Path) -> TextToImageModel:
         default_steps=STEPS,
         default_guidance_scale=GUIDANCE_SCALE,
     )
-
-
-def fresh_pairs(world: World) -> list[PromptPair]:
-    """The first free pairs of each grade under a seed that no study uses."""
-    names = {f"f{g}-{n:03d}" for g in range(6) for n in range(1, PAIRS_A_GRADE + 1)}
-    return [pair for pair in draw_pairs(world, PAIRS_SEED) if pair.pair_id in names]
-
-
-def measure(
-    model: TextToImageModel,
-    world: World,
-    metric: PerceptualMetric,
-    settings: RenderSettings,
-) -> Iterator[dict[str, object]]:
-    """How each pair's picture moves along row order, and how much it trembles where it should not.
-
-    The noise floor is the distance of two pictures a thousandth of the path apart.
-    """
-    latent = initial_latent(model, 0)
-    for pair in fresh_pairs(world):
-        ends = encode(model, [pair.source, pair.target])
-        texts = interpolate(ends, np.arange(model.n_tokens), np.array([*TIMES, A_HAIR]))
-        frames = render(model, texts, latent, settings)
-        length = perceptual_path_length(perceptual_distances(metric, frames[:-1]))
-        yield {
-            "pair_id": pair.pair_id,
-            "grade": pair.similarity,
-            "ppl": length.mean,
-            "gini": length.gini,
-            "largest_share": length.maximum_step / length.total if length.total else np.nan,
-            "noise_floor": perceptual_distances(metric, frames[[0, -1]])[0],
-        }

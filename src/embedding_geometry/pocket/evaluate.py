@@ -21,13 +21,18 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
+from embedding_geometry.ground.grades import MOST_SIMILAR
+from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket.fit import Place, fit
+from embedding_geometry.pocket.motion import fresh_pairs, measure_motion
 from embedding_geometry.pocket.pictographs.pictures import pixels
 from embedding_geometry.pocket.recipes import Recipe, Scene, World
 from embedding_geometry.pocket.recogniser import Recognising, draw_labelled
 from embedding_geometry.pocket.text import Contrastive, convolution, load_tokenizer, tokenize
 
 PROMPTS, SHOWN, SEED = 1000, 40, 7
+PAIRS_A_GRADE = 24
+PAIRS = 5 * PAIRS_A_GRADE  # of grades 0 to 4
 
 
 def _judge(world: World) -> Recognising:
@@ -103,9 +108,17 @@ def contact_sheet(frames: np.ndarray) -> Image.Image:
 def held_out_prompts(
     world: World, count: int, rng: np.random.Generator
 ) -> tuple[list[Scene], list[str]]:
-    """The scenes of the evaluation and a caption of each, which only seed and number determine."""
+    """The scenes of the evaluation and a prompt of each, which only seed and number determine."""
     scenes = [world.sample_scene(rng, held_out=True) for _ in range(count)]
-    return scenes, [world.caption(scene, rng) for scene in scenes]
+    return scenes, [world.recognisable.prompt(scene, rng) for scene in scenes]
+
+
+def _motion(model: TextToImageModel, world: World) -> dict[str, float]:
+    """Medians over the fresh pairs of grades 0 to 4, with LPIPS (AlexNet)."""
+    pairs = [pair for pair in fresh_pairs(world, PAIRS_A_GRADE) if pair.similarity < MOST_SIMILAR]
+    metric = load_metric("alex", device="cpu")
+    found = measure_motion(model, pairs, metric, default_settings(model))
+    return dict(found[["gini", "largest_step"]].median())
 
 
 def evaluate(
@@ -120,9 +133,10 @@ def evaluate(
         prompts: number of held-out scenes, eight or more.
 
     Returns:
-        The number of prompts; the share of captions that find their picture among those of as
-        many scenes; the autoencoder's PSNR in decibels; the seconds that an image takes, one at a
-        time, at the default settings on this machine; and the shares of the world's own.
+        The number of prompts; the autoencoder's PSNR in decibels; the seconds that an image takes,
+        one at a time, at the default settings on this machine; how its pictures move; where the
+        text encoder is contrastive, the share of captions that find their picture among those of
+        as many scenes; and the shares of the world's own.
     """
     rng = np.random.default_rng(SEED)
     world = recipe.world
@@ -133,8 +147,10 @@ def evaluate(
     model = load_model(str(folder), device="cpu")
     frames, seconds = _generate(model, texts)
     made = judge.answers(pixels(list(frames)))
+    contrastive = recipe.encoder == "contrastive"
     shares = {
-        "retrieval_top1": _retrieval(run, world, prompts, rng),
+        **({"retrieval_top1": _retrieval(run, world, prompts, rng)} if contrastive else {}),
+        **_motion(model, world),
         **world.recognisable.shares(wanted, judge.answers(images), made),
     }
     quality = {

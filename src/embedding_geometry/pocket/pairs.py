@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, RIGID
-from embedding_geometry.pocket.recipes import PICTOGRAPHS, Scene, World
+from embedding_geometry.pocket.recipes import Scene, World
 from embedding_geometry.study.prompts import PromptPair
 
 FREE_A_GRADE, RIGID_A_GRADE = 52, 18
@@ -50,7 +50,7 @@ def draw_pairs(world: World, seed: int = 2026) -> list[PromptPair]:
     return [*_free(world, rng), *_rigid(world, rng)]
 
 
-def write_pocket_pairs(path: Path, seed: int = 2026) -> None:
+def write_pairs(world: World, path: Path, seed: int = 2026) -> None:
     """Write `pair_id, source, target, similarity, stratum` as UTF-8 CSV."""
-    pairs = pd.DataFrame(draw_pairs(PICTOGRAPHS, seed))
+    pairs = pd.DataFrame(draw_pairs(world, seed))
     pairs.to_csv(path, index=False, lineterminator="\n")

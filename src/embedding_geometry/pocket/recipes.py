@@ -25,6 +25,8 @@ class Recognisable:
     """How many numbers it is asked for beside them."""
     labels: Callable[[Scene], list[float]]
     """The right answers, -1 where a question has none, then the numbers."""
+    prompt: Callable[[Scene, np.random.Generator], str]
+    """A sentence that asks for what the right answers are."""
     shares: Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
     """How good a model is: from what is wanted and what is seen in real and in made pictures."""
 
@@ -33,6 +35,8 @@ class Recognisable:
 class World:
     """Scenes, the sentences that describe them, and the pictures that show them."""
 
+    name: str
+    """The folder of this wing that it lies in."""
     sample_scene: Callable[..., Scene]
     """(generator, held_out=False) -> a scene of the training set, or of the held-out one."""
     changed: Callable[[Scene, int, np.random.Generator], Scene]
@@ -49,22 +53,30 @@ class World:
 
 
 PICTOGRAPHS = World(
+    "pictographs",
     scenes.sample_scene,
     scenes.changed,
     captions.caption,
     captions.rigid_caption,
     pictures.pictured,
     scenes.changeable,
-    Recognisable(labels.CLASSES, 0, labels.labels, labels.shares),
+    Recognisable(labels.CLASSES, 0, labels.labels, captions.caption, labels.shares),
 )
 MENAGERIE = World(
+    "menagerie",
     menagerie.sample_scene,
     menagerie.changed,
     menagerie.caption,
     menagerie.rigid_caption,
     menagerie.pictured,
-    lambda scene: menagerie.NAMEABLE,
-    Recognisable(menagerie.CLASSES, len(menagerie.VALUES), menagerie.labels, menagerie.shares),
+    menagerie.changeable,
+    Recognisable(
+        menagerie.CLASSES,
+        len(menagerie.VALUES),
+        menagerie.labels,
+        menagerie.complete_caption,
+        menagerie.shares,
+    ),
 )
 
 
@@ -86,8 +98,12 @@ class Recipe:
     vae: Plan = Plan(steps=3000, batch=32, rate=1.5e-3)
     polish: Plan = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
     unet: Plan = Plan(steps=5000, batch=64, rate=1e-3)
-    perceptual: Plan = Plan(steps=1500, batch=96, rate=1e-3)
+    perceptual: Plan | None = Plan(steps=1500, batch=96, rate=1e-3)
+    """Of a metric of its own; None where there is none."""
     judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
 
 
-RECIPES = {"pocket": Recipe()}
+RECIPES = {
+    "pocket": Recipe(),
+    "menagerie": Recipe(MENAGERIE, encoder="joint", vae=Plan(1600, 32, 1.5e-3), perceptual=None),
+}

@@ -31,6 +31,11 @@ STAGES = {
 """In the order in which they run; `text` and `vae` do not depend on each other."""
 
 
+def stages(recipe: Recipe) -> list[str]:
+    """The stages of a recipe, in their order."""
+    return [stage for stage in STAGES if stage != "perceptual" or recipe.perceptual]
+
+
 LEAVES = {"tokenizer": "tokenizer", "text": "text_encoder", "vae": "vae", "latents": "latents"}
 """The folder that a stage leaves for later ones."""
 

@@ -157,6 +157,7 @@ FURS: dict[str, tuple[int, int, int]] = {
 
 SAID = {"size": 0.9, "x": 0.9, "time": 0.9, "ground": 0.95, "fur": 0.25}
 """How often a caption says a value; the creature, always."""
+EVERYTHING = dict.fromkeys(SAID, 1.0)
 
 
 def chances(value: float, scale: Scale) -> dict[str, float]:
@@ -199,8 +200,8 @@ def _nearer(parts: list[tuple[str, float]], rng: np.random.Generator) -> str:
     return first if rng.random() < a**2 / (a**2 + b**2) else second
 
 
-def _creature(scene: Scene, rng: np.random.Generator) -> str:
-    said = {kind for kind in ("size", "fur") if rng.random() < SAID[kind]}
+def _creature(scene: Scene, often: Mapping[str, float], rng: np.random.Generator) -> str:
+    said = {kind for kind in ("size", "fur") if rng.random() < often[kind]}
     size = _phrase(scene.size, SIZES, rng) if "size" in said else ""
     looks = f"{size} {_fur(scene, rng) if 'fur' in said else ''}"
     parts = largest(SPECIES, scene.species)
@@ -249,10 +250,10 @@ def _place(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
     return pick((both, f"on the way from {one} to {other}"), rng), f"a place {both}"
 
 
-def caption(scene: Scene, rng: np.random.Generator) -> str:
+def caption(scene: Scene, rng: np.random.Generator, often: Mapping[str, float] = SAID) -> str:
     """One of the scene's many sentences: what is said, how and in which form is drawn."""
-    thing, (where, place) = _creature(scene, rng), _place(scene, rng)
-    said = {kind for kind in ("x", "time", "ground") if rng.random() < SAID[kind]} or {"ground"}
+    thing, (where, place) = _creature(scene, often, rng), _place(scene, rng)
+    said = {kind for kind in ("x", "time", "ground") if rng.random() < often[kind]} or {"ground"}
     position = _phrase(scene.x, POSITIONS, rng) if "x" in said else ""
     time = _phrase(scene.time, TIMES, rng) if "time" in said else ""
     phrases = [where if "ground" in said else "", position, time]
@@ -275,6 +276,11 @@ def _tags(scene: Scene, thing: str, said: set[str], rng: np.random.Generator) ->
     }
     tags = [thing.removeprefix("a ").removeprefix("an ")]
     return ", ".join(in_any_order([*tags, *(words[kind] for kind in sorted(said))], rng))
+
+
+def complete_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """One of the sentences that leave out no value."""
+    return caption(scene, rng, EVERYTHING)
 
 
 def rigid_caption(scene: Scene) -> str:

@@ -34,5 +34,7 @@ def shares(
             pure = wanted[:, column] != MIXED
             found[who + name] = (given[pure, column] == wanted[pure, column]).mean()
         for column, name in enumerate(VALUES, start=len(CLASSES)):
-            found[who + name] = np.corrcoef(given[:, column], wanted[:, column])[0, 1]
+            found[f"{who}{name}_correlation"] = np.corrcoef(given[:, column], wanted[:, column])[
+                0, 1
+            ]
     return found

@@ -143,6 +143,11 @@ FAR = 0.35
 """A number has clearly changed when it has moved by this much."""
 
 
+def changeable(scene: Scene) -> tuple[str, ...]:
+    """The kinds of values that `changed` can replace: the same in every scene."""
+    return NAMEABLE
+
+
 def _other(value: float, rng: np.random.Generator) -> float:
     """A number from 0 to 1 that is far from another one."""
     below, above = max(value - FAR, 0), max(1 - FAR - value, 0)
