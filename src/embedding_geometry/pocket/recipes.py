@@ -105,5 +105,12 @@ class Recipe:
 
 RECIPES = {
     "pocket": Recipe(),
-    "menagerie": Recipe(MENAGERIE, encoder="joint", vae=Plan(1600, 32, 1.5e-3), perceptual=None),
+    "menagerie": Recipe(
+        MENAGERIE,
+        encoder="joint",
+        pictures=48_000,
+        vae=Plan(steps=1600, batch=32, rate=1.5e-3),
+        unet=Plan(steps=3200, batch=64, rate=1e-3),
+        perceptual=None,
+    ),
 }
