@@ -3,10 +3,11 @@
 import json
 import pickle
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -18,7 +19,7 @@ from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket import autoencoder, causes, evaluate, latents, motion, text
-from embedding_geometry.pocket.__main__ import Evaluate, Train, main
+from embedding_geometry.pocket.__main__ import Causes, Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place, Plan
@@ -232,3 +233,20 @@ def test_pictures_are_seen_to_move_between_prompts_of_no_study() -> None:
     assert len(pairs) == 6 * 8
     studied = {(pair.source, pair.target) for pair in draw_pairs(PICTOGRAPHS)}
     assert studied.isdisjoint((pair.source, pair.target) for pair in pairs)
+
+
+def test_the_causes_are_trained_measured_judged_and_recorded(tmp_path, monkeypatch) -> None:
+    shipped, both = "shipped, guidance 1.0", replace(SECOND, world=PICTOGRAPHS, latents="pixels")
+    monkeypatch.setattr(causes, "CAUSES", {"both": both})
+    monkeypatch.setattr(causes, "SHIPPED", {shipped: 1.0})
+    monkeypatch.setattr(causes, "PAIRS_A_GRADE", 1)
+    monkeypatch.setattr(causes, "JUDGED", 2)
+    monkeypatch.setattr(causes, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(latents, "SHARD", 100)
+    main(Causes(run=tmp_path / "run"))
+    table = pd.read_csv(tmp_path / "results/motion.csv")
+    manifest = json.loads((tmp_path / "results/motion_manifest.json").read_text())
+    assert set(table["cause"]) == set(manifest["recognised"]) == {"both", shipped}
+    assert (table.groupby("cause").size() == 6).all()
+    assert 0 <= manifest["recognised"][shipped]["objects"] <= 1
+    assert (table["noise_floor"] < table["ppl"]).all()

@@ -104,6 +104,7 @@ POCKET, REPEAT, DOSE, WAYS = (
     for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways")
 )
 RETIMING = Record("pocket_retiming", f"{NAMED} pocket_retiming", (".csv",))
+MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
 BENCHMARKS = {
     name: Record(f"benchmark_{name}", command, (".csv",), ".json")

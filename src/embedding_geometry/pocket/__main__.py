@@ -13,6 +13,7 @@ from embedding_geometry.ground.devices import find_device
 from embedding_geometry.ground.disk import make_folder
 from embedding_geometry.ground.places import DATA, prompt_table
 from embedding_geometry.pocket.card import collect_training, write_card
+from embedding_geometry.pocket.causes import record_causes
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
@@ -73,15 +74,27 @@ class Pairs:
     """Of the scenes and the sentences."""
 
 
+@dataclass(frozen=True)
+class Causes:
+    """Train the short recipes, measure how pictures move with each, and record both tables."""
+
+    run: Path = Path("runs/causes")
+    """Where the trainings go; a finished one is not repeated."""
+
+
 Command = (
     Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Pairs, subcommand("pairs")]
+    | Annotated[Causes, subcommand("causes")]
 )
 
 
 def main(command: Command) -> None:
     """Run one command."""
+    if isinstance(command, Causes):
+        record_causes(command.run)
+        return
     recipe = RECIPES[command.recipe]
     match command:
         case Train():
@@ -105,7 +118,7 @@ def main(command: Command) -> None:
 
 def what_stays(command: Command) -> str:
     """Say what an interrupted command leaves."""
-    if isinstance(command, Train):
+    if isinstance(command, Train | Causes):
         return "finished parts and checkpoints are kept, the same command goes on with them"
     return "run the same command again"
 

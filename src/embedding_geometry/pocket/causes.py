@@ -1,23 +1,35 @@
 """What makes pictures move: short trainings that each change one thing of pocket's recipe.
 
 Between two prompts pocket's picture flips: most of the path lies in one step of ten. Each recipe
-here is trained for the same number of samples of the same world and then measured on the same
-pairs, which no study uses, along row order alone: no coupling is compared with another.
+here is trained for the same number of samples and then measured on the same pairs, as `motion`
+says; what its pictures are worth is what a judge recognises in them.
 """
 
 import shutil
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from embedding_geometry.diffusion.loading import Provenance, TextToImageModel
-from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.diffusion.loading import Provenance, TextToImageModel, load_model
+from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.ground.disk import make_folder
+from embedding_geometry.ground.grades import GRADES
+from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
+from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS
+from embedding_geometry.ground.records import MOTION, write_record
+from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket.denoiser import new_scheduler
+from embedding_geometry.pocket.evaluate import judge_pictures
 from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.latents import load_autoencoder
+from embedding_geometry.pocket.motion import fresh_pairs, measure_motion
 from embedding_geometry.pocket.recipes import MENAGERIE, PICTOGRAPHS, Recipe
 from embedding_geometry.pocket.text import load_tokenizer
 from embedding_geometry.pocket.train import run_stage
@@ -33,6 +45,9 @@ CAUSES = {
     "offset": replace(SHORT, offset=0.1),
 }
 """Each has a fifth of pocket's samples."""
+SHIPPED = {f"shipped, guidance {scale}": scale for scale in (1.0, GUIDANCE_SCALE)}
+"""The pocket model itself."""
+PAIRS_A_GRADE, JUDGED = 8, 200
 
 
 def train_cause(recipe: Recipe, place: Place) -> None:
@@ -60,3 +75,53 @@ def load_cause(recipe: Recipe, folder: Path) -> TextToImageModel:
         default_steps=STEPS,
         default_guidance_scale=GUIDANCE_SCALE,
     )
+
+
+def measure_causes(folder: Path) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    """Train what is not trained yet in `folder`, and measure all recipes and the shipped model.
+
+    Returns:
+        The motion of every pair, as of `measure_motion`, with a column `cause`; and for each cause
+        what the judge finds in pictures of held-out scenes.
+    """
+    motion, recognised = [], {}
+    for name, recipe, model, scale in _models(folder):
+        settings = RenderSettings(guidance_scale=scale).resolve(model)
+        pairs = fresh_pairs(recipe.world, PAIRS_A_GRADE)
+        found = measure_motion(model, pairs, load_metric("alex", device="cpu"), settings)
+        motion.append(found.assign(cause=name))
+        judge = Place(folder / f"judge_{recipe.world.name}")
+        make_folder(judge.folder)
+        recognised[name] = judge_pictures(model, recipe, judge, settings, JUDGED)
+    return pd.concat(motion, ignore_index=True), recognised
+
+
+def _models(folder: Path) -> Iterator[tuple[str, Recipe, TextToImageModel, float]]:
+    """Each cause's name, recipe, trained model and guidance scale, then the shipped model's."""
+    for name, recipe in CAUSES.items():
+        make_folder(folder / name)
+        train_cause(recipe, Place(folder / name))
+        yield name, recipe, load_cause(recipe, folder / name), GUIDANCE_SCALE
+    pocket = load_model("pocket", device="cpu")
+    for name, scale in SHIPPED.items():
+        yield name, Recipe(), pocket, scale
+
+
+def record_causes(folder: Path) -> None:
+    """Measure, and write the record `causes`: the table and what it was made with."""
+    started = time.monotonic()
+    table, recognised = measure_causes(folder)
+    manifest = {
+        "pairs": PAIRS_A_GRADE * len(GRADES),
+        "judged": JUDGED,
+        "recognised": recognised,
+        "samples": SHORT.unet.steps * SHORT.unet.batch,
+        "steps": STEPS,
+        "net": "alex",
+        "seconds": round(time.monotonic() - started, 1),
+        "cpu": cpu_name(),
+        **package_source(),
+        **library_versions("torch", "diffusers", "lpips"),
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_record(RESULTS / MOTION.name, table, manifest, digits=4)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
+from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.grades import MOST_SIMILAR
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket.fit import Place, fit
@@ -85,9 +86,10 @@ def _psnr(model: TextToImageModel, images: Tensor) -> float:
     return 10 * math.log10(4 / torch.cat(errors).mean().item())
 
 
-def _generate(model: TextToImageModel, texts: list[str]) -> tuple[np.ndarray, float]:
+def _generate(
+    model: TextToImageModel, texts: list[str], settings: RenderSettings
+) -> tuple[np.ndarray, float]:
     """One image a prompt, each from its own initial latent, and the seconds that one takes."""
-    settings = default_settings(model)
     clouds = encode_prompts(model, texts)
     start = time.perf_counter()
     frames = [
@@ -121,6 +123,29 @@ def _motion(model: TextToImageModel, world: World) -> dict[str, float]:
     return dict(found[["gini", "largest_step"]].median())
 
 
+def _recognised(
+    judge: Recognising, scenes: list[Scene], images: Tensor, frames: np.ndarray
+) -> dict[str, float]:
+    """What the judge finds of the scenes, in their real pictures and in the generated frames."""
+    wanted = np.array([judge.asked.labels(scene) for scene in scenes], float)
+    return judge.asked.shares(wanted, judge.answers(images), judge.answers(pixels(list(frames))))
+
+
+def judge_pictures(
+    model: TextToImageModel,
+    recipe: Recipe,
+    place: Place,
+    settings: RenderSettings,
+    prompts: int,
+) -> dict[str, float]:
+    """What the judge finds in pictures of held-out scenes; it is trained in `place` if need be."""
+    rng = np.random.default_rng(SEED)
+    scenes, texts = held_out_prompts(recipe.world, prompts, rng)
+    images = recipe.world.pictured(scenes, rng)
+    frames, _ = _generate(model, texts, settings)
+    return _recognised(train_judge(place, recipe), scenes, images, frames)
+
+
 def evaluate(
     run: Path, folder: Path, recipe: Recipe, prompts: int = PROMPTS
 ) -> dict[str, int | float]:
@@ -142,16 +167,13 @@ def evaluate(
     world = recipe.world
     scenes, texts = held_out_prompts(world, prompts, rng)
     images = world.pictured(scenes, rng)
-    wanted = np.array([world.recognisable.labels(scene) for scene in scenes], float)
-    judge = train_judge(Place(run), recipe)
     model = load_model(str(folder), device="cpu")
-    frames, seconds = _generate(model, texts)
-    made = judge.answers(pixels(list(frames)))
+    frames, seconds = _generate(model, texts, default_settings(model))
     contrastive = recipe.encoder == "contrastive"
     shares = {
         **({"retrieval_top1": _retrieval(run, world, prompts, rng)} if contrastive else {}),
         **_motion(model, world),
-        **world.recognisable.shares(wanted, judge.answers(images), made),
+        **_recognised(train_judge(Place(run), recipe), scenes, images, frames),
     }
     quality = {
         "prompts": prompts,

@@ -60,7 +60,13 @@ class Recognising(nn.Module):
 
 
 def train_perceptual(place: Place, recipe: Recipe) -> None:
-    """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS."""
+    """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS.
+
+    Raises:
+        ValueError: the recipe's model has no metric of its own.
+    """
+    if recipe.perceptual is None:
+        raise ValueError("the recipe has no stage perceptual: its model is measured with LPIPS")
     torch.manual_seed(place.seed)
     backbone = squeezenet1_1(weights=None).features
     # LPIPS' own shift and scale, so that the backbone sees what it will see in use
