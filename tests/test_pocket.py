@@ -236,8 +236,8 @@ def test_pictures_are_seen_to_move_between_prompts_of_no_study() -> None:
 
 
 def test_the_causes_are_trained_measured_judged_and_recorded(tmp_path, monkeypatch) -> None:
-    shipped, both = "shipped, guidance 1.0", replace(SECOND, world=PICTOGRAPHS, latents="pixels")
-    monkeypatch.setattr(causes, "CAUSES", {"both": both})
+    shipped, joint = "shipped, guidance 1.0", replace(SECOND, world=PICTOGRAPHS)
+    monkeypatch.setattr(causes, "CAUSES", {"joint": joint})
     monkeypatch.setattr(causes, "SHIPPED", {shipped: 1.0})
     monkeypatch.setattr(causes, "PAIRS_A_GRADE", 1)
     monkeypatch.setattr(causes, "JUDGED", 2)
@@ -246,7 +246,7 @@ def test_the_causes_are_trained_measured_judged_and_recorded(tmp_path, monkeypat
     main(Causes(run=tmp_path / "run"))
     table = pd.read_csv(tmp_path / "results/motion.csv")
     manifest = json.loads((tmp_path / "results/motion_manifest.json").read_text())
-    assert set(table["cause"]) == set(manifest["recognised"]) == {"both", shipped}
+    assert set(table["cause"]) == set(manifest["recognised"]) == {"joint", shipped}
     assert (table.groupby("cause").size() == 6).all()
     assert 0 <= manifest["recognised"][shipped]["objects"] <= 1
     assert (table["noise_floor"] < table["ppl"]).all()
