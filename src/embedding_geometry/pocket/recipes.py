@@ -109,7 +109,7 @@ RECIPES = {
         MENAGERIE,
         encoder="joint",
         pictures=48_000,
-        vae=Plan(steps=1600, batch=32, rate=1.5e-3),
+        vae=Plan(steps=5000, batch=32, rate=1.5e-3),
         unet=Plan(steps=3200, batch=64, rate=1e-3),
         perceptual=None,
     ),
