@@ -212,6 +212,14 @@ def test_a_meter_refuses_too_few_frames_and_another_size(tiny_metric):
         meter.update(random_frames(2, side=72))
 
 
+def test_a_path_backwards_has_its_distances_backwards(tiny_metric):
+    """Also where the last batch is one frame, which numpy leaves as the view that it is."""
+    frames = random_frames(17, side=32)
+    straight = perceptual_distances(tiny_metric, frames)
+    turned = perceptual_distances(tiny_metric, frames[::-1])
+    np.testing.assert_allclose(turned[::-1], straight, rtol=1e-4, atol=1e-7)
+
+
 def test_equal_frames_are_at_distance_zero(tiny_metric):
     frames = random_frames(1).repeat(3, axis=0)
     np.testing.assert_array_equal(perceptual_distances(tiny_metric, frames), [0.0, 0.0])

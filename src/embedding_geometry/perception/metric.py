@@ -233,7 +233,7 @@ def _features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]:
 
     To a metric of the user's own the frames themselves are the features.
     """
-    bytes_ = torch.from_numpy(np.ascontiguousarray(frames))
+    bytes_ = torch.from_numpy(np.array(frames, order="C"))  # torch reads no array backwards
     if not isinstance(metric.network, lpips.LPIPS):
         return [bytes_]
     # the one place where bytes become the [-1, 1] that LPIPS was made for
