@@ -166,7 +166,7 @@ def test_a_meter_does_not_depend_on_the_batches(tiny_metric, sizes):
 def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, monkeypatch, most):
     frames = random_frames(37)
     expected = perceptual_distances(tiny_metric, frames)
-    features, taken = metrics._features, []
+    features, taken = metrics.layer_features, []
 
     def features_of_few(metric, batch):
         taken.append(len(batch))
@@ -174,7 +174,7 @@ def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, m
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return features(metric, batch)
 
-    monkeypatch.setattr(metrics, "_features", features_of_few)
+    monkeypatch.setattr(metrics, "layer_features", features_of_few)
     metric = replace(tiny_metric)
     found = perceptual_distances(metric, frames)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -188,7 +188,7 @@ def test_where_memory_runs_out_a_meter_takes_fewer_frames_at_once(tiny_metric, m
 
 
 def test_a_meter_whose_memory_holds_no_frame_says_so(tiny_metric, monkeypatch):
-    monkeypatch.setattr(metrics, "_features", lambda *_: torch.empty(2**60))
+    monkeypatch.setattr(metrics, "layer_features", lambda *_: torch.empty(2**60))
     with pytest.raises(RuntimeError, match=r"(?i)alloc|memory"):
         perceptual_distances(replace(tiny_metric), random_frames(3))
 

@@ -131,7 +131,7 @@ class PathLengthMeter:
                 before.
         """
         frames = host_array(frames, "frames")
-        _check_frames(frames, SMALLEST_SIDE if isinstance(self.metric.network, lpips.LPIPS) else 1)
+        check_frames(frames, SMALLEST_SIDE if isinstance(self.metric.network, lpips.LPIPS) else 1)
         if frames.shape[1:] != (self._size or frames.shape[1:]):
             raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
         self._size = frames.shape[1:]
@@ -147,7 +147,7 @@ class PathLengthMeter:
                 frames = frames[len(batch) :]
 
     def _take(self, frames: Frames) -> None:
-        features = _features(self.metric, frames)
+        features = layer_features(self.metric, frames)
         first = self._first or [layer[:1].clone() for layer in features]
         if self._last:
             features = [torch.cat(pair) for pair in zip(self._last, features, strict=True)]
@@ -214,7 +214,8 @@ def _own_distances(function: OwnDistances, frames: np.ndarray) -> Float[np.ndarr
     return distances
 
 
-def _check_frames(frames: np.ndarray, smallest: int) -> None:
+def check_frames(frames: np.ndarray, smallest: int = SMALLEST_SIDE) -> None:
+    """Raise a ValueError for anything but bytes (t, h, w, 3) of at least so many pixels a side."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(
             f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
@@ -228,7 +229,7 @@ def _check_frames(frames: np.ndarray, smallest: int) -> None:
         )
 
 
-def _features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]:
+def layer_features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]:
     """Return each layer's features (t, c, h, w) of a batch, of unit length at every pixel.
 
     To a metric of the user's own the frames themselves are the features.
