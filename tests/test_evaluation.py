@@ -11,19 +11,11 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.perception.evaluation import (
-    LESS_IS_BETTER,
-    LeftOutMeasureWarning,
     MeasuredPath,
-    MissingPartnersWarning,
     RepeatedFramesWarning,
-    UnlikePartnersWarning,
     check_outputs,
-    compare_paths,
-    comparison_record,
-    match_partners,
     measure_path,
     measure_paths,
-    measured_pairs,
     path_table,
     write_csv,
     write_json,
@@ -35,6 +27,16 @@ from embedding_geometry.perception.frames import (
     write_frames,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, perceptual_distances
+from embedding_geometry.perception.partners import (
+    LESS_IS_BETTER,
+    LeftOutMeasureWarning,
+    MissingPartnersWarning,
+    UnlikePartnersWarning,
+    compare_paths,
+    comparison_record,
+    match_partners,
+    measured_pairs,
+)
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.statistics.paired import paired_comparison
 
@@ -276,9 +278,7 @@ def test_unequal_numbers_of_paths_or_too_few_cannot_be_compared(count):
         compare_paths(treatment, paths[:count], np.random.default_rng(0))
 
 
-@pytest.mark.filterwarnings(
-    "ignore::embedding_geometry.perception.evaluation.LeftOutMeasureWarning"
-)
+@pytest.mark.filterwarnings("ignore::embedding_geometry.perception.partners.LeftOutMeasureWarning")
 def test_a_control_that_stands_still_cannot_be_improved_upon():
     still = [planted([0.0, 0.0]) for _ in range(3)]
     with pytest.raises(ValueError, match="3 pairs of paths can be compared in no measure"):

@@ -422,7 +422,7 @@ def test_ppl_measures_by_a_metric_of_ones_own(
 
 
 @pytest.mark.filterwarnings(
-    "default::embedding_geometry.perception.evaluation.MissingPartnersWarning"
+    "default::embedding_geometry.perception.partners.MissingPartnersWarning"
 )
 def test_ppl_compares_two_folders_and_writes_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -18,7 +18,6 @@ from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
 from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
 from .ground.plugins import Plugin as Plugin
-from .perception.evaluation import compare_paths as compare_paths
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths
 from .perception.evaluation import path_table as path_table
@@ -29,6 +28,7 @@ from .perception.frames import write_frames as write_frames
 from .perception.metric import PathLengthMeter as PathLengthMeter
 from .perception.metric import load_metric as load_metric
 from .perception.metric import perceptual_distances as perceptual_distances
+from .perception.partners import compare_paths as compare_paths
 from .perception.path_length import directness as directness
 from .perception.path_length import perceptual_path_length as perceptual_path_length
 from .perception.retiming import KnownFrames as KnownFrames

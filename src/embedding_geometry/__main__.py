@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from embedding_geometry.diffusion.loading import TextToImageModel
-    from embedding_geometry.perception.evaluation import MeasuredPath, Partners
+    from embedding_geometry.perception.evaluation import MeasuredPath
+    from embedding_geometry.perception.partners import Partners
     from embedding_geometry.transport.ways import Way
 
 DESCRIPTION = "Interpolate between two prompts along couplings of their token embeddings."
@@ -287,6 +288,7 @@ class Ppl:
         from embedding_geometry.perception import evaluation
         from embedding_geometry.perception.frames import ReadSettings
         from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.partners import match_partners
 
         if not self.paths or (self.compare and len(self.paths) != 2):
             raise ValueError(
@@ -296,7 +298,7 @@ class Ppl:
         check_seed(self.seed)
         settings = ReadSettings(self.frames, self.resize, self.background)
         evaluation.check_outputs(self.csv, self.json)
-        partners = evaluation.match_partners(*self.paths) if self.compare else None
+        partners = match_partners(*self.paths) if self.compare else None
         metric = load_metric(self.net, self.device)
         failed: dict[Path, str] = {}
         paths = partners.paths if partners else self.paths
@@ -326,14 +328,18 @@ class Ppl:
         """Compare the first folder with the second, print the table, and return the record."""
         import numpy as np
 
-        from embedding_geometry.perception import evaluation
+        from embedding_geometry.perception.partners import (
+            compare_paths,
+            comparison_record,
+            measured_pairs,
+        )
 
-        treatment, control = evaluation.measured_pairs(partners, measured)
-        table = evaluation.compare_paths(treatment, control, np.random.default_rng(self.seed))
+        treatment, control = measured_pairs(partners, measured)
+        table = compare_paths(treatment, control, np.random.default_rng(self.seed))
         folders = f"{partners.treatment} against {partners.control}"
         print(f"\n{folders}, {len(treatment)} pairs, less is better:")
         print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
-        return evaluation.comparison_record(partners, self.seed, table)
+        return comparison_record(partners, self.seed, table)
 
 
 @dataclass(frozen=True)
