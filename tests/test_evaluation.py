@@ -13,12 +13,9 @@ import pytest
 from embedding_geometry.perception.evaluation import (
     MeasuredPath,
     RepeatedFramesWarning,
-    check_outputs,
     measure_path,
     measure_paths,
     path_table,
-    write_csv,
-    write_json,
 )
 from embedding_geometry.perception.frames import (
     ReadSettings,
@@ -38,6 +35,7 @@ from embedding_geometry.perception.partners import (
     measured_pairs,
 )
 from embedding_geometry.perception.path_length import perceptual_path_length
+from embedding_geometry.perception.reports import check_outputs, write_csv, write_json
 from embedding_geometry.statistics.paired import paired_comparison
 
 

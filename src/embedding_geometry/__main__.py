@@ -285,7 +285,7 @@ class Ppl:
 
     def run(self) -> None:
         """Measure what can be measured, print and write it, then name what could not."""
-        from embedding_geometry.perception import evaluation
+        from embedding_geometry.perception import evaluation, reports
         from embedding_geometry.perception.frames import ReadSettings
         from embedding_geometry.perception.metric import load_metric
         from embedding_geometry.perception.partners import match_partners
@@ -297,7 +297,7 @@ class Ppl:
             )
         check_seed(self.seed)
         settings = ReadSettings(self.frames, self.resize, self.background)
-        evaluation.check_outputs(self.csv, self.json)
+        reports.check_outputs(self.csv, self.json)
         partners = match_partners(*self.paths) if self.compare else None
         metric = load_metric(self.net, self.device)
         failed: dict[Path, str] = {}
@@ -315,9 +315,9 @@ class Ppl:
             except ValueError as error:  # raised below, when what was measured is written
                 problems.append(str(error))
             if self.csv is not None:
-                evaluation.write_csv(self.csv, metric, measured, settings)
+                reports.write_csv(self.csv, metric, measured, settings)
             if self.json is not None:
-                evaluation.write_json(
+                reports.write_json(
                     self.json, metric, measured, settings, failed=failed, comparison=comparison
                 )
         if problems:
