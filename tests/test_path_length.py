@@ -9,6 +9,7 @@ import torch
 from embedding_geometry.perception.path_length import (
     PathLength,
     directness,
+    distinct_frames,
     perceptual_path_length,
     repeated_steps,
 )
@@ -103,6 +104,16 @@ def test_no_measure_of_the_steps_of_a_jump_is_free_of_the_number_of_frames():
 def test_distances_are_checked(distances):
     with pytest.raises(ValueError, match="at least one distance, finite and >= 0"):
         perceptual_path_length(np.array(distances, dtype=float))
+
+
+def test_pictures_are_counted_once_however_often_and_wherever_they_are_shown():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype=np.uint8)
+    assert distinct_frames(pictures[[0, 0, 1, 2, 2, 0, 1]]) == 3
+    nearly = pictures[[0, 0]]
+    nearly[1, 7, 8, 2] ^= 1  # in one bit
+    assert distinct_frames(torch.from_numpy(nearly)) == 2
+    with pytest.raises(ValueError, match="frames are float64 of shape .*; uint8 of shape"):
+        distinct_frames(pictures / 255)
 
 
 def test_directness_of_planted_points():

@@ -7,14 +7,17 @@ is cut finer: ``scaled_mean`` and ``root_sum``. Where the picture jumps, the fir
 n - 1 and the second creeps up, and the Gini coefficient rises. No measure of the steps is free of
 n, so paths are compared at equal n. The PPL of StyleGAN (Karras et al.,
 CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
+
+A path may also show fewer pictures than it has frames: `distinct_frames` counts them.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from embedding_geometry.ground.types import ArrayLike, host_array
+from embedding_geometry.ground.types import ArrayLike, Frames, host_array
 
 LONGEST_PATTERN = 12  # steps, enough to make 25 frames a second of 12
 HELD_SHARE = 0.1  # of the least real step, which repeated pictures stay below when compressed
@@ -99,6 +102,26 @@ def repeated_steps(distances: Float[np.ndarray, " steps"]) -> int:
             if places[held - 1].max() < HELD_SHARE * lowest:
                 return sum(place.size for place in places[:held])
     return 0
+
+
+def distinct_frames(frames: Frames | ArrayLike) -> int:
+    """Count the different pictures among frames (t, h, w, 3) of bytes, equal in every byte or not.
+
+    Raises:
+        ValueError: frames of another kind.
+    """
+    frames = host_array(frames, "frames")
+    if frames.dtype != np.uint8 or frames.ndim != 4:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
+            "(frames, height, width, 3) is wanted"
+        )
+    return len(fingerprints(frames))
+
+
+def fingerprints(frames: Frames) -> set[bytes]:
+    """The SHA-256 of every different picture, by which pictures that are gone are known again."""
+    return {hashlib.sha256(frame.tobytes()).digest() for frame in frames}
 
 
 def _checked(distances: ArrayLike) -> Float[np.ndarray, " steps"]:
