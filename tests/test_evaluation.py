@@ -9,13 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from embedding_geometry.perception.evaluation import (
     MeasuredPath,
     RepeatedFramesWarning,
+    fidelity_table,
     measure_path,
     measure_paths,
+    path_fidelity,
     path_table,
+    read_reference,
+)
+from embedding_geometry.perception.fidelity import (
+    Reference,
+    kernel_distance,
+    picture_features,
+    realism,
 )
 from embedding_geometry.perception.frames import (
     ReadSettings,
@@ -35,8 +45,13 @@ from embedding_geometry.perception.partners import (
     measured_pairs,
 )
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.perception.reports import check_outputs, write_csv, write_json
-from embedding_geometry.statistics.paired import paired_comparison
+from embedding_geometry.perception.reports import (
+    check_outputs,
+    provenance,
+    write_csv,
+    write_json,
+)
+from embedding_geometry.statistics.paired import median_interval, paired_comparison
 
 
 def noise(count, seed=0):
@@ -46,7 +61,10 @@ def noise(count, seed=0):
 def planted(distances, end_distance=0.1, name="planted"):
     """A measured path with these distances."""
     length = perceptual_path_length(np.array(distances, dtype=float))
-    return MeasuredPath(Path(name), ["0.png"], list(distances), length, end_distance, 0.5, "8x8")
+    files, distinct = ["0.png"], len(distances) + 1
+    return MeasuredPath(
+        Path(name), files, list(distances), length, end_distance, 0.5, "8x8", distinct
+    )
 
 
 def planted_folder(seed, factor=1.0, steps=10, count=12):
@@ -76,6 +94,15 @@ def test_a_path_is_measured_as_its_frames_are(form, tiny_metric, tmp_path):
     files = [f"frame_00{k}.png" for k in range(4)] if form == "folder" else [path.name]
     assert measured.files == files
     assert measured.size == "32x32"
+    assert measured.distinct == 4
+
+
+def test_a_path_that_shows_one_picture_and_then_another_shows_two(tiny_metric, tmp_path):
+    """In more frames than are read from the disk at once, and as a transparent picture is seen."""
+    write_frames(noise(2)[[0] * 20 + [1] * 3], tmp_path, {})
+    clear = np.dstack([noise(1)[0], np.full((32, 32), 255, np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "frame_005.png")
+    assert measure_path(tiny_metric, tmp_path).distinct == 2
 
 
 def test_a_thinned_and_resized_path_is_measured_as_its_frames_are(tiny_metric, tmp_path):
@@ -283,6 +310,139 @@ def test_a_control_that_stands_still_cannot_be_improved_upon():
         compare_paths(planted_folder(1, steps=2, count=3), still, np.random.default_rng(0))
 
 
+# --- fidelity -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def references(tmp_path):
+    """A folder of nine pictures whose names are in no order."""
+    for index, picture in enumerate(noise(9, seed=9)):
+        (tmp_path / "references").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / f"references/{'third best of all'[index:]}.png")
+    return tmp_path / "references"
+
+
+def held_against(reference, metric, folder, counts):
+    """Paths of these numbers of frames of noise, measured with the reference."""
+    for seed, count in enumerate(counts):
+        write_frames(noise(count, seed), folder / str(seed), {})
+    paths = [folder / str(seed) for seed in range(len(counts))]
+    return measure_paths(metric, paths, reference=reference)
+
+
+def test_inner_frames_are_held_against_the_pictures_of_a_folder(tiny_metric, references, tmp_path):
+    reference = read_reference(tiny_metric, references)
+    measured = held_against(reference, tiny_metric, tmp_path / "paths", [5, 4, 3, 6])
+    known = Reference.of(picture_features(tiny_metric, noise(9, seed=9)[::-1]))
+    inner = [picture_features(tiny_metric, noise(n, k)[1:-1]) for k, n in enumerate([5, 4, 3, 6])]
+    for path, features in zip(measured, inner, strict=True):
+        assert path.realism == pytest.approx(realism(features, known))
+    medians = [np.median(path.realism) for path in measured]
+    assert path_table(measured)["realism"].tolist() == medians
+    found = path_fidelity(measured, reference, 3)
+    assert found.realism == np.median(medians)
+    assert found.realism_interval == median_interval(medians, 3)
+    distance = kernel_distance(np.concatenate(inner), known, np.repeat(range(4), [3, 2, 1, 4]))
+    assert found.kid == pytest.approx(distance.value)
+    assert found.kid_interval == pytest.approx(distance.interval)
+    [row] = fidelity_table({"mine": found}).to_dict("records")
+    assert row["inner frames of"] == "mine"
+    assert (row["kid_low"], row["kid_high"]) == found.kid_interval
+
+
+def test_a_frame_of_the_reference_is_known_again(tiny_metric, references, tmp_path):
+    """To the last bit of its features, so that nothing but what is added keeps it finite."""
+    reference = read_reference(tiny_metric, references)
+    frames = noise(9, seed=9)
+    write_frames(frames, tmp_path / "path", {})
+    found = measure_path(tiny_metric, tmp_path / "path", reference=reference).realism
+    radii = Reference.of(picture_features(tiny_metric, frames)).radii[1:-1]
+    np.testing.assert_allclose(np.array(found)[radii > 0], radii[radii > 0] / 1e-5)
+
+
+def test_what_takes_several_paths_is_not_given_for_fewer(tiny_metric, references, tmp_path):
+    reference = read_reference(tiny_metric, references)
+    measured = held_against(reference, tiny_metric, tmp_path / "paths", [3, 3])
+    one, two = (path_fidelity(measured[:count], reference, 0) for count in (1, 2))
+    assert one.realism_interval is None
+    assert two.realism_interval is not None
+    assert (one.kid, two.kid, two.kid_interval) == (None, None, None)
+    assert fidelity_table({"one": one})[["realism_low", "kid", "kid_high"]].isna().all(axis=None)
+    with pytest.raises(ValueError, match="0 of 1 paths were measured with a reference"):
+        path_fidelity([planted([0.1])], reference, 0)
+
+
+def test_realism_is_compared_as_what_is_less_where_frames_are_better():
+    better, worse = planted_folder(1), planted_folder(2)
+    better, worse = (
+        [replace(path, realism=[0.2, score + k / 100, 9.0]) for k, path in enumerate(folder)]
+        for folder, score in ((better, 1.2), (worse, 0.9))
+    )
+    table = compare_paths(better, worse, np.random.default_rng(0)).set_index("measure")
+    assert list(table.index) == [*LESS_IS_BETTER, "1/realism"]
+    row = table.loc["1/realism"]
+    assert row["share_won"] == 1
+    gains = [1 - (0.9 + k / 100) / (1.2 + k / 100) for k in range(12)]
+    assert row["relative_improvement"] == pytest.approx(np.median(gains))
+
+
+def test_what_can_be_no_reference_is_refused(tiny_metric, references):
+    def refused(message, **settings):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            read_reference(tiny_metric, references, ReadSettings(**settings))
+
+    Image.fromarray(np.zeros((40, 32, 3), np.uint8)).save(references / "z.png")
+    refused(r"z.png has 32x40 pixels and others of the reference have 32x32; resize all")
+    read_reference(tiny_metric, references, ReadSettings(resize=(32, 32)))
+    Image.fromarray(np.zeros((32, 32, 4), np.uint8)).save(references / "z.png")
+    refused(r"z.png is transparent in places, .*--background")
+    read_reference(tiny_metric, references, ReadSettings(background="white"))
+    (references / "z.png").write_bytes(b"\x89PNG")
+    refused("z.png is not an image that can be read")
+    refused("z.png is not an image that can be read", frames=2)  # all are read
+    for file in sorted(references.iterdir())[3:]:
+        file.unlink()
+    refused(r"references holds 3 images .*; a reference has 4 pictures or more, better a hundred")
+    shutil.rmtree(references)
+    refused("references is not a folder of reference pictures")
+
+
+def test_paths_that_do_not_fit_the_reference_are_refused(tiny_metric, references, tmp_path):
+    reference = read_reference(tiny_metric, references)
+    write_frames(noise(2), tmp_path / "ends", {})
+    with pytest.raises(ValueError, match=r"ends has no frame between its ends.* three frames"):
+        measure_path(tiny_metric, tmp_path / "ends", reference=reference)
+    write_frames(noise(3), tmp_path / "path", {})
+    message = r"path: its frames have 48x48 pixels .*references have 32x32; resize both"
+    with pytest.raises(ValueError, match=message):
+        measure_path(
+            tiny_metric, tmp_path / "path", ReadSettings(resize=(48, 48)), reference=reference
+        )
+
+
+def test_the_files_hold_fidelity_and_what_it_depends_on(tiny_metric, references, tmp_path):
+    reference = read_reference(tiny_metric, references)
+    measured = held_against(reference, tiny_metric, tmp_path / "paths", [3, 5, 4, 3])
+    fidelity = {"mine": path_fidelity(measured[:3], reference, 0)}
+    about = provenance(tiny_metric, reference=reference)
+    write_csv(tmp_path / "table.csv", about, measured, fidelity=fidelity)
+    write_json(tmp_path / "report.json", about, measured, fidelity=fidelity)
+    table = pd.read_csv(tmp_path / "table.csv")
+    np.testing.assert_allclose(table["realism"], path_table(measured)["realism"])
+    kid, (low, high) = fidelity["mine"].kid, fidelity["mine"].kid_interval
+    found = table[["kid", "kid_low", "kid_high"]].to_numpy()
+    np.testing.assert_allclose(found[:3], [[kid, low, high]] * 3)
+    assert np.isnan(found[3]).all()  # the fourth is in no set
+    assert set(table["reference"]) == {str(references)}
+    assert set(table["reference_pictures"]) == {9}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["provenance"]["reference_revision"] == tiny_metric.revision
+    assert [path["frame_realism"] for path in report["paths"]] == [m.realism for m in measured]
+    assert [path["distinct"] for path in report["paths"]] == [3, 5, 4, 3]
+    assert report["fidelity"]["mine"]["kid"] == kid
+    assert report["fidelity"]["mine"]["paths"] == [str(m.path) for m in measured[:3]]
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -291,10 +451,9 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     measured = measure_paths(tiny_metric, partners.paths)
     compared = compare_paths(measured[:3], measured[3:], np.random.default_rng(4))
     settings, failed = ReadSettings(background="white"), {tmp_path / "c": "is broken"}
-    write_csv(tmp_path / "table.csv", tiny_metric, measured, settings)
-    record = comparison_record(partners, 4, compared)
-    file = tmp_path / "report.json"
-    write_json(file, tiny_metric, measured, settings, failed=failed, comparison=record)
+    about, record = provenance(tiny_metric, settings), comparison_record(partners, 4, compared)
+    write_csv(tmp_path / "table.csv", about, measured)
+    write_json(tmp_path / "report.json", about, measured, failed=failed, comparison=record)
     table = pd.read_csv(tmp_path / "table.csv")
     columns = list(path_table(measured).columns)
     pd.testing.assert_frame_equal(table[columns], path_table(measured))
@@ -335,6 +494,6 @@ def test_a_name_that_is_no_text_is_written(tiny_metric, tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     write_frames(noise(2), path, {})
     measured = measure_paths(tiny_metric, [path])
-    write_csv(tmp_path / "table.csv", tiny_metric, measured)
-    write_json(tmp_path / "report.json", tiny_metric, measured)
+    write_csv(tmp_path / "table.csv", provenance(tiny_metric), measured)
+    write_json(tmp_path / "report.json", provenance(tiny_metric), measured)
     assert pd.read_csv(tmp_path / "table.csv")["path"].item().endswith(r"/\xff")

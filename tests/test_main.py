@@ -112,7 +112,10 @@ def test_help_comes_without_loading_torch() -> None:
         ),
         ("render", "SOURCE TARGET --couplings --write --out --seed --negative-prompt"),
         ("render", "--model --dtype --steps --guidance-scale --scheduler --height --width"),
-        ("ppl", "PATHS --net --compare --frames --resize --background --seed --csv --json"),
+        (
+            "ppl",
+            "PATHS --net --compare --fidelity --frames --resize --background --seed --csv --json",
+        ),
         ("ppl", "--device BMP JPEG PNG TIFF WebP GIF AVI M4V MKV MOV MP4 WebM"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
         ("info", "--model --net --device --revision"),
@@ -488,6 +491,43 @@ def test_ppl_compares_what_was_measured_and_names_the_rest(
     assert main(["ppl", folders[0], str(tmp_path / "c"), *options, "--frames", "2"]) == 0
 
 
+def test_ppl_says_where_pictures_are_shown_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "a", ["1.png", "2.png", "3.png", "4.png"])
+    write_images(tmp_path / "b", ["1.png", "2.png", "3.png"])
+    (tmp_path / "a/3.png").write_bytes((tmp_path / "a/2.png").read_bytes())
+    assert main(["ppl", str(tmp_path / "a"), str(tmp_path / "b"), "--device", "cpu"]) == 0
+    header, *rows, _ = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["path", "frames", "distinct", "ppl"]
+    assert [row.split()[1:3] for row in rows] == [["4", "3"], ["3", "3"]]
+
+
+def test_ppl_holds_the_frames_between_against_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("one", "two", "three"):
+            write_images(tmp_path / folder / name, [f"{k}.png" for k in range(3)])
+    write_images(tmp_path / "real", [f"{k}.png" for k in range(5)])
+    folders, report = [str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "report.json"
+    options = ["--fidelity", str(tmp_path / "real"), "--device", "cpu"]
+    files = ["--csv", str(tmp_path / "table.csv"), "--json", str(report)]
+    assert main(["ppl", *folders, "--compare", *options, *files]) == 0
+    shown = capsys.readouterr().out
+    assert f"fidelity to 5 pictures of {tmp_path / 'real'}, net vgg" in shown
+    columns = "inner frames of paths realism realism_low realism_high kid kid_low kid_high"
+    assert columns in " ".join(shown.split())
+    assert "1/realism" in shown
+    found = json.loads(report.read_text())
+    assert list(found["fidelity"]) == folders
+    assert found["fidelity"][folders[0]]["kid"] == found["fidelity"][folders[1]]["kid"]
+    assert found["comparison"]["measures"][-1]["share_won"] == 0.5  # the same images
+    assert (found["provenance"]["net"], found["provenance"]["reference_net"]) == ("pocket", "vgg")
+    assert pd.read_csv(tmp_path / "table.csv")["kid_low"].notna().all()
+
+
 def test_a_table_fits_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -590,6 +630,9 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("ppl {tmp}/single --compare", "with --compare two folders"),
         ("ppl {tmp}/paths {tmp}/others --compare", "1 names are in both"),
         ("ppl {tmp}/nowhere", "nowhere"),
+        ("ppl {tmp}/three --fidelity {tmp}/nowhere", "nowhere is not a folder of reference pict"),
+        ("ppl {tmp}/three --fidelity {tmp}/single", "holds 1 images (.bmp"),
+        ("ppl {tmp}/three --fidelity {tmp}/three", "a reference has 4 pictures or more"),
         ("ppl {tmp}/single {tmp}/single --csv {tmp}", "is a folder; name the file to write"),
         ("ppl {tmp}/paths --csv {tmp}/x --json {tmp}/x", "is named for both the CSV and the JSON"),
         ("ppl {tmp}/tiny", "tiny: frames of 16x16 pixels are too small"),

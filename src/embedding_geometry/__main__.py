@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from embedding_geometry.diffusion.loading import TextToImageModel
-    from embedding_geometry.perception.evaluation import MeasuredPath
+    from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath, StoredReference
+    from embedding_geometry.perception.frames import ReadSettings
+    from embedding_geometry.perception.metric import PerceptualMetric
     from embedding_geometry.perception.partners import Partners
     from embedding_geometry.transport.ways import Way
 
@@ -252,7 +254,8 @@ class Ppl:
     LPIPS is a squared distance. ppl is the mean of consecutive images, total the sum, scaled_mean
     (n-1)^2 times the mean, root_sum the sum of the roots, directness the root of end_distance
     (first image to last) over root_sum. All but end_distance depend on the number of images n:
-    compare paths of equal n. GIF and MP4 add the noise of compression.
+    compare paths of equal n. GIF and MP4 add the noise of compression. distinct is the number of
+    different pictures, where there are fewer than n.
 
     Attributes:
         paths: Each a folder with the images of one path (BMP, GIF, JPEG, PNG, TIFF, WebP) in the
@@ -262,19 +265,24 @@ class Ppl:
             own, module:function.
         compare: Take two folders of paths, and compare those of equal names, suffix aside: the
             first folder against the second.
+        fidelity: Folder of pictures that the frames between the ends are to be like, four or more
+            and better a hundred. Adds the realism of these frames, 1 and more for what could be
+            of the reference (median over a path), and the kernel distance (KID) of all of them
+            from the reference, 0 for what could be; both on VGG16 features of LPIPS.
         frames: Take as many equally spaced frames of each path: 5 of 17, but not of 16.
-        resize: Width and height to which every frame is resized.
+        resize: Width and height to which every frame is resized, and every reference picture.
         background: Colour behind what is transparent, such as white; without it that is refused.
-        seed: Seed of the bootstrap intervals of the comparison.
+        seed: Seed of the bootstrap intervals of the comparison and of realism.
         csv: Write the table of paths there too, with net, revision, versions and time in each row.
-        json: Write the same there with file names in their order, every distance, failures, and
-            the comparison.
+        json: Write the same there with file names in their order, every distance, failures, the
+            fidelity, and the comparison.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
     """
 
     paths: Positional[tuple[Path, ...]]
     net: NetName | str = "pocket"
     compare: bool = False
+    fidelity: Path | None = None
     frames: int | None = None
     resize: tuple[int, int] | None = None
     background: str | None = None
@@ -288,7 +296,45 @@ class Ppl:
         from embedding_geometry.perception import evaluation, reports
         from embedding_geometry.perception.frames import ReadSettings
         from embedding_geometry.perception.metric import load_metric
+
+        settings = ReadSettings(self.frames, self.resize, self.background)
+        partners = self._check()
+        metric = load_metric(self.net, self.device)
+        reference = self._read_reference(settings) if self.fidelity else None
+        failed: dict[Path, str] = {}
+        paths = partners.paths if partners else self.paths
+        measured = evaluation.measure_paths(
+            metric, paths, settings, reference=reference, progress=True, failed=failed
+        )
+        problems = list(failed.values())
+        if measured:
+            self._print_paths(metric, measured)
+            fidelity = self._judge(partners, measured, reference) if reference else None
+            comparison = None
+            try:
+                comparison = self._compare(partners, measured) if partners else None
+            except ValueError as error:  # raised below, when what was measured is written
+                problems.append(str(error))
+            about = reports.provenance(metric, settings, reference)
+            if self.csv is not None:
+                reports.write_csv(self.csv, about, measured, fidelity=fidelity)
+            if self.json is not None:
+                reports.write_json(
+                    self.json,
+                    about,
+                    measured,
+                    fidelity=fidelity,
+                    failed=failed,
+                    comparison=comparison,
+                )
+        if problems:
+            count = f"{len(failed)} of {len(paths)} paths could not be measured: "
+            raise ValueError((count if measured and failed else "") + "; ".join(problems))
+
+    def _check(self) -> "Partners | None":
+        """Return the paths to compare, if any, once all options are known to be right."""
         from embedding_geometry.perception.partners import match_partners
+        from embedding_geometry.perception.reports import check_outputs
 
         if not self.paths or (self.compare and len(self.paths) != 2):
             raise ValueError(
@@ -296,33 +342,54 @@ class Ppl:
                 "more, and with --compare two folders of these"
             )
         check_seed(self.seed)
-        settings = ReadSettings(self.frames, self.resize, self.background)
-        reports.check_outputs(self.csv, self.json)
-        partners = match_partners(*self.paths) if self.compare else None
-        metric = load_metric(self.net, self.device)
-        failed: dict[Path, str] = {}
-        paths = partners.paths if partners else self.paths
-        measured = evaluation.measure_paths(metric, paths, settings, progress=True, failed=failed)
-        problems = list(failed.values())
-        if measured:
-            print_table(evaluation.path_table(measured))
-            versions = " ".join(" ".join(item) for item in metric.versions.items())
-            net = ", ".join(filter(None, (metric.net, metric.revision, versions)))
-            print(f"{'LPIPS' if versions else 'distances'} of consecutive images, net {net}")
-            comparison = None
-            try:
-                comparison = self._compare(partners, measured) if partners else None
-            except ValueError as error:  # raised below, when what was measured is written
-                problems.append(str(error))
-            if self.csv is not None:
-                reports.write_csv(self.csv, metric, measured, settings)
-            if self.json is not None:
-                reports.write_json(
-                    self.json, metric, measured, settings, failed=failed, comparison=comparison
-                )
-        if problems:
-            count = f"{len(failed)} of {len(paths)} paths could not be measured: "
-            raise ValueError((count if measured and failed else "") + "; ".join(problems))
+        check_outputs(self.csv, self.json)
+        return match_partners(*self.paths) if self.compare else None
+
+    def _read_reference(self, settings: "ReadSettings") -> "StoredReference":
+        """Read the reference pictures by the network that published numbers are of."""
+        from embedding_geometry.perception.evaluation import read_reference
+        from embedding_geometry.perception.metric import load_metric
+
+        assert self.fidelity is not None
+        vgg = load_metric("vgg", self.device)
+        return read_reference(vgg, self.fidelity, settings, progress=True)
+
+    def _print_paths(self, metric: "PerceptualMetric", measured: "list[MeasuredPath]") -> None:
+        from embedding_geometry.perception.evaluation import path_table
+
+        table = path_table(measured)
+        distinct = [path.distinct for path in measured]
+        if distinct != table["frames"].tolist():
+            table.insert(2, "distinct", distinct)
+        print_table(table)
+        versions = " ".join(" ".join(item) for item in metric.versions.items())
+        net = ", ".join(filter(None, (metric.net, metric.revision, versions)))
+        print(f"{'LPIPS' if versions else 'distances'} of consecutive images, net {net}")
+
+    def _judge(
+        self,
+        partners: "Partners | None",
+        measured: "list[MeasuredPath]",
+        reference: "StoredReference",
+    ) -> "dict[str, Fidelity]":
+        """Hold all paths, or those of each folder, against the reference, and print the table."""
+        from embedding_geometry.perception.evaluation import fidelity_table, path_fidelity
+        from embedding_geometry.perception.partners import measured_pairs
+
+        sets = {"all paths": measured}
+        if partners:
+            treatment, control = measured_pairs(partners, measured)
+            sets = {partners.treatment: treatment, partners.control: control}
+        found = {
+            name: path_fidelity(paths, reference, self.seed)
+            for name, paths in sets.items()
+            if paths
+        }
+        if found:
+            pictures = f"{len(reference.known.features)} pictures of {reference.path}"
+            print(f"\nfidelity to {pictures}, net {reference.metric.net}:")
+            print_table(fidelity_table(found))
+        return found
 
     def _compare(self, partners: "Partners", measured: "list[MeasuredPath]") -> dict[str, object]:
         """Compare the first folder with the second, print the table, and return the record."""

@@ -19,27 +19,50 @@ directness     root of end_distance over root_sum  1 for a straight way; see `di
 
 Every one of them but ``end_distance`` depends on the number of frames n, so paths are compared at
 equal n (see `path_length` and `partners`).
+
+Where a folder of reference pictures is given, the inner frames of every path are held against it
+(see `fidelity`): a column ``realism`` is the median over a path's inner frames, and the kernel
+distance is one number for all paths.
 """
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from tqdm import tqdm
 
 from embedding_geometry.ground.devices import lacks_memory
 from embedding_geometry.ground.disk import naming
+from embedding_geometry.ground.types import Frames, Random
+from embedding_geometry.perception.fidelity import (
+    NEIGHBOURS,
+    Features,
+    Reference,
+    kernel_distance,
+    picture_features,
+    realism,
+)
 from embedding_geometry.perception.frames import (
     AS_STORED,
     ReadSettings,
     StoredPath,
+    displayed_pictures,
+    folder_images,
     shown_name,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
-from embedding_geometry.perception.path_length import PathLength, directness, repeated_steps
+from embedding_geometry.perception.path_length import (
+    PathLength,
+    directness,
+    fingerprints,
+    repeated_steps,
+)
+from embedding_geometry.statistics.paired import Interval, median_interval
 
 
 class RepeatedFramesWarning(UserWarning):
@@ -58,6 +81,9 @@ class MeasuredPath:
         end_distance: LPIPS of the first frame and the last.
         directness: Distance of the ends over the length of the way, both with roots.
         size: Width and height of the frames as measured, "512x512".
+        distinct: How many different pictures the frames are.
+        inner: Features of the frames between the ends; None without a reference.
+        realism: Realism of each of these; None without a reference.
     """
 
     path: Path
@@ -67,6 +93,98 @@ class MeasuredPath:
     end_distance: float
     directness: float
     size: str
+    distinct: int
+    inner: Features | None = None
+    realism: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class StoredReference:
+    """A folder of pictures that inner frames are to be like, as read by a network.
+
+    Attributes:
+        path: The folder.
+        metric: The network that reads its pictures, and the frames.
+        size: Width and height of the pictures as read, which are those of the frames.
+        known: What is to be known of the pictures.
+    """
+
+    path: Path
+    metric: PerceptualMetric
+    size: str
+    known: Reference
+
+    def features_of(self, frames: Frames) -> Features:
+        """Features of frames (t, h, w, 3); a ValueError if they have another size."""
+        if _size(frames) != self.size:
+            raise ValueError(
+                f"its frames have {_size(frames)} pixels and the pictures of the reference "
+                f"{self.path} have {self.size}; resize both (--resize)"
+            )
+        return picture_features(self.metric, frames)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How like a reference the inner frames of several paths are.
+
+    Attributes:
+        paths: The folders and files.
+        realism: Median over the paths of the median realism of their inner frames.
+        realism_interval: Bootstrap interval of `realism` over the paths; None for a single path.
+        kid: Kernel distance of all inner frames, from pairs of different paths.
+        kid_interval: Its interval over paths and reference pictures. Both are None for fewer than
+            three paths.
+    """
+
+    paths: list[str]
+    realism: float
+    realism_interval: Interval | None
+    kid: float | None
+    kid_interval: Interval | None
+
+
+def read_reference(
+    metric: PerceptualMetric,
+    folder: str | Path,
+    settings: ReadSettings = AS_STORED,
+    *,
+    progress: bool = False,
+) -> StoredReference:
+    """Read a folder of reference pictures, one at a time, in whatever order; see `measure_path`.
+
+    Args:
+        metric: The network that reads them; published numbers are those of ``load_metric("vgg")``.
+        folder: Images as of a path, at least four and better a hundred.
+        settings: How they are read; `frames` is for paths alone.
+        progress: Whether to show a bar.
+
+    Raises:
+        FileNotFoundError: Not a folder.
+        ValueError: Too few images, images of different sizes, or what `displayed_pictures`
+            and `Reference.of` refuse.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder.absolute()} is not a folder of reference pictures")
+    remedy = (
+        f"a reference has {NEIGHBOURS + 1} pictures or more, better a hundred, and in one folder"
+    )
+    files, features, size = folder_images(folder, NEIGHBOURS + 1, remedy), [], ""
+    hidden, seen = None if progress else True, displayed_pictures(files, settings)
+    bar = tqdm(seen, shown_name(folder), len(files), leave=False, unit="picture", disable=hidden)
+    for file, _, picture in bar:
+        frames = picture[None]
+        size = size or _size(frames)
+        if _size(frames) != size:
+            raise ValueError(
+                f"{file} has {_size(frames)} pixels and others of the reference have {size}; "
+                "resize all (--resize)"
+            )
+        with naming(str(file), ValueError), _enough_memory(str(file)):
+            features.append(picture_features(metric, frames))
+    known = Reference.of(np.concatenate(features), shown_name(folder))
+    return StoredReference(folder, metric, size, known)
 
 
 def measure_path(
@@ -74,33 +192,35 @@ def measure_path(
     path: str | Path,
     settings: ReadSettings = AS_STORED,
     *,
+    reference: StoredReference | None = None,
     progress: bool = False,
 ) -> MeasuredPath:
     """Measure a folder of images, an animation or a film; a batch of frames is in memory.
 
+    With a reference, what is between the first frame and the last is held against it.
+
     Raises:
         FileNotFoundError: Neither a folder nor a file.
         ValueError: Frames that cannot be read or measured, see `read_frames`, or that do not fit
-            into memory one by one.
+            into memory one by one; with a reference also frames of another size than its
+            pictures, or none between the ends.
     """
     stored, meter, size = StoredPath(path, settings), PathLengthMeter(metric), ""
+    seen: set[bytes] = set()
+    features: list[Features] = []
     name, hidden = shown_name(stored.path), None if progress else True  # None: not to a file
     bar = tqdm(desc=name, total=stored.count, unit="frame", leave=False, disable=hidden)
     with bar, _enough_memory(name):
         for frames in stored.batches():
-            size = f"{frames.shape[2]}x{frames.shape[1]}"
+            size = _size(frames)
             with naming(name, ValueError):
                 meter.update(frames)
+                if reference is not None:
+                    features.append(reference.features_of(frames))
+            seen |= fingerprints(frames)
             bar.update(len(frames))
-    if repeated := repeated_steps(meter.distances):
-        warnings.warn(
-            f"{name}: {repeated} of {len(meter.distances)} steps repeat the picture before in a "
-            "regular pattern, as in a film of a changed frame rate, and make every measure but "
-            "end_distance another one; give each picture once",
-            RepeatedFramesWarning,
-            stacklevel=2,
-        )
-    return MeasuredPath(
+    _report_repeated(name, meter.distances)
+    measured = MeasuredPath(
         path=stored.path,
         files=[shown_name(file.name) for file in stored.files],
         distances=meter.distances.tolist(),
@@ -108,7 +228,33 @@ def measure_path(
         end_distance=meter.end_distance,
         directness=directness(meter.distances, meter.end_distance),
         size=size,
+        distinct=len(seen),
     )
+    return measured if reference is None else _judged(measured, features, reference)
+
+
+def _judged(
+    measured: MeasuredPath, features: list[Features], reference: StoredReference
+) -> MeasuredPath:
+    """Add what the reference says of the inner frames, given features of all."""
+    inner = np.concatenate(features)[1:-1]
+    if not len(inner):
+        raise ValueError(
+            f"{shown_name(measured.path)} has no frame between its ends, which fidelity "
+            "(--fidelity) is about; give three frames or more"
+        )
+    return replace(measured, inner=inner, realism=realism(inner, reference.known).tolist())
+
+
+def _report_repeated(name: str, distances: Float[np.ndarray, " steps"]) -> None:
+    if repeated := repeated_steps(distances):
+        warnings.warn(
+            f"{name}: {repeated} of {len(distances)} steps repeat the picture before in a "
+            "regular pattern, as in a film of a changed frame rate, and make every measure but "
+            "end_distance another one; give each picture once",
+            RepeatedFramesWarning,
+            stacklevel=3,
+        )
 
 
 def measure_paths(
@@ -116,6 +262,7 @@ def measure_paths(
     paths: Sequence[str | Path],
     settings: ReadSettings = AS_STORED,
     *,
+    reference: StoredReference | None = None,
     progress: bool = False,
     failed: dict[Path, str] | None = None,
 ) -> list[MeasuredPath]:
@@ -128,7 +275,9 @@ def measure_paths(
     measured = []
     for path in tqdm(paths, unit="path", disable=None if progress else True):
         try:
-            measured.append(measure_path(metric, path, settings, progress=progress))
+            measured.append(
+                measure_path(metric, path, settings, reference=reference, progress=progress)
+            )
         except (ValueError, OSError) as error:
             if failed is None:
                 raise
@@ -150,11 +299,71 @@ def _enough_memory(name: str) -> Iterator[None]:
 
 
 def path_table(paths: Sequence[MeasuredPath]) -> pd.DataFrame:
-    """Return one row per path: `path, frames` and the columns of this module's table."""
+    """Return one row per path: `path, frames` and the columns of this module's table.
+
+    Paths that were held against a reference have a column `realism` more.
+    """
     rows = [
         {"path": shown_name(measured.path)}
         | asdict(measured.length)
         | {"end_distance": measured.end_distance, "directness": measured.directness}
+        | ({} if measured.realism is None else {"realism": float(np.median(measured.realism))})
         for measured in paths
     ]
     return pd.DataFrame(rows).rename(columns={"mean": "ppl"})
+
+
+def path_fidelity(
+    paths: Sequence[MeasuredPath], reference: StoredReference, rng: Random
+) -> Fidelity:
+    """Say how like the reference the inner frames of all these paths together are.
+
+    Args:
+        paths: At least one, all measured with this reference.
+        reference: As given to `measure_paths`.
+        rng: Source of the bootstrap resamples of realism, or its seed.
+
+    Raises:
+        ValueError: No path, or one that was measured without a reference.
+    """
+    inner = [measured.inner for measured in paths if measured.inner is not None]
+    if not inner or len(inner) < len(paths):
+        raise ValueError(
+            f"{len(inner)} of {len(paths)} paths were measured with a reference; fidelity is "
+            "that of one path or more, all measured with it (measure_paths(..., reference=...))"
+        )
+    medians = path_table(paths)["realism"].to_numpy()
+    groups = np.repeat(np.arange(len(inner)), [len(features) for features in inner])
+    kid = (
+        kernel_distance(np.concatenate(inner), reference.known, groups) if len(inner) > 2 else None
+    )
+    return Fidelity(
+        paths=[shown_name(measured.path) for measured in paths],
+        realism=float(np.median(medians)),
+        realism_interval=median_interval(medians, rng) if len(inner) > 1 else None,
+        kid=kid.value if kid else None,
+        kid_interval=kid.interval if kid else None,
+    )
+
+
+def fidelity_table(found: Mapping[str, Fidelity]) -> pd.DataFrame:
+    """Return one row for each named set of paths; what needs more paths than there are is NaN."""
+    rows = [
+        {"inner frames of": name, "paths": len(each.paths)}
+        | with_ends("realism", each.realism, each.realism_interval)
+        | with_ends("kid", each.kid, each.kid_interval)
+        for name, each in found.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def with_ends(
+    name: str, value: float | None, interval: Interval | None
+) -> dict[str, float | None]:
+    """A number and its interval as three columns."""
+    low, high = interval or (np.nan, np.nan)
+    return {name: np.nan if value is None else value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _size(frames: Frames) -> str:
+    return f"{frames.shape[2]}x{frames.shape[1]}"

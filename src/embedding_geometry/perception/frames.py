@@ -20,7 +20,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -101,7 +101,7 @@ class StoredPath:
         """
         self.path, self._settings, self._step = Path(path), settings, 1
         folder = self.path.is_dir()
-        self.files = _folder_images(self.path) if folder else [_known_file(self.path)]
+        self.files = _path_images(self.path) if folder else [_known_file(self.path)]
         self.count = len(self.files) if folder else None
         if settings.frames is not None:
             count = self.count or sum(1 for _ in self._frames())
@@ -138,11 +138,9 @@ class StoredPath:
 
     def _named_frames(self) -> Iterator[tuple[str, Picture]]:
         """Yield each frame with what it is called in a message."""
-        folder, settings = self.path.is_dir(), self._settings
-        for file in self.files:
-            for number, picture in enumerate(pictures(file), start=1):
-                frame = displayed(picture, file, settings.background, settings.resize)
-                yield (file.name if folder else f"frame {number}"), frame
+        folder = self.path.is_dir()
+        for file, number, frame in displayed_pictures(self.files, self._settings):
+            yield (file.name if folder else f"frame {number}"), frame
 
 
 def read_frames(path: str | Path, settings: ReadSettings = AS_STORED) -> Frames:
@@ -154,6 +152,43 @@ def read_frames(path: str | Path, settings: ReadSettings = AS_STORED) -> Frames:
             another kind, or of more than 8 bits a channel; see `StoredPath`.
     """
     return np.concatenate(list(StoredPath(path, settings).batches()))
+
+
+def displayed_pictures(
+    files: Iterable[Path], settings: ReadSettings
+) -> Iterator[tuple[Path, int, Picture]]:
+    """Yield the pictures of some files as they are seen, each with its file and its number there.
+
+    Raises:
+        ValueError: what `pictures` and `displayed` refuse.
+    """
+    for file in files:
+        for number, picture in enumerate(pictures(file), start=1):
+            yield file, number, displayed(picture, file, settings.background, settings.resize)
+
+
+def folder_images(folder: Path, least: int, remedy: str) -> list[Path]:
+    """Return a folder's images, and warn of what else is left out.
+
+    Raises:
+        ValueError: fewer than `least`; `remedy` says what to do.
+    """
+    images, others = [], []
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        kind = kind_of(file)
+        if kind == "image" or (kind == "unknown" and file.suffix.lower() in IMAGES):
+            images.append(file)
+        elif kind != "unknown" or not _is_text(file):
+            others.append(file)
+    left_out = f"left out of {folder}, being no images: {_names(others)}" if others else ""
+    if len(images) < least:
+        kinds = ", ".join(sorted(IMAGES))
+        raise ValueError(f"{folder} holds {len(images)} images ({kinds}); {remedy}. {left_out}")
+    if left_out:
+        warnings.warn(left_out, LeftOutFilesWarning, stacklevel=4)
+    return images
 
 
 def is_path(entry: Path) -> bool:
@@ -182,25 +217,10 @@ def _known_file(path: Path) -> Path:
     return path
 
 
-def _folder_images(folder: Path) -> list[Path]:
-    """Return a folder's images in their order, and warn of what is left out."""
-    images, others = [], []
-    for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
-            continue
-        kind = kind_of(file)
-        if kind == "image" or (kind == "unknown" and file.suffix.lower() in IMAGES):
-            images.append(file)
-        elif kind != "unknown" or not _is_text(file):
-            others.append(file)
-    left_out = f"left out of {folder}, being no images: {_names(others)}" if others else ""
-    if len(images) < 2:
-        raise ValueError(
-            f"{folder} holds {len(images)} images ({', '.join(sorted(IMAGES))}); a path has at "
-            f"least two. Where each file is a path of its own, name the files. {left_out}"
-        )
-    if left_out:
-        warnings.warn(left_out, LeftOutFilesWarning, stacklevel=3)
+def _path_images(folder: Path) -> list[Path]:
+    """Return a folder's images in the order of a path."""
+    remedy = "a path has at least two. Where each file is a path of its own, name the files"
+    images = folder_images(folder, 2, remedy)
     stems = Counter(file.stem for file in images)
     if twice := [file for file in images if stems[file.stem] > 1]:
         raise ValueError(f"{folder} holds frames twice: {_names(twice)}; keep one format of each")

@@ -18,6 +18,7 @@ from embedding_geometry.perception.frames import NAMED, is_path, shown_name
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
+UNREAL = "1/realism"
 
 
 class MissingPartnersWarning(UserWarning):
@@ -102,6 +103,8 @@ def compare_paths(
     """Compare two methods over the same pairs of prompts, measure by measure.
 
     Directness is not among the measures: where the ends agree it is the inverse of `root_sum`.
+    Paths that were held against a reference are compared by one over their realism, too, which is
+    less where frames are more like pictures: how far the nearest ball is, in units of its radius.
     A measure is left out, with a `LeftOutMeasureWarning`, if there is no relative improvement
     over the control; partners of two formats or sizes are named in an `UnlikePartnersWarning`.
     There is a path of each method for each pair, in the same order; `rng` is the source of the
@@ -122,9 +125,9 @@ def compare_paths(
             "pairs of paths"
         )
     _check_alike(treatment, control)
-    a, b = path_table(treatment), path_table(control)
+    a, b = _measures(treatment), _measures(control)
     rows = {}
-    for measure in LESS_IS_BETTER:
+    for measure in a.columns:
         try:
             found = paired_comparison(a[measure].to_numpy(), b[measure].to_numpy(), rng)
         except ValueError as error:
@@ -136,6 +139,13 @@ def compare_paths(
         raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")
     corrected = holm({measure: row["p_value"] for measure, row in rows.items()})
     return pd.DataFrame(list(rows.values())).assign(holm=list(corrected.values()))
+
+
+def _measures(paths: Sequence[MeasuredPath]) -> pd.DataFrame:
+    """The columns in which paths are compared, less being better in all of them."""
+    table = path_table(paths)
+    measures = table[list(LESS_IS_BETTER)]
+    return measures if "realism" not in table else measures.assign(**{UNREAL: 1 / table.realism})
 
 
 def measured_pairs(
