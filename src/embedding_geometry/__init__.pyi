@@ -20,7 +20,13 @@ from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
 from .ground.plugins import Plugin as Plugin
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths
+from .perception.evaluation import path_fidelity as path_fidelity
 from .perception.evaluation import path_table as path_table
+from .perception.evaluation import read_reference as read_reference
+from .perception.fidelity import Reference as Reference
+from .perception.fidelity import kernel_distance as kernel_distance
+from .perception.fidelity import picture_features as picture_features
+from .perception.fidelity import realism as realism
 from .perception.frames import ReadSettings as ReadSettings
 from .perception.frames import read_frames as read_frames
 from .perception.frames import write_animation as write_animation
@@ -30,6 +36,7 @@ from .perception.metric import load_metric as load_metric
 from .perception.metric import perceptual_distances as perceptual_distances
 from .perception.partners import compare_paths as compare_paths
 from .perception.path_length import directness as directness
+from .perception.path_length import distinct_frames as distinct_frames
 from .perception.path_length import perceptual_path_length as perceptual_path_length
 from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
