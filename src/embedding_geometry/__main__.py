@@ -266,9 +266,10 @@ class Ppl:
         compare: Take two folders of paths, and compare those of equal names, suffix aside: the
             first folder against the second.
         fidelity: Folder of pictures that the frames between the ends are to be like, four or more
-            and better a hundred. Adds the realism of these frames, 1 and more for what could be
-            of the reference (median over a path), and the kernel distance (KID) of all of them
-            from the reference, 0 for what could be; both on VGG16 features of LPIPS.
+            and better a hundred, none of them an end. Adds the realism of these frames, 1 and
+            more for what could be of the reference (median over a path), and the kernel distance
+            (KID) of all of them from the reference, 0 for what could be; both on VGG16 features
+            of LPIPS.
         frames: Take as many equally spaced frames of each path: 5 of 17, but not of 16.
         resize: Width and height to which every frame is resized, and every reference picture.
         background: Colour behind what is transparent, such as white; without it that is refused.

@@ -154,7 +154,8 @@ def kernel_distance(
     equation 3) under the cubic kernel of Bińkowski et al. (2018), which takes the mean over pairs
     of different pictures. Frames of one path are alike because they are of one path. Where
     `groups` says which these are, the mean is over pairs of different *groups*, and stays without
-    bias.
+    bias. Frames are also like the ends of their path, so a reference that holds these makes the
+    distance too small: take pictures that are of none of the paths.
 
     The interval is of Student's t, with the standard error of the jackknife (Arvesen 1969): the
     estimate anew without each group, and without each picture of the reference. Nothing is drawn.
