@@ -14,6 +14,7 @@ from .diffusion.generation import render as render
 from .diffusion.generation import sample_latents as sample_latents
 from .diffusion.loading import configured_model as configured_model
 from .diffusion.loading import load_model as load_model
+from .diffusion.readings import unet_rows as unet_rows
 from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
 from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
@@ -67,6 +68,9 @@ from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
+from .transport.rules import Fused as Fused
+from .transport.rules import Leg as Leg
+from .transport.rules import Mixture as Mixture
 from .transport.ways import Ends as Ends
 from .transport.ways import couple as couple
 from .transport.ways import find_way as find_way

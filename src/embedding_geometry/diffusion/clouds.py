@@ -15,7 +15,7 @@ straight line from one prompt to the other, the same for every coupling, and the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from transformers import BatchEncoding, CLIPTokenizer
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import ArrayLike, CloudPath, Coupling, Times, real_array
 from embedding_geometry.transport.paths import displacement_interpolation
+from embedding_geometry.transport.rules import Rule, map_parts
 from embedding_geometry.transport.ways import Ends
 
 
@@ -100,11 +101,18 @@ class Texts:
         rows = (0, 0) if self.end_rows is None else self.end_rows.tolist()
         return Ends(*self.clouds, *rows)
 
-    def along(self, path: CloudPath, times: Times) -> "Texts":
-        """Return what the UNet reads on a path from the first of two texts to the second.
+    @overload
+    def along(self, path: CloudPath, times: Times) -> "Texts": ...
+    @overload
+    def along(self, path: CloudPath | Rule, times: Times) -> "Texts | Rule": ...
+    def along(self, path: CloudPath | Rule, times: Times) -> "Texts | Rule":
+        """Return what the UNet reads on a way from the first of two texts to the second.
 
-        The pooled vectors go along a straight line, (1 - t) p0 + t p1, whatever the path.
+        The pooled vectors go along a straight line, (1 - t) p0 + t p1, whatever the path. The
+        parts of a rule, each a `Leg` of such a path, become the texts that it mixes.
         """
+        if isinstance(path, Rule):
+            return map_parts(path, lambda leg: self.along(leg.clouds, leg.times))
         return Texts(path, interpolate_pooled(self.pooled, times))
 
     def mixed(self, clouds: CloudPath, weights: Float[np.ndarray, "t b"]) -> "Texts":
@@ -236,13 +244,21 @@ def as_tensors(
     corner of the crop and the size wanted (Podell et al., section 2.2), in pixels: here the
     picture is whole.
     """
-    clouds = as_tensor(model, texts.clouds)
-    if texts.pooled is None:
-        return clouds, None
+    return as_tensor(model, texts.clouds), beside_clouds(model, texts.pooled, latent)
+
+
+def beside_clouds(
+    model: TextToImageModel,
+    pooled: Float[np.ndarray, "b p"] | None,
+    latent: Float[Tensor, "1 c h w"],
+) -> dict[str, Tensor] | None:
+    """Return what the UNet reads beside the clouds, as `as_tensors` does."""
+    if pooled is None:
+        return None
     height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
-    sizes = torch.tensor([height, width, 0, 0, height, width]).to(clouds)
-    pooled = as_tensor(model, texts.pooled)
-    return clouds, {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
+    vectors = as_tensor(model, pooled)
+    sizes = torch.tensor([height, width, 0, 0, height, width]).to(vectors)
+    return {"text_embeds": vectors, "time_ids": sizes.expand(len(vectors), -1)}
 
 
 def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) -> list[str]:

@@ -9,12 +9,15 @@ first:
 
 $$\epsilon = \epsilon_\emptyset + w\,(\epsilon_{\text{cloud}} - \epsilon_\emptyset).$$
 
-The last latent is decoded to pixels by the autoencoder.
+The last latent is decoded to pixels by the autoencoder. A frame may also be a rule that averages
+several texts somewhere on this way, see `transport.rules`.
 """
 
 import warnings
 from collections.abc import Callable
-from typing import cast
+from functools import reduce
+from operator import add
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,20 +26,28 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import (
-    Texts,
-    as_tensors,
-    check_texts,
-    encode,
-    not_finite,
-)
+from embedding_geometry.diffusion.clouds import Texts, as_tensors, encode, not_finite
 from embedding_geometry.diffusion.keys_and_values import projected_once
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.mixing import mixed_attention
+from embedding_geometry.diffusion.readings import (
+    Mixing,
+    Readings,
+    average,
+    batches,
+    check_readings,
+    images,
+    mixing,
+    texts_predicted,
+    unmixed,
+)
 from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.types import CloudPath, SchedulerName, check_seed
+from embedding_geometry.transport.curves import great_circle
+from embedding_geometry.transport.rules import Mixture
 
-Predictor = Callable[[Tensor, Tensor], Tensor]
+Predictor = Callable[[Tensor, Tensor, int], Tensor]  # of latents, their time and its step
 
 
 def default_settings(model: TextToImageModel) -> RenderSettings:
@@ -75,7 +86,7 @@ def initial_latent(
 @torch.no_grad()
 def sample_latents(
     model: TextToImageModel,
-    texts: Texts | CloudPath | Float[Tensor, "t n d"],
+    texts: Readings | CloudPath | Float[Tensor, "t n d"],
     latent: Float[Tensor, "1 c h w"],
     settings: RenderSettings,
     progress: bool = False,
@@ -83,36 +94,40 @@ def sample_latents(
     """Denoise one initial latent under each text of a path, frames of a batch together.
 
     The texts are what the UNet reads of each of t >= 1 frames, as `encode` and `interpolate` make
-    it, or `Texts.of` of embeddings from elsewhere. Of models that read clouds alone, all but SDXL,
-    the clouds (t, n, d) do. The number of tokens n is free: attention reads the text as a measure,
-    so that a cloud with every token doubled gives the same latent. Progress is a bar over all
-    denoising steps.
+    it, or `Texts.of` of embeddings from elsewhere; or a rule that mixes such texts. Of models that
+    read clouds alone, all but SDXL, the clouds (t, n, d) do. The number of tokens n is free:
+    attention reads the text as a measure, so that a cloud with every token doubled gives the same
+    latent. Progress is a bar over all denoising steps.
 
     Returns:
         The denoised latents in the model's dtype, on its device.
 
     Raises:
         ValueError: no cloud, a cloud that is not finite or of another width, pooled vectors that
-            are missing or do not fit, a latent of another shape, settings that cannot be used.
+            are missing or do not fit, a latent of another shape, settings that cannot be used, or
+            a rule that mixes images, which have no latents.
     """
-    texts = texts if isinstance(texts, Texts) else Texts.of(texts)
+    frames = texts if isinstance(texts, Readings) else Texts.of(texts)
     settings = settings.resolve(model)
-    check_texts(model, texts)
+    check_readings(model, frames)
     if tuple(latent.shape) != (wanted := _latent_shape(model, settings)):
         raise ValueError(f"the latent has shape {tuple(latent.shape)}; {wanted} is wanted")
     check_steps(model, settings)
+    if isinstance(frames, Mixture) and frames.place == "image":
+        raise ValueError("images are mixed when they are decoded: render makes frames of this")
+    if isinstance(frames, Mixture) and frames.place == "latent":
+        x, y = (sample_latents(model, part, latent, settings, progress) for part in frames.parts)
+        return _great_circles(x, y, frames.weights[:, 1])
     negative = _negative_text(model, settings)
-    size = settings.batch_size
-    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-    steps = len(batches) * len(_fresh_scheduler(model, settings).timesteps)
-    with (
-        projected_once(model),
-        tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar,
-    ):
-        frames = [
-            _denoise(model, latent, batch, negative, settings, progress_bar) for batch in batches
+    together = batches(frames, settings.batch_size)
+    steps = len(together) * len(_fresh_scheduler(model, settings).timesteps)
+    with tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar:
+        latents = [
+            _denoise(model, latent, batch, negative, settings, progress_bar)
+            for _, batch in together
         ]
-    return torch.cat(frames)
+    places = [place for rows, _ in together for place in rows]
+    return torch.cat(latents)[np.argsort(places)]
 
 
 @torch.no_grad()
@@ -140,7 +155,7 @@ def decode_latents(
 
 def render(
     model: TextToImageModel,
-    texts: Texts | CloudPath | Float[Tensor, "t n d"],
+    texts: Readings | CloudPath | Float[Tensor, "t n d"],
     latent: Float[Tensor, "1 c h w"],
     settings: RenderSettings,
     progress: bool = False,
@@ -160,9 +175,17 @@ def render(
         >>> frames.shape, frames.dtype
         ((2, 64, 64, 3), dtype('uint8'))
     """
-    latents = sample_latents(model, texts, latent, settings, progress)
-    pictures = decode_latents(model, latents, settings.batch_size)
-    return (pictures * 255).round().astype(np.uint8)
+
+    def pictures(part: Any) -> Float[np.ndarray, "t height width 3"]:
+        latents = sample_latents(model, part, latent, settings, progress)
+        return decode_latents(model, latents, settings.batch_size)
+
+    if isinstance(texts, Mixture) and texts.place == "image":
+        weights = texts.weights.T[..., None, None, None]
+        found = sum(w * pictures(part) for w, part in zip(weights, texts.parts, strict=True))
+    else:
+        found = pictures(texts)
+    return (found * 255).round().astype(np.uint8)
 
 
 def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
@@ -203,22 +226,25 @@ def _negative_text(model: TextToImageModel, settings: RenderSettings) -> Texts |
 def _denoise(
     model: TextToImageModel,
     latent: Tensor,
-    texts: Texts,
+    frames: Readings,
     negative: Texts | None,
     settings: RenderSettings,
     progress_bar: tqdm,
 ) -> Tensor:
-    """Run the sampler from the latent, for a batch of texts at once."""
+    """Run the sampler from the latent, for a batch of frames at once."""
     scheduler = _fresh_scheduler(model, settings)
-    predict = _predictor(model, latent, texts, negative, cast(float, settings.guidance_scale))
+    scale = cast(float, settings.guidance_scale)
+    predict = _predictor(model, latent, frames, negative, scale, len(scheduler.timesteps))
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
-    x = x.expand(len(texts), -1, -1, -1)
+    x = x.expand(images(frames), -1, -1, -1)
     # all times go to the device at once: a copy at each step would make the device wait
-    for time, on_device in zip(scheduler.timesteps, scheduler.timesteps.to(x.device), strict=True):
-        predicted = predict(scheduler.scale_model_input(x, time), on_device)
-        x = scheduler.step(predicted, time, x).prev_sample
-        progress_bar.update()
-    return x
+    times = zip(scheduler.timesteps, scheduler.timesteps.to(x.device), strict=True)
+    with projected_once(model), mixed_attention(model):
+        for step, (time, on_device) in enumerate(times):
+            predicted = predict(scheduler.scale_model_input(x, time), on_device, step)
+            x = scheduler.step(predicted, time, x).prev_sample
+            progress_bar.update()
+    return x[-len(frames) :]
 
 
 def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> SchedulerMixin:
@@ -236,28 +262,58 @@ def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> Sched
     return scheduler
 
 
+def _great_circles(x: Tensor, y: Tensor, shares: np.ndarray) -> Tensor:
+    """Return latents on great circles from x to y, each one vector; the ends as they are."""
+
+    def between(a: Tensor, b: Tensor, share: float) -> Tensor:
+        if share in (0, 1):
+            return b if share else a
+        u, v = (each.cpu().double().numpy().reshape(1, -1) for each in (a, b))
+        found = great_circle(u, v, np.array([share]))
+        return torch.from_numpy(found).reshape(a.shape).to(a)
+
+    t = len(shares)
+    pairs = zip(x.expand(t, -1, -1, -1), y.expand(t, -1, -1, -1), shares, strict=True)
+    return torch.stack([between(*each) for each in pairs])
+
+
 def _predictor(
-    model: TextToImageModel, latent: Tensor, texts: Texts, negative: Texts | None, scale: float
+    model: TextToImageModel,
+    latent: Tensor,
+    frames: Readings,
+    negative: Texts | None,
+    scale: float,
+    steps: int,
 ) -> Predictor:
-    """Return the prediction as a function of latents and time, under classifier-free guidance."""
-    if negative is None:
-        return _unet(model, latent, texts)
-    negative = negative[[0] * len(texts)]
+    """Return the prediction of the noise, under classifier-free guidance."""
+    texts, change = texts_predicted(frames), mixing(model, frames, latent, steps)
+    read, changes = len(texts), [change] * len(texts)
+    if negative is not None:  # it does not read what is mixed
+        texts = [negative[[0] * images(frames)], *texts]
+        changes = [unmixed, *changes]
     # clouds of another number of tokens do not fit into one batch
-    one_batch = negative.clouds.shape == texts.clouds.shape
-    parts = [negative + texts] if one_batch else [negative, texts]
-    networks = [_unet(model, latent, part) for part in parts]
+    together = len({each.clouds.shape for each in texts}) == 1
+    count = len(texts) if together else 1
+    if together:
+        texts, changes = [reduce(add, texts)], [change]
+    networks = [_unet(model, latent, *each) for each in zip(texts, changes, strict=True)]
 
-    def guided(x: Tensor, time: Tensor) -> Tensor:
-        batch = torch.cat([x, x]) if one_batch else x
-        predicted = [network(batch, time) for network in networks]
-        without, with_ = predicted[0].chunk(2) if one_batch else predicted
-        return without + scale * (with_ - without)
+    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
+        rows = torch.cat([x] * count) if count > 1 else x
+        answers = (network(rows, time, step).chunk(count) for network in networks)
+        predicted = [prediction for answer in answers for prediction in answer]
+        with_ = average(frames, predicted[-read:])
+        return with_ if negative is None else predicted[0] + scale * (with_ - predicted[0])
 
-    return guided
+    return predict
 
 
-def _unet(model: TextToImageModel, latent: Tensor, texts: Texts) -> Predictor:
-    """Return the UNet as a function of latents and time; what it reads of texts is made once."""
+def _unet(model: TextToImageModel, latent: Tensor, texts: Texts, change: Mixing) -> Predictor:
+    """Return the UNet as a predictor; what it reads of texts is made once."""
     clouds, beside = as_tensors(model, texts, latent)
-    return lambda x, time: model.unet(x, time, clouds, added_cond_kwargs=beside).sample
+
+    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
+        given = {"added_cond_kwargs": beside} | change(step)
+        return model.unet(x, time, clouds, **given).sample
+
+    return predict

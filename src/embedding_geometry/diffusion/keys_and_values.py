@@ -2,7 +2,7 @@
 
 A cross-attention layer projects the token cloud linearly to keys and values (see `attention`).
 Neither the time nor the image enters, so that a run of T steps would compute the same two products
-T times in each layer. They are remembered for as long as the UNet is given the same tensor.
+T times in each layer. They are remembered for as long as a batch of frames is denoised.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from embedding_geometry.diffusion.loading import TextToImageModel
 
 @contextmanager
 def projected_once(model: TextToImageModel) -> Iterator[None]:
-    """Inside the context each layer of the UNet remembers keys and values of its last text.
+    """Inside the context each layer of the UNet remembers keys and values of all its texts.
 
-    The text is recognised as a tensor object, not by its values: give the same object at every
+    A text is recognised as a tensor object, not by its values: give the same object at every
     step and write nothing into it. Predictions are the same to the bit.
     """
     layers = cross_attention_layers(model).values()
@@ -32,15 +32,14 @@ def projected_once(model: TextToImageModel) -> Iterator[None]:
 
 
 class _Remembering(nn.Module):
-    """A projection that returns its last output again when it is given the same tensor again."""
+    """A projection that returns an output again when it is given the same tensor again."""
 
     def __init__(self, projection: nn.Module) -> None:
         super().__init__()
         self.projection = projection
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
     def forward(self, text: Tensor) -> Tensor:
-        last = self._last  # read and replaced in one go: two threads may share the UNet
-        if last is None or last[0] is not text:
-            last = self._last = (text, self.projection(text))
-        return last[1]
+        if id(text) not in self._known:  # the text is kept, too: no other has its number
+            self._known[id(text)] = (text, self.projection(text))
+        return self._known[id(text)][1]

@@ -9,6 +9,9 @@ as it has an entry there. Beside them stand ways that differ in
 - its *goal*: the mean of where an entropic plan sends it (`entropic-…`), or its own place moved
   as all others are (`pooled`). These two do not arrive at the second cloud.
 
+Instead of a path of clouds a way may return a rule that mixes the two texts later, at a place of
+`rules`, or reads them beside a path (`aid-…`). These stand in `RULES`.
+
 A way of the user's own is a function of these three arguments, and a coupling of one's own ``(x,
 y) -> sigma`` is the way straight along it. Either goes by ``module:function``, or by any name that
 comes with it.
@@ -52,6 +55,17 @@ from embedding_geometry.transport.other_couplings import (
     whitened_coupling,
     words_coupling,
 )
+from embedding_geometry.transport.rules import (
+    Fused,
+    Kind,
+    Leg,
+    Mixture,
+    Place,
+    Rule,
+    cloud_alone,
+    map_parts,
+    shares,
+)
 
 ROUNDING = 1e-6  # clouds this near, as a share of their norm, give the same image
 
@@ -77,27 +91,35 @@ class Ends:
     x_end: int
     y_end: int
 
-    def arrives(self, path: CloudPath) -> bool:
+    @property
+    def legs(self) -> tuple[Leg, Leg]:
+        """The two texts as what a rule mixes."""
+        return Leg(self.x[None], np.zeros(1)), Leg(self.y[None], np.ones(1))
+
+    def arrives(self, path: CloudPath | Rule) -> bool:
         """Whether the path ends at the target: at the same points, in any order, to rounding."""
-        gap = wasserstein_distance(path[-1], self.y, normalized=False)
+        last = cloud_alone(path, -1)
+        if last is None or last.shape != self.y.shape:
+            return False
+        gap = wasserstein_distance(last, self.y, normalized=False)
         return gap <= ROUNDING * float(np.linalg.norm(self.y))
 
 
 Named = TypeVar("Named")
-Rule = Callable[[Ends, np.random.Generator], Coupling]  # a coupling, in this file
+Chosen = Callable[[Ends, np.random.Generator], Coupling]  # a coupling, in this file
 Goal = Callable[[Ends, np.random.Generator], Cloud]  # for each token of x, where it goes
-Way = Callable[[Ends, Times, np.random.Generator], CloudPath]
+Way = Callable[[Ends, Times, np.random.Generator], CloudPath | Rule]
 
 
 # --- couplings ----------------------------------------------------------------------------------
 
 
-def of_clouds(coupling: Callable[[Cloud, Cloud], Coupling]) -> Rule:
+def of_clouds(coupling: Callable[[Cloud, Cloud], Coupling]) -> Chosen:
     """A coupling that looks at the clouds alone."""
     return lambda ends, rng: coupling(ends.x, ends.y)
 
 
-def between(start: str, end: str, percent: int) -> Rule:
+def between(start: str, end: str, percent: int) -> Chosen:
     """A coupling between two others, of a cost between theirs.
 
     The generator first draws the random coupling, if it is one of the two, so that it is the one
@@ -111,7 +133,7 @@ def between(start: str, end: str, percent: int) -> Rule:
     return coupling
 
 
-COUPLINGS: dict[str, Rule] = {
+COUPLINGS: dict[str, Chosen] = {
     "row": of_clouds(row_coupling),
     "optimal": of_clouds(optimal_coupling),
     "random": lambda ends, rng: random_coupling(ends.x, ends.y, rng),
@@ -159,7 +181,7 @@ def toward(goal: Goal, curve: Callable[[Cloud, Cloud, Times], CloudPath] = strai
     return lambda ends, times, rng: curve(ends.x, goal(ends, rng), times)
 
 
-def partners(coupling: Rule) -> Goal:
+def partners(coupling: Chosen) -> Goal:
     """The tokens of y that a coupling pairs those of x with."""
     return lambda ends, rng: ends.y[coupling(ends, rng)]
 
@@ -207,6 +229,38 @@ def matrix_slerp(ends: Ends, times: Times, rng: np.random.Generator) -> CloudPat
     return great_circle(x.reshape(1, -1), y.reshape(1, -1), times).reshape(-1, *x.shape)
 
 
+def mixed(place: Place) -> Way:
+    """The way on which the two texts are mixed at a place, with the weights 1 - t and t."""
+
+    def way(ends: Ends, times: Times, rng: np.random.Generator) -> Mixture:
+        check_cloud_pair(ends.x, ends.y)
+        return Mixture(place, ends.legs, shares(times))
+
+    return way
+
+
+def fused(kind: Kind) -> Way:
+    """The row order's way, whose frames read the two ends beside their own cloud; see `Fused`."""
+
+    def way(ends: Ends, times: Times, rng: np.random.Generator) -> Fused:
+        x, y = check_cloud_pair(ends.x, ends.y)
+        return Fused(kind, ends.legs, Leg(straight(x, y, times), times), shares(times))
+
+    return way
+
+
+RULES: dict[str, Way] = {
+    "measures": mixed("measure"),
+    "outer": mixed("attention"),
+    "scores": mixed("prediction"),
+    "late-switch": mixed("late"),
+    "alternate": mixed("alternate"),
+    "latent-slerp": mixed("latent"),
+    "cross-fade": mixed("image"),
+    "aid-outer": fused("outer"),
+    "aid-inner": fused("inner"),
+}
+
 WAYS: dict[str, Way] = {
     **{name: toward(partners(coupling)) for name, coupling in COUPLINGS.items()},
     "slerp-matrix": matrix_slerp,
@@ -214,6 +268,7 @@ WAYS: dict[str, Way] = {
     "slerp-optimal": toward(partners(COUPLINGS["optimal"]), great_circle),
     **{f"entropic-{share:g}": toward(projection(share)) for share in EPSILONS},
     "pooled": toward(pooled),
+    **RULES,
 }
 
 
@@ -259,7 +314,8 @@ def _checked(name: str, function: Callable[..., Any]) -> Way:
     if count not in (2, 3):
         raise ValueError(
             f"{name} takes {count} arguments; a coupling takes the clouds (x, y) and returns a "
-            "permutation, a way takes (ends, times, rng) and returns the clouds at these times"
+            "permutation, a way takes (ends, times, rng) and returns the clouds at these times, "
+            "or a rule"
         )
 
     def coupling(x: Cloud, y: Cloud) -> Coupling:
@@ -267,19 +323,39 @@ def _checked(name: str, function: Callable[..., Any]) -> Way:
 
     way = toward(partners(of_clouds(coupling))) if count == 2 else function
 
-    def checked(ends: Ends, times: Times, rng: np.random.Generator) -> CloudPath:
-        path = real_array(way(ends, times, rng), f"the path of {name}")
-        if path.shape != (len(times), *ends.x.shape):
-            raise ValueError(
-                f"the path of {name} has shape {path.shape}; a cloud for each time is wanted, "
-                f"{(len(times), *ends.x.shape)}"
-            )
-        off = np.abs(path[np.equal(times, 0)] - ends.x).max(initial=0)
-        if not off <= ROUNDING * np.abs(ends.x).max():
-            raise ValueError(f"the path of {name} starts {off:.3g} off its source, ends.x")
+    def checked(ends: Ends, times: Times, rng: np.random.Generator) -> CloudPath | Rule:
+        path = way(ends, times, rng)
+        if isinstance(path, Rule):
+            _check_rule(name, path, len(times))
+        else:
+            path = real_array(path, f"the path of {name}")
+            if path.shape != (len(times), *ends.x.shape):
+                raise ValueError(
+                    f"the path of {name} has shape {path.shape}; a cloud for each time is wanted, "
+                    f"{(len(times), *ends.x.shape)}"
+                )
+        for frame in np.flatnonzero(np.equal(times, 0)).tolist():
+            first = cloud_alone(path, frame)
+            off = np.inf if first is None else np.abs(first - ends.x).max()
+            if not off <= ROUNDING * np.abs(ends.x).max():
+                raise ValueError(f"the path of {name} starts {off:.3g} off its source, ends.x")
         return path
 
     return checked
+
+
+def _check_rule(name: str, rule: Rule, frames: int) -> None:
+    def check(part: object) -> object:
+        if not isinstance(part, Leg):
+            raise ValueError(
+                f"the rule of {name} mixes a {type(part).__name__}; a Leg is wanted, clouds with "
+                "their times, such as those of ends.legs"
+            )
+        return part
+
+    map_parts(rule, check)
+    if len(rule) != frames:
+        raise ValueError(f"the rule of {name} has {len(rule)} frames for {frames} times")
 
 
 def _named(table: dict[str, Named], name: str) -> Named:
