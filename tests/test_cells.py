@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.clouds import encode, encode_prompts
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import digest
@@ -44,9 +44,11 @@ def settings(tiny_folder: Path) -> StudySettings:
     )
 
 
-def computed(settings: StudySettings) -> dict[tuple[str, int, str], Cell]:
+def computed(
+    settings: StudySettings, pairs: list[PromptPair] = PAIRS
+) -> dict[tuple[str, int, str], Cell]:
     bench = cells.prepare_bench(settings)
-    tasks = plan_tasks(settings, PAIRS, conditions_of_cells(bench))
+    tasks = plan_tasks(settings, pairs, conditions_of_cells(bench))
     return {task.key: cell for task, cell in compute_cells(bench, tasks)}
 
 
@@ -111,6 +113,30 @@ def test_a_way_that_stops_short_ends_with_an_image_of_its_own(
     np.testing.assert_array_equal(row[[0, -1]], optimal[[0, -1]])
     assert np.abs(still_frames[-1].astype(int) - row[0]).max() <= 1
     assert np.abs(row[-1].astype(int) - row[0]).max() > 1
+
+
+def test_rules_beside_paths_share_the_ends_and_are_what_render_makes_of_them(
+    settings: StudySettings, seen: list[np.ndarray]
+) -> None:
+    """No path of clouds is moved by a bit, and what has no path has no length."""
+    names = ("row", *ways.RULES)
+    some = replace(settings, couplings=names, extra_couplings_first_seed=(), seeds=(0,))
+    found = computed(some, PAIRS[:1])
+    mixed = dict(zip(names, seen, strict=True))
+    lengths = {key[2]: cell.wasserstein_length for key, cell in found.items()}
+    assert lengths.pop("row") > 0
+    assert set(lengths.values()) == {None}
+    bench = cells.prepare_bench(some)
+    texts = encode(bench.model, [PAIRS[0].source, PAIRS[0].target])
+    latent, times = initial_latent(bench.model, 0), np.linspace(0, 1, FRAMES)
+    for name in names:
+        path = ways.find_way(name)(texts.ends, times, np.random.default_rng(0))
+        expected = render(bench.model, texts.along(path, times), latent, bench.rendering)
+        assert np.abs(mixed[name].astype(int) - expected).max() <= 1
+        np.testing.assert_array_equal(mixed[name][[0, -1]], mixed["row"][[0, -1]])
+    seen.clear()
+    computed(replace(some, couplings=("row",)), PAIRS[:1])
+    np.testing.assert_array_equal(seen[0], mixed["row"])
 
 
 def test_ends_rendered_in_any_coupling_order_are_the_same_images_to_rounding(

@@ -336,6 +336,20 @@ def test_every_rendered_file_holds_the_settings(
     assert strips == {"couplings": ["row"]} | {k: v for k, v in found.items() if k != "coupling"}
 
 
+def test_render_says_what_the_frames_of_a_way_cost(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three rows for mixed predictions, guidance included, two for the frames of one text."""
+    options = ["--couplings", "row", "scores", "--frames", "5", "--write", "frames"]
+    assert main(render_arguments(tiny_folder, tmp_path, *options)) == 0
+    shown = capsys.readouterr().out
+    assert "row: 2.00 rows of the UNet a frame and step" in shown
+    assert f"scores: {(2 * 2 + 3 * 3) / 5:.2f} rows of the UNet" in shown
+    scores, row = (read_frames(tmp_path / name).astype(int) for name in ("scores", "row"))
+    assert np.abs(scores[[0, -1]] - row[[0, -1]]).max() <= 1
+    assert np.abs(scores[2] - row[2]).max() > 1
+
+
 def test_render_takes_seed_and_settings(tiny_folder: Path, tmp_path: Path) -> None:
     def frames(name: str, *options: str) -> np.ndarray:
         arguments = ["--couplings", "row", "--frames", "2", "--write", "frames"]

@@ -27,12 +27,15 @@ from embedding_geometry.perception.metric import load_metric, perceptual_distanc
 from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 from embedding_geometry.transport import ways
+from embedding_geometry.transport.rules import shares
 from embedding_geometry.transport.ways import Ends, find_way
 
 TIMES = np.linspace(0, 1, 5)
 MODULE = '''
 import numpy as np
 from scipy.spatial.distance import cdist
+
+import embedding_geometry as eg
 
 SHIFT = 1
 
@@ -48,6 +51,11 @@ def detour(ends, times, rng):
     """A way: first the begin token, then the rest."""
     t = times[:, None, None]
     return (1 - t**2) * ends.x + t**2 * ends.y
+
+def squared(ends, times, rng):
+    """A rule: predictions mixed, by the square of the time."""
+    weights = np.stack([1 - times**2, times**2], axis=1)
+    return eg.Mixture("prediction", ends.legs, weights)
 
 def mean_square(frames):
     """A metric."""
@@ -146,6 +154,13 @@ def test_a_way_of_ones_own_is_taken_under_any_name(module, ends: Ends) -> None:
     np.testing.assert_allclose(path[2], 0.75 * ends.x + 0.25 * ends.y)
 
 
+def test_a_rule_of_ones_own_is_taken_too(module, ends: Ends) -> None:
+    module("plugins_rules")
+    rule = find_way("plugins_rules:squared")(ends, TIMES, np.random.default_rng(0))
+    np.testing.assert_allclose(rule.weights[:, 1], [0, 1 / 16, 1 / 4, 9 / 16, 1])
+    assert ends.arrives(rule)
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -157,6 +172,24 @@ def test_a_way_of_ones_own_is_taken_under_any_name(module, ends: Ends) -> None:
             "the path of mine starts .* off its sou",
         ),
         (lambda ends, times, rng: None, "the path of mine of shape .* holds object"),
+        (
+            lambda ends, times, rng: eg.Mixture("measure", ends.legs, np.full((2, 2), 0.5)),
+            "the rule of mine has 2 frames for 5 times",
+        ),
+        (
+            lambda ends, times, rng: eg.Mixture("measure", ends.legs, np.full((5, 2), 0.5)),
+            "the path of mine starts inf off its source",
+        ),
+        (
+            lambda ends, times, rng: eg.Mixture("measure", (ends.x, ends.y), shares(times)),
+            "9 texts are given for 5 frames, or one",
+        ),
+        (
+            lambda ends, times, rng: eg.Mixture(
+                "measure", (ends.x[None], ends.y[None]), shares(times)
+            ),
+            "the rule of mine mixes a ndarray; a Leg is wanted, clouds with their times",
+        ),
         (lambda ends: ends.x, r"mine takes 1 arguments; a coupling takes the clouds \(x, y\)"),
     ],
 )
@@ -259,12 +292,15 @@ def test_the_command_line_takes_module_and_function(
 ) -> None:
     module("plugins_command")
     options = (
-        f"--pairs {settings.pairs} --couplings row plugins_command:detour --seeds 0 --frames 3"
+        f"--pairs {settings.pairs} --couplings row plugins_command:detour plugins_command:squared "
+        "--seeds 0 --frames 3"
     )
     options += " --extra-couplings-first-seed --net plugins_command:mean_square --out study"
     options += f" --model {tiny_folder} --device cpu --steps 1 --guidance-scale 1"
     assert main(["study", *options.split()]) == 0
-    assert "plugins_command:detour" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "plugins_command:detour" in shown
+    assert "plugins_command:squared" in shown
 
 
 @pytest.mark.parametrize(

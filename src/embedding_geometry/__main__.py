@@ -155,7 +155,10 @@ class Render:
             another way between the prompts: words, whitened, centred, cosine, pooled,
             slerp-matrix, slerp-tokens, slerp-optimal, entropic-0.01, entropic-0.1, entropic-1; or
             25, 50 or 75 per cent of the way from one coupling to another: optimal-random-25,
-            random-worst-25, optimal-row-25 and so on.
+            random-worst-25, optimal-row-25 and so on. Or a rule that mixes the two texts later:
+            measures (in attention, by weight), outer (attention's outputs), scores (predictions),
+            late-switch or alternate (steps), latent-slerp, cross-fade (images), and aid-outer or
+            aid-inner (with the ends' self-attention).
         write: strips.png (a row of images per coupling), and for each coupling an animation (GIF,
             lossless WebP, MP4) or its frames one by one. Every file holds the settings as JSON.
         frames_as: Format of single frames: png or webp, both lossless.
@@ -217,6 +220,7 @@ class Render:
 
         from embedding_geometry.diffusion.clouds import encode
         from embedding_geometry.diffusion.generation import initial_latent, render
+        from embedding_geometry.diffusion.readings import unet_rows
 
         times = np.linspace(0.0, 1.0, self.frames)
         texts = encode(model, [self.source, self.target])
@@ -224,10 +228,10 @@ class Render:
         make_folder(self.out)
         for coupling, way in ways.items():
             path = way(texts.ends, times, np.random.default_rng(self.seed))
-            yield (
-                coupling,
-                render(model, texts.along(path, times), latent, settings, progress=True),
-            )
+            frames = texts.along(path, times)
+            rows = unet_rows(model, frames, settings) / self.frames
+            print(f"{coupling}: {rows:.2f} rows of the UNet a frame and step", flush=True)
+            yield coupling, render(model, frames, latent, settings, progress=True)
 
     def _write(self, coupling: str, images: Frames, about: dict[str, object]) -> None:
         from embedding_geometry.perception.frames import write_animation, write_frames

@@ -33,6 +33,7 @@ from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.paths import wasserstein_length
+from embedding_geometry.transport.rules import Rule, some_frames
 from embedding_geometry.transport.ways import NONE_OWN, Ends, Own, find_way, own_ways
 
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
@@ -128,7 +129,7 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
                     identity=task.identity,
                     distances=distances,
                     beside={m.net: d for m, d in zip(bench.beside, beside, strict=True)},
-                    wasserstein_length=wasserstein_length(paths[task.coupling]),
+                    wasserstein_length=_length(paths[task.coupling]),
                     w2=w2,
                     started=started.isoformat(),
                     ended=datetime.now(UTC).isoformat(),
@@ -144,31 +145,44 @@ def images_of_latent(bench: Bench, seed: int) -> int:
 
 
 def render_paths(
-    bench: Bench, texts: Texts, seed: int, paths: Mapping[str, CloudPath]
+    bench: Bench, texts: Texts, seed: int, paths: Mapping[str, CloudPath | Rule]
 ) -> dict[str, Frames]:
     """The frames of each path between two texts, in shared batches and the ends rendered once.
 
-    A path that stops short of the target ends with an image of its own.
+    Rules follow one by one, each in batches of its own. A path that stops short of the target ends
+    with an image of its own.
     """
-    own = {name: path[1 : len(path) - texts.ends.arrives(path)] for name, path in paths.items()}
-    inner = np.linspace(0.0, 1.0, bench.frames)[1:]
-    times = np.concatenate([[0.0, 1.0], *(inner[: len(path)] for path in own.values())])
-    frames = texts.along(np.concatenate([texts.clouds, *own.values()]), times)
     latent = initial_latent(bench.model, seed, bench.rendering)
+    own = {name: range(1, len(path) - texts.ends.arrives(path)) for name, path in paths.items()}
+    rules = {name: path for name, path in paths.items() if isinstance(path, Rule)}
+    clouds = {n: path[own[n]] for n, path in paths.items() if not isinstance(path, Rule)}
+    inner = np.linspace(0.0, 1.0, bench.frames)
+    times = np.concatenate([[0.0, 1.0], *(inner[own[name]] for name in clouds)])
+    frames = texts.along(np.concatenate([texts.clouds, *clouds.values()]), times)
     images = render(bench.model, frames, latent, bench.rendering)
-    stops = 2 + np.cumsum([len(path) for path in own.values()])
-    parts = np.split(images, [2, *stops[:-1]])[1:]
+    stops = np.cumsum([2, *map(len, clouds.values())])
+    parts = dict(zip(clouds, np.split(images, stops)[1:-1], strict=True))
+    for name, rule in rules.items():
+        mixed = texts.along(some_frames(rule, [*own[name]]), inner[own[name]])
+        parts[name] = render(bench.model, mixed, latent, bench.rendering)
     # the shared image of the target follows where the path arrives there
-    ways = (np.concatenate([images[:1], part, images[1:2]])[: bench.frames] for part in parts)
-    return dict(zip(paths, ways, strict=True))
+    return {
+        name: np.concatenate([images[:1], part, images[1:2]])[: bench.frames]
+        for name, part in parts.items()
+    }
 
 
 def cloud_path(
     pair: PromptPair, name: str, ends: Ends, frames: int, own: Own = NONE_OWN
-) -> CloudPath:
-    """The path that the frames of one way between the prompts are rendered from."""
+) -> CloudPath | Rule:
+    """The path, or the rule, that the frames of one way between the prompts are rendered from."""
     times = np.linspace(0.0, 1.0, frames)
     return find_way(name, own)(ends, times, coupling_rng(pair.pair_id))
+
+
+def _length(path: CloudPath | Rule) -> float | None:
+    """The length of a path of clouds; a rule has none."""
+    return None if isinstance(path, Rule) else wasserstein_length(path)
 
 
 def coupling_rng(pair_id: str) -> np.random.Generator:

@@ -39,7 +39,8 @@ class Cell:
     Attributes:
         identity: Everything that determines the measurement (texts, model, settings, seed ...).
         distances: Perceptual distance of every step, `frames - 1` of them.
-        wasserstein_length: Length of the path of token clouds, in the poster's units.
+        wasserstein_length: Length of the path of token clouds, in the poster's units; None for a
+            rule that mixes texts, on which no cloud moves.
         w2: Wasserstein distance of the path's ends, in the poster's units (no 1/N under the root).
         started: When its computation began, ISO 8601 in UTC.
         ended: When it ended.
@@ -49,7 +50,7 @@ class Cell:
 
     identity: dict[str, object]
     distances: list[float]
-    wasserstein_length: float
+    wasserstein_length: float | None
     w2: float
     started: str
     ended: str

@@ -84,8 +84,8 @@ def run_study(
         One row per finished cell of the study, of whatever shard. `pair_id, similarity, stratum,
         coupling, seed, frames`; the perceptual path length `ppl` (mean distance of consecutive
         frames) with its companions `total, scaled_mean, root_sum, gini, maximum_step`;
-        `wasserstein_length` of the path of clouds and `w2` of its ends, both in the poster's units
-        (no 1/N under the root).
+        `wasserstein_length` of the path of clouds (NaN for rules) and `w2` of its ends, both in
+        the poster's units (no 1/N under the root).
 
     Raises:
         StudySettingsError: Settings that cannot be run, or that are not those of the study in the
