@@ -440,6 +440,13 @@ def test_a_rule_between_two_texts_is_not_taken_for_one(texts):
         reading("measures", texts[:1])
 
 
+def test_what_is_mixed_has_to_be_texts(model, texts, latent):
+    rule = find_way("measures")(texts.ends, TIMES, np.random.default_rng(0))
+    message = r"mixes texts, not a Leg: texts.along\(rule, times\) makes them of clouds"
+    with pytest.raises(ValueError, match=message):
+        render(model, rule, latent, SETTINGS)
+
+
 def test_images_have_no_latents(model, texts, latent):
     with pytest.raises(ValueError, match="images are mixed when they are decoded: render makes"):
         sample_latents(model, reading("cross-fade", texts), latent, SETTINGS)

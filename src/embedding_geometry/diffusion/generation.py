@@ -14,9 +14,7 @@ several texts somewhere on this way, see `transport.rules`.
 """
 
 import warnings
-from collections.abc import Callable
-from functools import reduce
-from operator import add
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -31,15 +29,13 @@ from embedding_geometry.diffusion.keys_and_values import projected_once
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.mixing import mixed_attention
 from embedding_geometry.diffusion.readings import (
-    Mixing,
+    Call,
     Readings,
-    average,
+    averaging,
     batches,
     check_readings,
     images,
-    mixing,
-    texts_predicted,
-    unmixed,
+    unet_calls,
 )
 from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
 from embedding_geometry.diffusion.settings import RenderSettings
@@ -286,34 +282,28 @@ def _predictor(
     steps: int,
 ) -> Predictor:
     """Return the prediction of the noise, under classifier-free guidance."""
-    texts, change = texts_predicted(frames), mixing(model, frames, latent, steps)
-    read, changes = len(texts), [change] * len(texts)
-    if negative is not None:  # it does not read what is mixed
-        texts = [negative[[0] * images(frames)], *texts]
-        changes = [unmixed, *changes]
-    # clouds of another number of tokens do not fit into one batch
-    together = len({each.clouds.shape for each in texts}) == 1
-    count = len(texts) if together else 1
-    if together:
-        texts, changes = [reduce(add, texts)], [change]
-    networks = [_unet(model, latent, *each) for each in zip(texts, changes, strict=True)]
+    calls = unet_calls(model, frames, negative, latent, steps)
+    networks, average = [_unet(model, latent, call) for call in calls], averaging(model, frames)
 
     def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
-        rows = torch.cat([x] * count) if count > 1 else x
-        answers = (network(rows, time, step).chunk(count) for network in networks)
-        predicted = [prediction for answer in answers for prediction in answer]
-        with_ = average(frames, predicted[-read:])
-        return with_ if negative is None else predicted[0] + scale * (with_ - predicted[0])
+        predicted = [each for network in networks for each in network(x, time, step)]
+        if negative is None:
+            return average(predicted)
+        without, with_ = predicted[0], average(predicted[1:])
+        return without + scale * (with_ - without)
 
     return predict
 
 
-def _unet(model: TextToImageModel, latent: Tensor, texts: Texts, change: Mixing) -> Predictor:
-    """Return the UNet as a predictor; what it reads of texts is made once."""
-    clouds, beside = as_tensors(model, texts, latent)
+def _unet(
+    model: TextToImageModel, latent: Tensor, call: Call
+) -> Callable[[Tensor, Tensor, int], Sequence[Tensor]]:
+    """Return a call of the UNet; what it reads of texts is made once."""
+    clouds, beside = as_tensors(model, call.texts, latent)
 
-    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
-        given = {"added_cond_kwargs": beside} | change(step)
-        return model.unet(x, time, clouds, **given).sample
+    def predict(x: Tensor, time: Tensor, step: int) -> Sequence[Tensor]:
+        rows = torch.cat([x] * call.predictions) if call.predictions > 1 else x
+        given = {"added_cond_kwargs": beside} | call.mixing(step)
+        return model.unet(rows, time, clouds, **given).sample.chunk(call.predictions)
 
     return predict

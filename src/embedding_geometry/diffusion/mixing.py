@@ -58,6 +58,22 @@ def average_outputs(
     )
 
 
+def share_out(query: Queries, key: Tensor, value: Tensor, apart: int, mix: Mix) -> Queries:
+    """The first half of the rows reads the first tokens, that many, and the other mixes the rest.
+
+    All rows mix where no token stands apart. Keys and values are those of a row of either half, or
+    of one for all.
+    """
+
+    def answer(read: Mix, queries: Tensor, tokens: slice) -> Tensor:
+        states = (each[:, :, tokens].expand(len(queries), -1, -1, -1) for each in (key, value))
+        return read(queries, *states)
+
+    half = len(query) // 2 if apart else 0
+    mixed = answer(mix, query[half:], slice(apart, None))
+    return torch.cat([answer(attention, query[:half], slice(apart)), mixed]) if apart else mixed
+
+
 def fuse(query: Queries, key: Heads, value: Heads, weights: Tensor, kind: Kind) -> Queries:
     """AID in the last t rows, of weights (t, 2), beside the two ends in the rows before them.
 
@@ -77,7 +93,7 @@ def fuse(query: Queries, key: Heads, value: Heads, weights: Tensor, kind: Kind) 
     if kind == "inner":
         frames = ask(weights)
     else:
-        alone = torch.eye(2).to(weights)
+        alone = torch.eye(2, dtype=weights.dtype, device=weights.device)
         answers = (ask(end.expand_as(weights)) for end in alone)
         frames = sum(w[:, None, None, None] * a for w, a in zip(weights.T, answers, strict=True))
     rest = slice(ends.stop)

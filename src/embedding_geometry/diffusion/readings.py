@@ -1,17 +1,17 @@
 """What a batch of frames reads: a text for each, or a rule that mixes texts.
 
 The rules are those of `transport.rules`, with texts for their parts. How the sampler carries one
-out stands here, a function for each question: which frames go together, whose noise the UNet
-predicts, what its attention does at a step, and how many rows that takes.
+out stands here: which frames go together (`batches`), how the UNet is called for them in each step
+(`unet_calls`), and how many rows that takes (`unet_rows`).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from embedding_geometry.diffusion.mixing import (
     fuse,
     log_densities,
     read_measure,
+    share_out,
 )
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.transport.rules import (
@@ -39,9 +40,14 @@ Mixing = Callable[[int], dict[str, Any]]  # what the UNet is given at a step bes
 
 
 def check_readings(model: TextToImageModel, frames: Readings) -> None:
-    """Raise a ValueError for texts that are not what the model reads."""
+    """Raise a ValueError for texts that are not what the model reads, or are none."""
     own = [frames.own] if isinstance(frames, Fused) else []
     for texts in [frames] if isinstance(frames, Texts) else [*frames.parts, *own]:
+        if not isinstance(texts, Texts):
+            raise ValueError(
+                f"a rule that is rendered mixes texts, not a {type(texts).__name__}: "
+                "texts.along(rule, times) makes them of clouds"
+            )
         check_texts(model, texts)
 
 
@@ -87,39 +93,88 @@ def unet_rows(model: TextToImageModel, frames: Readings, settings: RenderSetting
     settings = settings.resolve(model)
     if isinstance(frames, Mixture) and frames.place in ("latent", "image"):
         return sum(unet_rows(model, part, settings) for part in frames.parts)
-    guided = settings.guidance_scale != 1
-    together = [batch for _, batch in batches(frames, settings.batch_size)]
-    return sum(images(batch) * (len(texts_predicted(batch)) + guided) for batch in together)
+    guided, rows = settings.guidance_scale != 1, 0
+    for _, batch in batches(frames, settings.batch_size):
+        read = len(batch.parts) if _averages_predictions(batch) else 1
+        rows += images(batch) * (read + guided)
+    return rows
 
 
-def texts_predicted(batch: Readings) -> list[Texts]:
-    """Return the texts for which noise is predicted, each one for every image of the batch.
+def _averages_predictions(batch: Readings) -> TypeGuard[Mixture]:
+    return isinstance(batch, Mixture) and batch.place == "prediction"
 
-    More than one where it is the predictions that are mixed. Texts that are mixed in attention are
-    one text with the tokens of all, whose vectors beside the cloud are those of `mixing`.
+
+def _unmixed(step: int) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the UNet in every step of a batch.
+
+    Attributes:
+        texts: what it reads, a text for each row; or one for all, where attention shares it out.
+        predictions: how many it makes of each image, one after the other.
+        mixing: what it is given besides.
     """
+
+    texts: Texts
+    predictions: int = 1
+    mixing: Mixing = _unmixed
+
+
+def unet_calls(
+    model: TextToImageModel,
+    batch: Readings,
+    negative: Texts | None,
+    latent: Float[Tensor, "1 c h w"],
+    steps: int,
+) -> list[Call]:
+    """Return the calls that predict the noise of a batch; that of the negative prompt comes first.
+
+    Its text is None where guidance is off. One call does, unless the clouds of the negative prompt
+    and of the texts have different numbers of tokens.
+    """
+    if isinstance(batch, Mixture) and not _averages_predictions(batch):
+        return [_mixed_call(model, batch, negative, latent, steps)]
+    mixing: Mixing = _unmixed
     if isinstance(batch, Texts):
-        return [batch]
-    if isinstance(batch, Fused):
-        return [reduce(add, (*batch.parts, batch.own))]
-    parts = _parts(batch)
-    if batch.place == "prediction":
-        return parts
-    return [Texts(np.concatenate([part.clouds for part in parts], axis=1), parts[0].pooled)]
+        texts = [batch]
+    elif isinstance(batch, Fused):
+        texts, mixing = [reduce(add, (*batch.parts, batch.own))], _fused(model, batch, steps)
+    else:
+        texts = [at_frames(part, range(len(batch))) for part in batch.parts]
+    if negative is not None:
+        texts = [negative[[0] * images(batch)], *texts]
+    if len({each.clouds.shape for each in texts}) == 1:
+        return [Call(reduce(add, texts), len(texts), mixing)]
+    unmixed, read = (texts[:1], texts[1:]) if negative is not None else ([], texts)
+    return [*map(Call, unmixed), *(Call(each, mixing=mixing) for each in read)]
 
 
-def mixing(
-    model: TextToImageModel, batch: Readings, latent: Float[Tensor, "1 c h w"], steps: int
-) -> Mixing:
-    """Return what the UNet is given at each of so many steps besides the clouds, to mix them."""
-    if isinstance(batch, Texts) or (isinstance(batch, Mixture) and batch.place == "prediction"):
-        return unmixed
-    if isinstance(batch, Fused):
-        mix = partial(fuse, weights=as_tensor(model, batch.weights), kind=batch.kind)
-        fused = {"cross_attention_kwargs": {"mix": mix, "everywhere": True}}
-        return lambda step: fused if step < batch.share * steps else {}
-    parts = _parts(batch)
-    sizes = [part.clouds.shape[1] for part in parts]
+def _fused(model: TextToImageModel, batch: Fused, steps: int) -> Mixing:
+    mix = partial(fuse, weights=as_tensor(model, batch.weights), kind=batch.kind)
+    fused = {"cross_attention_kwargs": {"mix": mix, "everywhere": True}}
+    return lambda step: fused if step < batch.share * steps else {}
+
+
+def _mixed_call(
+    model: TextToImageModel,
+    batch: Mixture,
+    negative: Texts | None,
+    latent: Float[Tensor, "1 c h w"],
+    steps: int,
+) -> Call:
+    """Return the call that mixes texts in attention, all their tokens one after the other.
+
+    The negative prompt's come first. Keys and values of a text that all frames read are made once.
+    """
+    before = [] if negative is None else [negative]
+    texts, count = [*before, *batch.parts], max(map(len, batch.parts))
+    clouds = np.concatenate([at_frames(text, range(count)).clouds for text in texts], axis=1)
+    sizes = [part.clouds.shape[1] for part in batch.parts]
+    mixture = partial(share_out, apart=clouds.shape[1] - sum(sizes))
+    vectors = [at_frames(text, range(len(batch))).pooled for text in texts]
 
     def given(weights: Float[np.ndarray, "t b"]) -> dict[str, Any]:
         if batch.place == "attention":
@@ -128,28 +183,27 @@ def mixing(
             densities = as_tensor(model, log_densities(weights, sizes))
             mix = partial(read_measure, log_density=densities)
         pooled = None
-        if parts[0].pooled is not None:
-            pooled = np.einsum("tb,btp->tp", weights, [part.pooled for part in parts])
+        if vectors[0] is not None:
+            read = np.einsum("tb,btp->tp", weights, vectors[len(before) :])
+            pooled = np.concatenate([*vectors[: len(before)], read])
         return {
-            "cross_attention_kwargs": {"mix": mix},
+            "cross_attention_kwargs": {"mix": partial(mixture, mix=mix)},
             "added_cond_kwargs": beside_clouds(model, pooled, latent),
         }
 
-    return [given(weights) for weights in step_weights(batch, steps)].__getitem__
+    mixing = [given(weights) for weights in step_weights(batch, steps)].__getitem__
+    return Call(Texts(clouds), 1 + len(before), mixing)
 
 
-def unmixed(step: int) -> dict[str, Any]:
-    """Return that the UNet is given nothing besides the clouds."""
-    return {}
+def averaging(
+    model: TextToImageModel, batch: Readings
+) -> Callable[[Sequence[Float[Tensor, "t ..."]]], Float[Tensor, "t ..."]]:
+    """Return what makes one prediction of those for the texts, with the weights of each frame."""
+    if not _averages_predictions(batch):
+        return lambda predicted: predicted[0]
+    weights = as_tensor(model, batch.weights.T[..., None, None, None])
 
+    def average(predicted: Sequence[Tensor]) -> Tensor:
+        return reduce(add, (w * part for w, part in zip(weights, predicted, strict=True)))
 
-def average(batch: Readings, parts: Sequence[Float[Tensor, "t ..."]]) -> Float[Tensor, "t ..."]:
-    """Return the averages of the predictions for the texts, with the weights of each frame."""
-    if isinstance(batch, Texts) or len(parts) == 1:
-        return parts[0]
-    weights = torch.from_numpy(batch.weights.T)[..., None, None, None].to(parts[0])
-    return reduce(add, (weight * part for weight, part in zip(weights, parts, strict=True)))
-
-
-def _parts(mixture: Mixture) -> list[Texts]:
-    return [at_frames(part, range(len(mixture))) for part in mixture.parts]
+    return average
