@@ -6,8 +6,8 @@ whatever is computed from a cloud can be averaged, too. With weights :math:`w_b 
 
 ``measure``
     In every cross-attention layer the image asks all tokens of all texts at once, those of text b,
-    :math:`n_b` of them, with :math:`\log w_b / n_b` added to their logits. Attention is a function
-    of the measure on the tokens (see `diffusion.attention`), and what it reads here is
+    :math:`n_b` of them, with :math:`\log (w_b / n_b)` added to their logits. Attention is a
+    function of the measure on the tokens (see `diffusion.attention`), and what it reads here is
     :math:`\sum_b w_b \mu_b`: the straight line of measures, on which mass is not moved, as along a
     coupling, but fades out here and in there.
 ``attention``
@@ -29,9 +29,16 @@ whatever is computed from a cloud can be averaged, too. With weights :math:`w_b 
 ``image``
     The pictures, pixel by pixel: a cross-fade.
 
-**None of these knows a coupling.** Each text enters through sums over its tokens, in which their
-order does not count: permuting the rows of either cloud changes no frame. Doubling all tokens of a
-text changes none either.
+**None of these knows a coupling.** For each place of the image all that a layer computes of text b
+is, with the query q,
+
+.. math:: \frac1{n_b} \sum_i e^{\langle q, k_i \rangle / \sqrt d}\, v_i
+          \quad\text{and}\quad \frac1{n_b} \sum_i e^{\langle q, k_i \rangle / \sqrt d},
+
+key and value of a token depending on that token alone: attention is the quotient of the two, the
+measures' that of their averages by :math:`w_b`. So no frame changes where the tokens of either
+text are permuted, nor where each token of one text is doubled; which token of the other it might
+be paired with does not enter.
 
 **The inner interpolation of AID in cross-attention alone is the row order.** It reads the keys
 :math:`(1-t) K_A + t K_B` and likewise the values. Both are linear in the cloud, :math:`K = X W_K`,
@@ -140,7 +147,7 @@ class Fused:
 
     In *all* attention layers, those in which the image asks itself included, with the keys and
     values :math:`K_t` of the frame and :math:`K_A, K_B` of the two ends, which are denoised beside
-    it (He et al. 2024, eq. 6 and 7):
+    it (He et al. 2024, see above):
 
     .. math:: (1-t)\, A(Q, [K_t; K_A], [V_t; V_A]) + t\, A(Q, [K_t; K_B], [V_t; V_B])
 
@@ -168,8 +175,8 @@ class Fused:
         """Take weights of any kind, and check that all fits together."""
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind is {self.kind!r}; use outer or inner")
-        if [len(part) for part in self.parts] != [1, 1]:
-            counts = [len(part) for part in self.parts]
+        counts = [len(part) for part in self.parts]
+        if counts != [1, 1]:
             raise ValueError(f"a frame lies between two ends, one text each, not {counts}")
         if not 0 <= self.share <= 1:
             raise ValueError(f"share is {self.share}; use a share of the steps, from 0 to 1")
@@ -196,10 +203,11 @@ def _check_weights(rule: Rule) -> None:
             f"weights have shape {weights.shape}; {(len(weights), len(rule.parts))} is wanted, a "
             "weight for each text in each frame"
         )
-    if not ((weights >= 0) & (weights <= 1)).all() or np.ptp([*weights.sum(axis=1), 1]) > EXACT:
+    sums = weights.sum(axis=1)
+    if not ((weights >= 0) & (weights <= 1)).all() or np.abs(sums - 1).max() > EXACT:
         raise ValueError(
             "weights lie between 0 and 1 and have the sum 1 in each frame; got "
-            f"{weights.min()} to {weights.max()}, sums {weights.sum(axis=1)}"
+            f"{weights.min()} to {weights.max()}, sums {sums}"
         )
     for part in rule.parts:
         if len(part) not in (1, len(weights)):
