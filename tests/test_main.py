@@ -18,6 +18,7 @@ import pytest
 from embedded import embedded_settings
 from PIL import Image
 
+from embedding_geometry import __main__ as main_module
 from embedding_geometry.__main__ import main, print_table
 from embedding_geometry.diffusion import generation
 from embedding_geometry.perception import metric
@@ -95,7 +96,7 @@ def test_help_comes_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("[]")
-    for name in ("study", "tempo", "record", "render", "ppl", "pairs", "info"):
+    for name in ("study", "tempo", "record", "render", "ppl", "pairs", "info", "export"):
         assert f"• {name}" in done.stdout
 
 
@@ -119,6 +120,7 @@ def test_help_comes_without_loading_torch() -> None:
         ("ppl", "--device BMP JPEG PNG TIFF WebP GIF AVI M4V MKV MOV MP4 WebM"),
         ("pairs", "--scores --captions --per-grade --seed --out"),
         ("info", "--model --net --device --revision"),
+        ("export", "FOLDER --model --net --device --revision"),
     ],
 )
 def test_help_names_and_explains_every_option(
@@ -580,6 +582,28 @@ def test_pairs_draws_from_crisscrossed_captions(
 
 
 # --- info ---------------------------------------------------------------------------------------
+
+
+def test_export_writes_every_graph_and_says_how_near_to_torch_it_is(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tmp_path), "--model", str(tiny_folder), "--net", "pocket"]) == 0
+    names = ["decoder.onnx", "metric.onnx", "text_encoder.onnx", "unet.onnx"]
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == names
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        str(tmp_path / name) for name in names
+    ]
+    said = re.compile(r".*: \d+\.\d MB, differs from torch by \S+ at most")
+    assert all(map(said.fullmatch, lines))
+
+
+def test_export_names_the_package_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main_module, "find_spec", lambda name: None if name == "onnx" else True)
+    assert main(["export", str(tmp_path)]) == 2
+    assert "needs onnx;" in capsys.readouterr().err
 
 
 def test_info_says_what_is_in_use(

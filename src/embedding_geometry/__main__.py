@@ -8,7 +8,8 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
@@ -488,7 +489,41 @@ class Info:
             print(f"{name:<13} {value}")
 
 
-COMMANDS = Study | Tempo | Record | Render | Ppl | Pairs | Info
+@dataclass(frozen=True)
+class Export:
+    """Write the networks of a model and of a metric as ONNX graphs, checked against torch.
+
+    Beside them stands what else is needed to make the same pictures without Python: the initial
+    latents of eight seeds, the tokenizer and the sampler. Needs the extra `book`.
+
+    Attributes:
+        folder: Where the files go.
+        loading: Which model is written; it has to be in float32 on the CPU.
+        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+    """
+
+    folder: Positional[Path]
+    loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
+    net: NetName = "alex"
+
+    def run(self) -> None:
+        """Write all files, then say how large they are and how near to torch."""
+        if missing := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
+            raise ValueError(
+                f"export needs {' and '.join(missing)}; `make setup` installs all it needs, as "
+                "does pip install -e '.[book]' in a clone"
+            )
+        from embedding_geometry.pages.laboratory import export
+        from embedding_geometry.perception.metric import load_metric
+
+        model = replace(self.loading, device=self.loading.device or "cpu").load()
+        for name, difference in export(model, load_metric(self.net, "cpu"), self.folder).items():
+            file = self.folder / f"{name}.onnx"
+            size = file.stat().st_size / 1e6
+            print(f"{file}: {size:.1f} MB, differs from torch by {difference:.1g} at most")
+
+
+COMMANDS = Study | Tempo | Record | Render | Ppl | Pairs | Info | Export
 
 
 def what_stays(command: object) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 import lpips
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
@@ -151,7 +151,7 @@ class PathLengthMeter:
         first = self._first or [layer[:1].clone() for layer in features]
         if self._last:
             features = [torch.cat(pair) for pair in zip(self._last, features, strict=True)]
-        distances = _consecutive_distances(self.metric.network, features)
+        distances = consecutive_distances(self.metric.network, features)
         last = [layer[-1:].clone() for layer in features]
         # only now, so that frames that did not fit into memory can be taken again
         self._first, self._last = first, last
@@ -171,7 +171,7 @@ class PathLengthMeter:
         if not self._first:
             raise ValueError("a path has at least two frames, not 0")
         ends = [torch.cat(pair) for pair in zip(self._first, self._last, strict=True)]
-        return float(_consecutive_distances(self.metric.network, ends))
+        return float(consecutive_distances(self.metric.network, ends))
 
     def compute(self) -> PathLength:
         """Return the length of the path so far.
@@ -237,13 +237,19 @@ def layer_features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]
     bytes_ = torch.from_numpy(np.array(frames, order="C"))  # torch reads no array backwards
     if not isinstance(metric.network, lpips.LPIPS):
         return [bytes_]
+    return lpips_features(metric.network, bytes_.to(metric.device))
+
+
+def lpips_features(
+    network: lpips.LPIPS, frames: UInt8[Tensor, "t h w 3"]
+) -> list[Float[Tensor, "t _ _ _"]]:
+    """Return each layer's features (t, c, h, w) of frames, of unit length at every pixel."""
     # the one place where bytes become the [-1, 1] that LPIPS was made for
-    images = bytes_.to(metric.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    layers = metric.network.net(metric.network.scaling_layer(images))
-    return [lpips.normalize_tensor(layer) for layer in layers]
+    images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return [lpips.normalize_tensor(layer) for layer in network.net(network.scaling_layer(images))]
 
 
-def _consecutive_distances(network: lpips.LPIPS | OwnDistances, features: list[Tensor]) -> Tensor:
+def consecutive_distances(network: lpips.LPIPS | OwnDistances, features: list[Tensor]) -> Tensor:
     """Return the distances of consecutive frames, given their features layer by layer."""
     if not isinstance(network, lpips.LPIPS):
         return torch.from_numpy(_own_distances(network, features[0].numpy()))
