@@ -4,6 +4,8 @@ UV_VERSION := 0.9.30
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+LABORATORY := $(VENV)/laboratory
+FETCHED := $(LABORATORY)/fetched
 
 # The recorded numbers come from python 3.11, so it is preferred where there are several.
 CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
@@ -45,7 +47,7 @@ MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 1
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 12
 
-setup: $(INSTALLED) ## install the locked environment into .venv
+setup: $(INSTALLED) $(FETCHED) ## install the locked environment into .venv
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no python 3.11 or newer with pip was found" \
@@ -57,7 +59,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-book: $(INSTALLED) ## execute every page and build the book into _build/html
+# What the networks of the page "Try it yourself" run in; without a network that page goes without.
+$(FETCHED): book/laboratory/package-lock.json $(INSTALLED)
+	@mkdir -p $(LABORATORY)
+	@cp book/laboratory/.npmrc book/laboratory/package*.json $(LABORATORY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix $(LABORATORY) --ignore-scripts --no-audit \
+		--no-fund --no-update-notifier --fetch-retries 0 --silent && touch $@ || echo \
+		"note: ONNX Runtime Web could not be fetched; the book's laboratory is left out"
+
+book: $(INSTALLED) $(FETCHED) ## execute every page and build the book into _build/html
 	rm -rf _build
 	$(BIN)/jupyter-book build . -W -n
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
@@ -68,7 +78,7 @@ pdf: $(INSTALLED) ## the book, then as one document in _build/pdf/book.pdf (need
 	$(BIN)/jupyter-book build . --builder singlehtml -W -n
 	$(BIN)/python tools/print_book.py
 
-test: $(INSTALLED) ## unit tests, then every notebook against its stored outputs
+test: $(INSTALLED) $(FETCHED) ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest tests
 	$(REFERENCE) $(COMPARE) notebooks
 	$(REFERENCE) $(NARROW) $(COMPARE) $(MEASURING)

@@ -1,13 +1,17 @@
 """What the extensions of the book look up while it is built."""
 
+import base64
+import gzip
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
+from laboratory import SUGGESTIONS, packed, suggestions
 from reading import costs, recorded_on, table_named
 from recorded import put_beside
 
@@ -50,6 +54,21 @@ def test_the_costs_of_pages_are_empty_where_none_were_recorded(
     assert costs()["pages"]
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     assert costs() == {"pages": {}}
+
+
+def test_an_archive_is_cut_into_parts_that_are_decoded_one_by_one() -> None:
+    files = {"noise": np.random.default_rng(0).bytes(3_000_001), "none": b"", "text": b"words"}
+    places, parts = packed(files)
+    assert len(parts) > 2
+    whole = gzip.decompress(b"".join(base64.b64decode(part, validate=True) for part in parts))
+    assert {name: whole[start:end] for name, (start, end) in places.items()} == files
+
+
+def test_prompts_are_suggested_from_all_over_the_world() -> None:
+    texts = suggestions()
+    assert len(set(texts)) == len(texts) == SUGGESTIONS
+    shares = [sum(word in text for text in texts) for word in ("night", "left", "right")]
+    assert all(shares)
 
 
 def test_a_table_is_put_beside_the_pages(tmp_path: Path) -> None:

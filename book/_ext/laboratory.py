@@ -1,0 +1,175 @@
+"""The laboratory: the page on which a reader's browser runs the model itself.
+
+The model's networks, ONNX Runtime Web and the worker's scripts are packed into one archive, and
+this is cut into classic scripts, which a page may load from a web server and from a file alike.
+ONNX Runtime Web comes with `make setup`. Without it the page says that the laboratory is left out.
+"""
+
+import base64
+import functools
+import gzip
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.osutil import relative_uri
+
+from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.ground.disk import digest
+from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.places import prompt_table
+from embedding_geometry.pages import graphs, laboratory
+from embedding_geometry.perception.metric import load_metric
+from embedding_geometry.study.prompts import read_prompt_pairs
+
+MODEL, NET = "pocket", "alex"
+FETCHED = Path(sys.prefix) / "laboratory"
+RUNTIME = FETCHED / "node_modules/onnxruntime-web/dist"
+NAMES = {
+    "ort.js": "ort.wasm.min.js",
+    "ort.mjs": "ort-wasm-simd-threaded.mjs",
+    "ort.wasm": "ort-wasm-simd-threaded.wasm",
+}
+WORKER = ("transport.js", "networks.js", "worker.js")
+PLACE = "_static/laboratory"
+PART = 1_500_000  # characters of a script, a multiple of 4: each is decoded by itself
+SUGGESTIONS = 40
+LOG = logging.getLogger(__name__)
+
+
+def fetched() -> bool:
+    """Whether ONNX Runtime Web is there."""
+    return all((RUNTIME / name).is_file() for name in NAMES.values())
+
+
+@functools.cache
+def exported() -> Path:
+    """The folder with the model's graphs, made once for each content of what they are made of."""
+    model, metric = load_model(MODEL, "cpu"), load_metric(NET, "cpu")
+    sources = [Path(str(module.__file__)).read_text() for module in (graphs, laboratory)]
+    versions = library_versions("onnx", "onnxruntime", "torch")
+    key = digest([model.provenance.revision, metric.revision, sources, versions])
+    folder = FETCHED / f"exported-{key}"
+    if not (folder / "settings.json").is_file():  # written last
+        laboratory.export(model, metric, folder)
+    return folder
+
+
+def archive(scripts: Path) -> dict[str, bytes]:
+    """Everything that the page loads when it is told to go, by name."""
+    files = {name: (RUNTIME / file).read_bytes() for name, file in NAMES.items()}
+    ours = [(scripts / name).read_bytes() for name in WORKER]
+    files["worker.js"] = b"\n".join([files.pop("ort.js"), *ours])
+    graphs_and_noise = (*exported().glob("*.onnx"), exported() / "noise.bin")
+    return files | {file.name: file.read_bytes() for file in sorted(graphs_and_noise)}
+
+
+def packed(files: Mapping[str, bytes]) -> tuple[dict[str, list[int]], list[str]]:
+    """Where each file lies in the archive, and the archive in parts of text, base64 of gzip."""
+    places, start = {}, 0
+    for name, content in files.items():
+        places[name] = [start, start + len(content)]
+        start += len(content)
+    text = base64.b64encode(gzip.compress(b"".join(files.values()), 9, mtime=0)).decode()
+    return places, [text[start : start + PART] for start in range(0, len(text), PART)]
+
+
+def publish(app: Sphinx) -> None:
+    """Put the archive beside the pages, and keep for the directive what the page has to know."""
+    app.env.laboratory = None
+    if app.builder.name != "html":
+        return
+    if not fetched():
+        LOG.info("the laboratory is left out: %s does not hold ONNX Runtime Web", FETCHED)
+        return
+    places, parts = packed(archive(Path(app.srcdir) / "book" / PLACE))
+    folder = Path(app.outdir) / PLACE
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate(parts):
+        script = f'laboratoryPart({number}, "{part}");\n'
+        (folder / f"part-{number:02}.js").write_text(script)
+    settings = json.loads((exported() / "settings.json").read_text())
+    sizes = [len(part) for part in parts]
+    settings["archive"] = {"files": places, "parts": sizes, "bytes": sum(sizes)}
+    settings["suggestions"] = suggestions()
+    app.env.laboratory = settings
+
+
+def suggestions() -> list[str]:
+    """Prompts from all over the model's world, each once; the first two make the first pair."""
+    pairs = read_prompt_pairs(prompt_table(MODEL))
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.source, pair.target)))
+    return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:SUGGESTIONS]
+
+
+class laboratory_place(nodes.Element):  # noqa: N801 - docutils' names of nodes
+    """Stands for the laboratory until a page is written."""
+
+
+class Laboratory(SphinxDirective):
+    """The laboratory; the content stands for it where scripts do not run, and in print."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the place of the laboratory, and the example."""
+        example = nodes.container("", classes=["laboratory-example"])
+        self.state.nested_parse(self.content, self.content_offset, example)
+        return [laboratory_place(), example]
+
+
+class OpenLaboratory(SphinxPostTransform):
+    """Put the laboratory in its place, or a note that it is left out; nothing for printing."""
+
+    default_priority = 7
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        """Replace the places of a page."""
+        for place in list(self.document.findall(laboratory_place)):
+            place.replace_self(self.opened() if self.app.builder.name == "html" else [])
+
+    def opened(self) -> nodes.Node:
+        """The laboratory in HTML, or the note."""
+        settings = self.env.laboratory
+        if settings is None:
+            return left_out()
+        page = self.app.builder.get_target_uri(self.env.docname)
+        return nodes.raw("", page_part(settings, relative_uri(page, PLACE)), format="html")
+
+
+def left_out() -> nodes.note:
+    """What the page says without the laboratory."""
+    text = (
+        "The laboratory is left out of this build, because ONNX Runtime Web could not be fetched "
+        "when the book's packages were installed. With a network, make book fetches it."
+    )
+    return nodes.note("", nodes.paragraph("", text))
+
+
+def page_part(settings: Mapping[str, Any], folder: str) -> str:
+    """The laboratory in HTML: what it has to know, and its scripts."""
+    known = json.dumps(settings, ensure_ascii=False).replace("</", "<\\/")
+    names = ("tokens.js", "page.js")
+    scripts = "".join(f'<script src="{folder}/{name}"></script>' for name in names)
+    return (
+        f'<div class="laboratory" data-folder="{folder}/">'
+        f'<script type="application/json">{known}</script></div>{scripts}'
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register everything with Sphinx."""
+    app.add_node(laboratory_place)
+    app.add_directive("laboratory", Laboratory)
+    app.add_post_transform(OpenLaboratory)
+    app.connect("builder-inited", publish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
