@@ -109,7 +109,7 @@ def picture_features(metric: PerceptualMetric, frames: Frames | ArrayLike) -> Fe
 
     Returns:
         (t, c) in float64: of each picture the network's last features, of unit length at every
-        place, averaged over the places and multiplied by $\sqrt c$.
+        place, averaged over the places and multiplied by :math:`\sqrt c`.
 
     Raises:
         ValueError: frames of another kind, frames too small, or a metric that is no LPIPS.
@@ -129,9 +129,11 @@ def picture_features(metric: PerceptualMetric, frames: Frames | ArrayLike) -> Fe
 def realism(features: Features | ArrayLike, reference: Reference) -> Float[np.ndarray, " t"]:
     r"""Return the realism of pictures with these features (t, c), 1 and more within a ball.
 
-    $$R(x) = \max_r \frac{\rho_r}{\lVert x - r \rVert + 10^{-5}}$$ over the pictures r of the
-    reference whose radius $\rho_r$ is not above the median (Kynkäänniemi et al. 2019, equation 3).
-    Their code differs from their equation, in that it squares radii and distances.
+    .. math:: R(x) = \max_r \frac{\rho_r}{\lVert x - r \rVert + 10^{-5}}
+
+    over the pictures r of the reference whose radius :math:`\rho_r` is not above the median
+    (Kynkäänniemi et al. 2019, equation 3). Their code differs from their equation, in that it
+    squares radii and distances.
 
     Raises:
         ValueError: no table of finite numbers, or another number of features than the reference.
