@@ -149,7 +149,10 @@ class Fused:
     values :math:`K_t` of the frame and :math:`K_A, K_B` of the two ends, which are denoised beside
     it (He et al. 2024, see above):
 
-    .. math:: (1-t)\, A(Q, [K_t; K_A], [V_t; V_A]) + t\, A(Q, [K_t; K_B], [V_t; V_B])
+    .. math::
+
+        &(1-t)\, A(Q, [K_t; K_A], [V_t; V_A]) \\
+        &+ t\, A(Q, [K_t; K_B], [V_t; V_B])
 
     or, inner, :math:`A(Q, [K_t; (1-t) K_A + t K_B], [V_t; (1-t) V_A + t V_B])`. Where guidance
     is on it is so in the half that reads the texts, and for a share of the steps, the first ones.
