@@ -154,8 +154,9 @@ class Fused:
         &(1-t)\, A(Q, [K_t; K_A], [V_t; V_A]) \\
         &+ t\, A(Q, [K_t; K_B], [V_t; V_B])
 
-    or, inner, :math:`A(Q, [K_t; (1-t) K_A + t K_B], [V_t; (1-t) V_A + t V_B])`. Where guidance
-    is on it is so in the half that reads the texts, and for a share of the steps, the first ones.
+    or, inner, :math:`A(Q, [K_t; K], [V_t; V])` with :math:`K = (1-t) K_A + t K_B` and V alike.
+    Where guidance is on it is so in the half that reads the texts, and for a share of the steps,
+    the first ones.
 
     Attributes:
         kind: outer or inner.
