@@ -179,7 +179,7 @@ def test_coupling_distance_and_path_are_those_of_the_package(page, model):
 @pytest.fixture(scope="module")
 def open_networks(page, folder):
     """Open the networks in the page, in the runtime that the laboratory uses."""
-    if not fetched():
+    if not fetched():  # a setup without a network is whole without it
         pytest.skip("ONNX Runtime Web is not fetched; run `make setup` with a network")
     page.add_script_tag(path=RUNTIME / NAMES["ort.js"])
     for name in ("ort.mjs", "ort.wasm"):
