@@ -110,7 +110,7 @@ RECIPES = {
         encoder="joint",
         pictures=48_000,
         vae=Plan(steps=5000, batch=32, rate=1.5e-3),
-        unet=Plan(steps=3200, batch=64, rate=1e-3),
+        unet=Plan(steps=6400, batch=64, rate=1e-3),
         perceptual=None,
     ),
 }
