@@ -12,8 +12,8 @@ CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
 USABLE := import sys, pip, venv; raise SystemExit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
 
-# `make book MODEL=...` is short for the environment variable that the pages read. The pocket model
-# lies in data/pocket, so nothing may be looked up on a hub for it.
+# `make book MODEL=...` is short for the environment variable that the pages read. The embedded
+# models lie in data, so nothing may be looked up on a hub for them.
 ifeq ($(origin MODEL),command line)
 EMBEDDING_GEOMETRY_MODEL := $(MODEL)
 endif
@@ -27,7 +27,7 @@ ifneq ($(EMBEDDING_GEOMETRY_RESULTS),)
 override EMBEDDING_GEOMETRY_RESULTS := $(abspath $(EMBEDDING_GEOMETRY_RESULTS))
 export EMBEDDING_GEOMETRY_RESULTS
 endif
-ifeq ($(EMBEDDING_GEOMETRY_MODEL),pocket)
+ifneq ($(wildcard data/$(EMBEDDING_GEOMETRY_MODEL)/model_index.json),)
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 endif

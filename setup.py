@@ -1,4 +1,4 @@
-"""Put the pocket model into the wheel; in the repository `data/pocket` is its only copy.
+"""Put the embedded models into the wheel; in the repository `data` has their only copies.
 
 Everything else about the package is in pyproject.toml.
 """
@@ -10,15 +10,16 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 
-class BuildWithModel(build_py):
-    """Copies the model beside the code, where `ground.places` looks for it first."""
+class BuildWithModels(build_py):
+    """Copies the models beside the code, where `ground.places` looks for it first."""
 
     def run(self) -> None:
-        """Build the package; an editable one finds the model in its clone."""
+        """Build the package; an editable one finds the models in its clone."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib, "embedding_geometry/data/pocket")
-            copytree("data/pocket", target, dirs_exist_ok=True)
+            for index in Path("data").glob("*/model_index.json"):
+                target = Path(self.build_lib, "embedding_geometry", index.parent)
+                copytree(index.parent, target, dirs_exist_ok=True)
 
 
-setup(cmdclass={"build_py": BuildWithModel})
+setup(cmdclass={"build_py": BuildWithModels})

@@ -1,5 +1,7 @@
 """Check the shapes in the signatures while the tests run, and share one tiny random model."""
 
+from dataclasses import replace
+
 from jaxtyping import install_import_hook
 
 # before the package is imported for the first time: its annotations become assertions
@@ -47,6 +49,28 @@ def tiny_metric(tiny_folder):
     from embedding_geometry.perception.metric import load_metric
 
     return load_metric("pocket", device="cpu", folder=tiny_folder / "perceptual")
+
+
+@pytest.fixture(scope="session")
+def alex():
+    """Return LPIPS with AlexNet, loaded once."""
+    from embedding_geometry.perception.metric import load_metric
+
+    return load_metric("alex", device="cpu")
+
+
+@pytest.fixture
+def loaded_once(alex, monkeypatch):
+    """Have studies and commands take that one for their own, and load all others."""
+    from embedding_geometry.perception import metric
+    from embedding_geometry.study import cells
+
+    def load_metric(net="alex", device=None):
+        return replace(alex) if net == "alex" else found(net, device)
+
+    found = metric.load_metric
+    for module in (metric, cells):
+        monkeypatch.setattr(module, "load_metric", load_metric)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A cell of the study: its couplings differ in nothing but the coupling."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +26,7 @@ PAIRS = [
 FRAMES, STEPS, SCALE = 5, 2, 3.0
 
 
-@pytest.fixture(autouse=True)
-def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metric of the pocket, around the tiny model's backbone."""
-    folder = tiny_folder / "perceptual"
-    monkeypatch.setattr(cells, "load_metric", partial(load_metric, folder=folder))
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture
@@ -168,18 +163,19 @@ def test_what_determines_a_cell_has_the_names_and_values_it_always_had(
         *("model", "device", "dtype", "net", "net_revision", "frames", "steps", "guidance_scale"),
         *("negative_prompt", "batch_size", "scheduler", "height", "width"),
     ]
-    [task, *_] = plan_tasks(settings, PAIRS, conditions | {"model": "", "net_revision": ""})
+    conditions |= {"model": "", "net": "pocket", "net_revision": ""}
+    [task, *_] = plan_tasks(settings, PAIRS, conditions)
     assert digest(task.identity) == "6eca1baea1040d1a0d86"
 
 
 def test_a_net_beside_the_first_measures_the_same_images(
     settings: StudySettings, seen: list[np.ndarray]
 ) -> None:
-    found = computed(replace(settings, nets_beside="alex"))
-    images, alex = seen[0], load_metric("alex", "cpu")
+    found = computed(replace(settings, nets_beside="vgg"))
+    images, vgg = seen[0], load_metric("vgg", "cpu")
     first = next(iter(found.values()))
     assert [len(frames) for frames in seen] == [FRAMES] * 2 * len(found)
-    assert first.beside == {"alex": perceptual_distances(alex, images).tolist()}
-    assert first.identity["nets"] == {"alex": alex.revision}
+    assert first.beside == {"vgg": perceptual_distances(vgg, images).tolist()}
+    assert first.identity["nets"] == {"vgg": vgg.revision}
     alone = next(iter(computed(settings).values()))
     assert (alone.distances, alone.beside) == (first.distances, {})

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.samplers import SCHEDULERS
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.perception.frames import read_frames
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.paths import displacement_interpolation
@@ -300,10 +299,8 @@ def test_all_steps_matter_and_samplers_differ(models):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_study_of_one_pair_runs(family, folders, tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        cells, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
-    )
+@pytest.mark.usefixtures("loaded_once")
+def test_a_study_of_one_pair_runs(family, folders, tmp_path, monkeypatch):
     seen = []
 
     def watch(metric, frames):
@@ -360,12 +357,12 @@ def test_the_command_renders_an_xl_of_any_size(models, folders, tmp_path):
 
 
 def test_the_readmes_lines_run_on_every_family_but_for_the_models_name(
-    models, folders, capsys, tiny_metric, monkeypatch
+    models, folders, capsys, alex, monkeypatch
 ):
     """With fewer steps, and texts of the tiny models' few words."""
     [snippet] = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     monkeypatch.setattr(embedding_geometry, "default_settings", lambda _: RenderSettings(2))
-    monkeypatch.setattr(embedding_geometry, "load_metric", lambda _: tiny_metric)
+    monkeypatch.setattr(embedding_geometry, "load_metric", {"alex": alex}.get)
     for family in FAMILIES:
         exec(snippet.replace('load_model("pocket")', f"load_model({str(folders[family])!r})"), {})
         row, optimal = capsys.readouterr().out.splitlines()

@@ -45,18 +45,22 @@ def edit_json(file, **changes):
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_a_missing_pocket_says_where_it_should_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "POCKET_FOLDER", tmp_path / "pocket")
-    with pytest.raises(ModelNotFoundError, match=r"not at .*pocket: it ships with the package"):
+def test_where_no_model_is_embedded_the_package_is_to_be_installed_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folders, "EMBEDDED", {})
+    message = r"'pocket' is neither embedded \(no model is at .*data; they ship with the package"
+    with pytest.raises(ModelNotFoundError, match=message):
         load_model(device="cpu")
 
 
-@pytest.mark.parametrize("name", ["pockett", "/nowhere/at/all", "a/b/c", "a/file"])
-def test_an_unknown_name(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["pockett", "second", "/nowhere/at/all", "a/b/c", "a/file"])
+def test_an_unknown_name_is_told_those_that_are_known(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folders, "EMBEDDED", {"pocket": tmp_path, "third": tmp_path})
+    message = rf"'{name}' is neither embedded \(pocket, third\), nor a hub id of the form owner"
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").touch()
-    with pytest.raises(ModelNotFoundError, match="neither 'pocket', nor a hub id"):
+    with pytest.raises(ModelNotFoundError, match=message):
         load_model(name, device="cpu")
 
 

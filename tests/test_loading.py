@@ -155,7 +155,7 @@ def test_provenance_of_a_folder_follows_its_content(tiny_folder, tiny_model, cop
 
 
 def test_the_pocket_is_the_default(tiny_folder, monkeypatch):
-    monkeypatch.setattr(folders, "POCKET_FOLDER", tiny_folder)
+    monkeypatch.setitem(folders.EMBEDDED, "pocket", tiny_folder)
     assert load_model(device="cpu").provenance.name == "pocket"
 
 

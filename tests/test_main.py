@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,10 @@ from PIL import Image
 from embedding_geometry import __main__ as main_module
 from embedding_geometry.__main__ import main, print_table
 from embedding_geometry.diffusion import generation
-from embedding_geometry.perception import metric
 from embedding_geometry.perception.frames import read_frames, write_animation
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study import cells, recorded
+from embedding_geometry.study import recorded
 from embedding_geometry.study.prompts import read_prompt_pairs
 from embedding_geometry.transport.ways import WAYS
 
@@ -37,12 +35,7 @@ pair_id,source,target,similarity
 """
 
 
-@pytest.fixture(autouse=True)
-def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metric of the pocket, around the tiny model's backbone."""
-    load = partial(load_metric, folder=tiny_folder / "perceptual")
-    monkeypatch.setattr(metric, "load_metric", load)
-    monkeypatch.setattr(cells, "load_metric", load)
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture
@@ -232,9 +225,8 @@ def test_other_settings_in_the_folder_are_one_line(
     assert "frames is 4 there and 5 now" in one_line(capsys)
 
 
-def study_in_child(arguments: list[str], backbone: Path, errors: Path) -> None:
+def study_in_child(arguments: list[str], errors: Path) -> None:
     """Run the command in a process of its own, its standard error in a file."""
-    cells.load_metric = partial(load_metric, folder=backbone)
     # a parent that runs in the background hands down a SIGINT that is ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with errors.open("w") as sys.stderr:
@@ -243,15 +235,13 @@ def study_in_child(arguments: list[str], backbone: Path, errors: Path) -> None:
 
 
 def test_ctrl_c_ends_with_one_line_and_leaves_a_clean_folder(
-    study_arguments: list[str], tiny_folder: Path, tmp_path: Path
+    study_arguments: list[str], tmp_path: Path
 ) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["embedding_geometry.study.run"])
     arguments = [*study_arguments, "--seeds", *map(str, range(200))]
     errors = tmp_path / "errors.txt"
-    process = context.Process(
-        target=study_in_child, args=(arguments, tiny_folder / "perceptual", errors)
-    )
+    process = context.Process(target=study_in_child, args=(arguments, errors))
     process.start()
     cells = tmp_path / "out/cells"
     deadline = time.monotonic() + PATIENCE
@@ -410,7 +400,7 @@ def test_options_are_checked_before_the_model_is_loaded(
 
 
 def test_ppl_measures_folders_in_natural_order(
-    tmp_path: Path, tiny_metric, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, alex, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_images(tmp_path / "a", ["1.png", "2.png", "10.png"])
     write_images(tmp_path / "b", ["x.png", "y.png"])
@@ -419,12 +409,12 @@ def test_ppl_measures_folders_in_natural_order(
     columns = "path frames ppl total scaled_mean root_sum gini maximum_step variance"
     assert header.split() == [*columns.split(), "end_distance", "directness"]
     ordered = np.stack([np.asarray(Image.open(tmp_path / f"a/{n}.png")) for n in (1, 2, 10)])
-    expected = perceptual_path_length(perceptual_distances(tiny_metric, ordered))
+    expected = perceptual_path_length(perceptual_distances(alex, ordered))
     name, frames, ppl, *_ = first.split()
     assert (name, frames) == (str(tmp_path / "a"), "3")
     assert float(ppl) == pytest.approx(expected.mean, rel=1e-5)
     assert second.split()[1] == "2"
-    assert f"net pocket, {tiny_metric.revision}, lpips" in footer
+    assert f"net alex, {alex.revision}, lpips" in footer
 
 
 def test_ppl_measures_by_a_metric_of_ones_own(
@@ -540,7 +530,7 @@ def test_ppl_holds_the_frames_between_against_a_folder(
     assert list(found["fidelity"]) == folders
     assert found["fidelity"][folders[0]]["kid"] == found["fidelity"][folders[1]]["kid"]
     assert found["comparison"]["measures"][-1]["share_won"] == 0.5  # the same images
-    assert (found["provenance"]["net"], found["provenance"]["reference_net"]) == ("pocket", "vgg")
+    assert (found["provenance"]["net"], found["provenance"]["reference_net"]) == ("alex", "vgg")
     assert pd.read_csv(tmp_path / "table.csv")["kid_low"].notna().all()
 
 
@@ -587,7 +577,7 @@ def test_pairs_draws_from_crisscrossed_captions(
 def test_export_writes_every_graph_and_says_how_near_to_torch_it_is(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", str(tmp_path), "--model", str(tiny_folder), "--net", "pocket"]) == 0
+    assert main(["export", str(tmp_path), "--model", str(tiny_folder)]) == 0
     names = ["decoder.onnx", "metric.onnx", "text_encoder.onnx", "unet.onnx"]
     assert sorted(path.name for path in tmp_path.glob("*.onnx")) == names
     lines = capsys.readouterr().out.splitlines()
@@ -607,13 +597,13 @@ def test_export_names_the_package_that_is_missing(
 
 
 def test_info_says_what_is_in_use(
-    tiny_folder: Path, tiny_model, tiny_metric, capsys: pytest.CaptureFixture[str]
+    tiny_folder: Path, tiny_model, alex, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["info", "--model", str(tiny_folder), "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     for fact in (
         f"revision {tiny_model.provenance.revision}, float32",
-        f"pocket, revision {tiny_metric.revision}",
+        f"alex, revision {alex.revision}",
         str(Path("data/pocket")),
         f"python        {sys.version.split()[0]}",
         f"torch         {tiny_model.provenance.versions['torch']}",

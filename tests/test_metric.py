@@ -232,7 +232,7 @@ def test_the_metric_says_what_it_is(tiny_metric, tiny_folder, tmp_path):
     weights = load_file(tiny_folder / "perceptual" / "backbone.safetensors")
     weights["0.bias"] = weights["0.bias"] + 1
     save_file(weights, tmp_path / "backbone.safetensors")
-    assert load_metric(device="cpu", folder=tmp_path).revision != tiny_metric.revision
+    assert load_metric("pocket", "cpu", tmp_path).revision != tiny_metric.revision
 
 
 def test_a_missing_backbone_is_named(tmp_path):

@@ -1,15 +1,19 @@
 from collections import Counter
 from pathlib import Path
 
-from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
-from embedding_geometry.pocket.recipes import PICTOGRAPHS
+import pytest
+
+from embedding_geometry.pocket import __main__ as pocket_command
+from embedding_geometry.pocket.__main__ import Pairs, main
+from embedding_geometry.pocket.pairs import draw_pairs
+from embedding_geometry.pocket.recipes import PICTOGRAPHS, RECIPES, PairsAGrade
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
 
 
 def test_the_committed_table_is_what_the_command_writes(tmp_path: Path) -> None:
-    write_pairs(PICTOGRAPHS, tmp_path / "pairs.csv")
+    main(Pairs(target=tmp_path / "pairs.csv"))
     assert (tmp_path / "pairs.csv").read_bytes() == RECORDED.read_bytes()
 
 
@@ -23,6 +27,26 @@ def test_every_grade_has_its_pairs_and_no_pair_is_one_text_twice() -> None:
     assert all(counts["free", float(g)] >= 50 for g in range(6))
     assert sum(n for (stratum, _), n in counts.items() if stratum == "rigid") >= 50
     assert all(p.source != p.target for p in pairs)
+
+
+def test_as_many_pairs_are_drawn_as_a_recipe_says() -> None:
+    few = draw_pairs(PICTOGRAPHS, PairsAGrade(free=3, rigid=2))
+    assert Counter(p.stratum for p in few) == {"free": 6 * 3, "rigid": 3 * 2}
+    assert few[:3] == draw_pairs(PICTOGRAPHS)[:3]
+
+
+def test_the_second_model_has_at_least_sixty_pairs_a_grade_and_a_table_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table had been the natural pairs', as long as there is no such model."""
+    monkeypatch.setattr(pocket_command, "PROMPTS", tmp_path)
+    main(Pairs("menagerie"))
+    recipe, pairs = RECIPES["menagerie"], read_prompt_pairs(tmp_path / "menagerie_pairs.csv")
+    assert pairs == draw_pairs(recipe.world, recipe.pairs)
+    counts = Counter((p.stratum, p.similarity) for p in pairs)
+    assert min(counts["free", float(g)] for g in range(6)) >= 60
+    assert sum(n for (stratum, _), n in counts.items() if stratum == "rigid") >= 60
+    assert len({(p.stratum, p.similarity, p.source, p.target) for p in pairs}) == len(pairs)
 
 
 def test_rigid_pairs_keep_their_words_in_place_and_free_ones_do_not() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from embedding_geometry.ground.places import (
+    EMBEDDED,
     RESULTS,
     data_folder,
-    pocket_folder,
+    embedded_models,
+    models_folder,
     prompt_table,
     results_folder,
     short_name,
@@ -28,17 +30,29 @@ def test_results_are_in_the_folder_that_is_named_else_in_the_books(tmp_path, mon
     assert results_folder() == RESULTS
 
 
-def test_pocket_has_its_own_pairs_and_others_the_natural_ones():
+def test_embedded_models_have_their_own_pairs_and_others_the_natural_ones(monkeypatch):
+    monkeypatch.setitem(EMBEDDED, "second", Path())
     assert prompt_table("pocket").name == "pocket_pairs.csv"
+    assert prompt_table("a/copy/of/second").name == "second_pairs.csv"
     assert prompt_table("some/stable-diffusion").name == "pairs.csv"
     assert short_name("some/stable-diffusion") == "stable-diffusion"
 
 
-def test_the_pocket_of_a_wheel_lies_beside_the_code_else_in_the_clone(tmp_path):
+def test_the_models_of_a_wheel_lie_beside_the_code_else_in_the_clone(tmp_path):
     package = tmp_path / "src/embedding_geometry"
-    assert pocket_folder(package) == tmp_path / "data/pocket"
-    (package / "data/pocket").mkdir(parents=True)
-    assert pocket_folder(package) == package / "data/pocket"
+    assert models_folder(package) == tmp_path / "data"
+    (package / "data").mkdir(parents=True)
+    assert models_folder(package) == package / "data"
+
+
+def test_every_folder_with_the_index_of_diffusers_is_an_embedded_model(tmp_path):
+    for name in ("second", "pocket", "prompts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model_index.json").touch()
+    (tmp_path / "prompts/model_index.json").unlink()
+    (tmp_path / "studies.toml").touch()
+    assert embedded_models(tmp_path) == {n: tmp_path / n for n in ("pocket", "second")}
+    assert "pocket" in EMBEDDED
 
 
 def test_records_belong_to_the_clone_that_one_works_in_else_to_the_working_folder(tmp_path):

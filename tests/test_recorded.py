@@ -120,11 +120,6 @@ def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
     assert recorded.recorded_commit(name) == (revision if commit else None)
 
 
-def test_pocket_has_its_own_metric_and_others_that_of_lpips():
-    assert recorded.metric_name("pocket") == "pocket"
-    assert recorded.metric_name("some/stable-diffusion") == "alex"
-
-
 # --- the studies of the book --------------------------------------------------------------------
 
 NAMED = {record.name: record for record in (POCKET, REPEAT, DOSE, WAYS, RETIMING)}

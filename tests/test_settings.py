@@ -30,7 +30,7 @@ def test_strings_ranges_and_sequences_become_what_stands_in_a_cells_identity() -
             seeds=np.arange(3, 5),
             frames=np.int64(5),
         )
-    plain = StudySettings(PAIRS, "pocket", ("row", "optimal"), ("worst",), (3, 4), 5)
+    plain = StudySettings(PAIRS, "alex", ("row", "optimal"), ("worst",), (3, 4), 5)
     assert given == plain
     assert json.dumps(given.couplings_of(3) + given.seeds) == json.dumps(
         ["row", "optimal", "worst", 3, 4]

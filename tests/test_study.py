@@ -7,7 +7,6 @@ import shutil
 import time
 import weakref
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import ResultsFolderError
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run
 from embedding_geometry.study import worker as workers
 from embedding_geometry.study.cells import coupling_rng
@@ -64,22 +63,14 @@ def settings(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stu
     )
 
 
-@pytest.fixture(autouse=True)
-def tiny_backbone(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metric of the pocket, around the tiny model's backbone."""
-    folder = tiny_folder / "perceptual"
-    monkeypatch.setattr(cells, "load_metric", partial(load_metric, folder=folder))
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
-def finished(settings: StudySettings, tiny_folder: Path, tmp_path_factory) -> Path:
+def finished(settings: StudySettings, tmp_path_factory) -> Path:
     """A study that ran to its end undisturbed; read only."""
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            cells, "load_metric", partial(load_metric, folder=tiny_folder / "perceptual")
-        )
-        run_study(settings, folder, progress=False)
+    run_study(settings, folder, progress=False)
     return folder
 
 
@@ -146,7 +137,7 @@ def test_the_steps_are_those_that_the_table_sums_up(finished: Path) -> None:
 
 
 def test_a_cell_is_what_the_pipeline_gives_when_called_by_hand(
-    finished: Path, tiny_model, tiny_metric
+    finished: Path, tiny_model, alex
 ) -> None:
     """The same numbers from the package's parts: the ends and all ways between in one batch."""
     x, y = encode_prompts(tiny_model, ["a red car in the snow", "two birds over the sea"])
@@ -160,7 +151,7 @@ def test_a_cell_is_what_the_pipeline_gives_when_called_by_hand(
         tiny_model, clouds, initial_latent(tiny_model, 1), RenderSettings(STEPS, SCALE)
     )
     frames = np.concatenate([images[:1], images[2 - FRAMES :], images[1:2]])
-    distances = perceptual_distances(tiny_metric, frames)
+    distances = perceptual_distances(alex, frames)
     row = read_table(finished).query("pair_id == 'a' and seed == 1 and coupling == 'random'")
     assert row["ppl"].item() == pytest.approx(distances.mean(), rel=1e-9)
     assert row["wasserstein_length"].item() == pytest.approx(wasserstein_length(paths[-1]))
@@ -652,23 +643,20 @@ def test_an_error_that_is_no_lack_of_memory_stays_what_it_is(
 # --- killed -------------------------------------------------------------------------------------
 
 
-def run_in_child(settings: StudySettings, folder: Path, backbone: Path, shard: Shard) -> None:
+def run_in_child(settings: StudySettings, folder: Path, shard: Shard) -> None:
     """Run the study in a process of its own, on one thread."""
     torch.set_num_threads(1)
-    cells.load_metric = partial(load_metric, folder=backbone)
     run_study(settings, folder, progress=False, shard=shard)
 
 
 @pytest.fixture(scope="module")
-def start_study(settings: StudySettings, tiny_folder: Path):
+def start_study(settings: StudySettings):
     """Start the study as a process; they are forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["embedding_geometry.study.run"])
 
     def start(folder: Path, shard: Shard = WHOLE) -> multiprocessing.Process:
-        process = context.Process(
-            target=run_in_child, args=(settings, folder, tiny_folder / "perceptual", shard)
-        )
+        process = context.Process(target=run_in_child, args=(settings, folder, shard))
         process.start()
         return process
 

@@ -34,6 +34,11 @@ def no_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", refuse)
 
 
+def test_alexnet_is_the_metric_where_none_is_named(no_cache):
+    named, unnamed = load_metric("alex", device="cpu"), load_metric(device="cpu")
+    assert (unnamed.net, unnamed.revision) == (named.net, named.revision)
+
+
 @every_net
 def test_the_heads_of_the_file_are_those_of_lpips_to_the_bit(net):
     """What tells where the backbone beside them comes from."""

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "LICENSE-text"]
-FOLDERS = ["src", "data/pocket"]
+FOLDERS = ["src", "data"]
+PLANTED = "data/second/model_index.json"
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 
 
@@ -24,6 +25,8 @@ def site(tmp_path_factory):
     for name in FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    (copy / PLANTED).parent.mkdir()
+    (copy / PLANTED).touch()
     command = [sys.executable, "-c", BUILD, str(built)]
     subprocess.run(command, cwd=copy, check=True, capture_output=True)
     [wheel] = built.glob("*.whl")
@@ -37,8 +40,13 @@ def content(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def test_the_wheel_carries_the_model_whose_only_copy_is_in_data(site):
-    assert content(site / "embedding_geometry/data/pocket") == content(ROOT / "data/pocket")
+def test_the_wheel_carries_the_models_whose_only_copies_are_in_data_and_nothing_else_of_it(site):
+    carried = content(site / "embedding_geometry/data")
+    assert carried.pop("second/model_index.json") == b""
+    models = {file.parent for file in (ROOT / "data").glob("*/model_index.json")}
+    assert carried == {
+        f"{model.name}/{name}": held for model in models for name, held in content(model).items()
+    }
     assert [*(ROOT / "src").rglob("*.safetensors")] == []
 
 

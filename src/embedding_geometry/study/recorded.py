@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
-from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table, short_name
+from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table
 from embedding_geometry.ground.records import STUDY, RecordError, read_manifest, read_table
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
@@ -61,11 +61,6 @@ def _settings(entry: Mapping[str, Any]) -> StudySettings:
 
 
 # --- the study of a model -----------------------------------------------------------------------
-
-
-def metric_name(model_name: str) -> str:
-    """The net of the perceptual metric for a model: pocket's own, else LPIPS' default, alex."""
-    return "pocket" if short_name(model_name) == "pocket" else "alex"
 
 
 def recorded_study(model_name: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from tyro.conf import Suppress, arg
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.plugins import Plugin
-from embedding_geometry.ground.types import COUPLINGS, NetName, check_seed
+from embedding_geometry.ground.types import COUPLINGS, NET, NetName, check_seed
 
 
 class StudySettingsError(ValueError):
@@ -23,8 +23,8 @@ class StudySettings:
 
     Attributes:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        net: Backbone of the perceptual metric: pocket, alex, vgg or squeeze; or a metric of your
-            own, module:function.
+        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+            module:function.
         couplings: Computed on every initial latent: row, optimal, random or worst; or another way
             between the prompts, of those that `render --help` names, or of your own,
             module:function.
@@ -43,7 +43,7 @@ class StudySettings:
     """
 
     pairs: Annotated[Path | str, arg(metavar="PATH")]
-    net: NetName | str = "pocket"
+    net: NetName | str = NET
     couplings: Sequence[str] = COUPLINGS
     extra_couplings_first_seed: Sequence[str] = ("worst",)
     seeds: Sequence[int] = (0, 1)
