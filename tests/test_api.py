@@ -5,17 +5,29 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.util.inspect import stringify_signature
 
 import embedding_geometry as eg
+from embedding_geometry.diffusion.loading import TextToImageModel
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book/api.md").read_text()
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
-from api import belongs, is_reached, name_unions, public_names, read_equations  # noqa: E402
+from api import (  # noqa: E402
+    belongs,
+    is_reached,
+    link_classes,
+    name_unions,
+    public_names,
+    published_address,
+    read_equations,
+)
 
 WINGS = re.findall(r"^```\{wing\} (\w+)", PAGE, re.MULTILINE)
 EXAMPLES = [name for name in eg.__all__ if ">>>" in (getattr(eg, name).__doc__ or "")]
@@ -70,6 +82,28 @@ def test_long_unions_stand_under_their_names_in_signatures():
     assert "y: ~jaxtyping.Float[ndarray, 'n d'] | ArrayLike, rng: Random," in short
     assert "_SupportsArray" in long
     assert returned == "array"
+
+
+def test_classes_of_diffusers_and_transformers_in_signatures_have_an_address():
+    """They publish no inventory; an address is that of the name that users import."""
+    unet = published_address("diffusers.models.unets.unet_2d_condition.UNet2DConditionModel")
+    page = "https://huggingface.co/docs/diffusers/api/models/unet2d-cond"
+    assert unet == f"{page}#diffusers.UNet2DConditionModel"
+    assert published_address("diffusers.models.UNet1DModel") is None
+    assert published_address("float") is None
+    place = pending_xref(reftarget="diffusers.models.unets.unet_2d_condition.UNet2DConditionModel")
+    assert link_classes(None, None, place, nodes.literal())["refuri"] == unet
+    assert link_classes(None, None, pending_xref(reftarget="float"), nodes.literal()) is None
+    shown = [*(getattr(eg, name) for name in eg.__all__), TextToImageModel]
+    named = {
+        f"{kind.__module__}.{kind.__qualname__}"
+        for value in shown
+        for hint in inspect.get_annotations(value, eval_str=True).values()
+        for kind in (hint, *get_args(hint))
+        if getattr(kind, "__module__", "").startswith(("diffusers.", "transformers."))
+    }
+    assert len(named) >= 6
+    assert [name for name in named if published_address(name) is None] == []
 
 
 def test_documents_that_cannot_be_reached_are_left_out():

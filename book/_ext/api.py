@@ -3,7 +3,7 @@
 `{wing} NAME` in a page lists the public names of a wing. What a signature names is linked on the
 page itself, and in the documents of Python, numpy, pandas, torch and POT if
 EMBEDDING_GEOMETRY_INTERSPHINX is set: that fetches their inventories, and the book is to be built
-without a network. diffusers publishes none.
+without a network. diffusers and transformers publish none; their few classes are listed here.
 """
 
 import os
@@ -15,8 +15,10 @@ from urllib.request import urlopen
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import stringify_annotation
@@ -35,6 +37,16 @@ ELSEWHERE = {
     "pandas": "https://pandas.pydata.org/docs",
     "torch": "https://docs.pytorch.org/docs/stable",
     "ot": "https://pythonot.github.io",
+}
+PUBLISHED = "https://huggingface.co/docs"
+CLASSES = {  # page by page, as signatures name them
+    "diffusers.DiffusionPipeline": "api/pipelines/overview",
+    "diffusers.UNet2DConditionModel": "api/models/unet2d-cond",
+    "diffusers.AutoencoderKL": "api/models/autoencoderkl",
+    "diffusers.DDIMScheduler": "api/schedulers/ddim",
+    "transformers.CLIPTokenizer": "model_doc/clip",
+    "transformers.CLIPTextModel": "model_doc/clip",
+    "transformers.CLIPTextModelWithProjection": "model_doc/clip",
 }
 
 
@@ -112,6 +124,23 @@ def name_unions(
     return (signature, returned) if signature else None
 
 
+def published_address(target: str) -> str | None:
+    """Where a class of diffusers or transformers, named by its module, is documented."""
+    library, own = target.partition(".")[0], target.rpartition(".")[2]
+    name = f"{library}.{own}"
+    return f"{PUBLISHED}/{library}/{CLASSES[name]}#{name}" if name in CLASSES else None
+
+
+def link_classes(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: nodes.TextElement
+) -> nodes.reference | None:
+    """Link what intersphinx has no inventory for."""
+    address = published_address(node["reftarget"])
+    if address is None:
+        return None
+    return nodes.reference("", "", contents, internal=False, refuri=address)
+
+
 def link_elsewhere(app: Sphinx, config: Config) -> None:
     """Link to the documents of other packages, where that is wanted and they can be reached."""
     if os.environ.get("EMBEDDING_GEOMETRY_INTERSPHINX"):
@@ -134,6 +163,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for extension in ("autodoc", "napoleon", "intersphinx"):
         app.setup_extension(f"sphinx.ext.{extension}")
     app.connect("config-inited", link_elsewhere, priority=100)
+    app.connect("missing-reference", link_classes)
     app.connect("autodoc-process-docstring", read_equations)
     app.connect("autodoc-process-signature", name_unions)
     app.add_directive("wing", Wing)
