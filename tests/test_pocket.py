@@ -35,10 +35,10 @@ pytestmark = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"
 )
 SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
-STAGES_WITH_PLANS = ("text", "vae", "polish", "unet", "perceptual", "judge")
-PLANS = {plan: SHORT for plan in ("text", "vae", "polish", "unet", "perceptual", "judge")}
+PLANS = dict.fromkeys(("text", "vae", "polish", "unet", "perceptual", "judge"), SHORT)
+LEFT_OUT = dict.fromkeys(("polish", "perceptual"))
 MINIATURE = Recipe(pictures=200, **PLANS)
-SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **(PLANS | {"perceptual": None}))
+SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **(PLANS | LEFT_OUT))
 
 
 def make(name: str, recipe: Recipe, folder: Path) -> Path:
@@ -169,6 +169,14 @@ def test_a_stage_names_those_that_must_come_first(tmp_path, stage, finished, mis
         (tmp_path / folder / "file").touch()
     with pytest.raises(FileNotFoundError, match=f"--stages {missing} {stage}$"):
         run_stage(stage, Place(tmp_path), MINIATURE)
+
+
+@pytest.mark.parametrize("stage", LEFT_OUT)
+def test_a_stage_that_a_recipe_leaves_out_is_refused(tmp_path, stage) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "file").touch()
+    with pytest.raises(ValueError, match=f"the recipe has no stage {stage}: "):
+        run_stage(stage, Place(tmp_path), SECOND)
 
 
 def test_a_device_that_is_not_there_is_named_before_anything_is_made(tmp_path) -> None:

@@ -87,7 +87,13 @@ def train_vae(place: Place, recipe: Recipe) -> None:
 
 
 def polish_decoder(place: Place, recipe: Recipe) -> None:
-    """Train the decoder on, with the encoder as it is: the latents and the UNet stay valid."""
+    """Train the decoder on, with the encoder as it is: the latents and the UNet stay valid.
+
+    Raises:
+        ValueError: the recipe leaves the decoder as it is.
+    """
+    if recipe.polish is None:
+        raise ValueError("the recipe has no stage polish: its decoder stays as it was trained")
     vae = AutoencoderKL.from_pretrained(place.folder / "vae")
     draw = partial(_pictures, recipe.world)
     fit("polish", Autoencoding(vae, decoder_only=True), draw, recipe.polish, place)

@@ -106,7 +106,8 @@ class Recipe:
     """Pictures of the UNet's training set, each with two captions."""
     text: Plan = Plan(steps=1200, batch=192, rate=1.5e-3)
     vae: Plan = Plan(steps=3000, batch=32, rate=1.5e-3)
-    polish: Plan = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
+    polish: Plan | None = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
+    """Of the decoder alone, once the latents are made; None where it stays as it is."""
     unet: Plan = Plan(steps=5000, batch=64, rate=1e-3)
     perceptual: Plan | None = Plan(steps=1500, batch=96, rate=1e-3)
     """Of a metric of its own; None where there is none."""
@@ -122,6 +123,7 @@ RECIPES = {
         pictures=48_000,
         vae=Plan(steps=5000, batch=32, rate=1.5e-3),
         unet=Plan(steps=6400, batch=64, rate=1e-3),
+        polish=None,
         perceptual=None,
         pairs=PairsAGrade(free=60, rigid=20),
     ),

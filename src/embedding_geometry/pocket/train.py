@@ -33,7 +33,8 @@ STAGES = {
 
 def stages(recipe: Recipe) -> list[str]:
     """The stages of a recipe, in their order."""
-    return [stage for stage in STAGES if stage != "perceptual" or recipe.perceptual]
+    left_out = {name for name in ("polish", "perceptual") if getattr(recipe, name) is None}
+    return [stage for stage in STAGES if stage not in left_out]
 
 
 LEAVES = {"tokenizer": "tokenizer", "text": "text_encoder", "vae": "vae", "latents": "latents"}
