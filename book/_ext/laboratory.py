@@ -92,8 +92,13 @@ def publish(app: Sphinx) -> None:
     if not fetched():
         LOG.info("the laboratory is left out: %s does not hold ONNX Runtime Web", FETCHED)
         return
-    places, parts = packed(archive(Path(app.srcdir) / "book" / PLACE))
-    folder = Path(app.outdir) / PLACE
+    scripts, folder = Path(app.srcdir) / "book" / PLACE, Path(app.outdir) / PLACE
+    app.env.laboratory = written(scripts, folder)
+
+
+def written(scripts: Path, folder: Path) -> dict[str, Any]:
+    """Write the archive into a folder, and return what a page that loads it has to know."""
+    places, parts = packed(archive(scripts))
     folder.mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(parts):
         script = f'laboratoryPart({number}, "{part}");\n'
@@ -102,7 +107,7 @@ def publish(app: Sphinx) -> None:
     sizes = [len(part) for part in parts]
     settings["archive"] = {"files": places, "parts": sizes, "bytes": sum(sizes)}
     settings["suggestions"] = suggestions()
-    app.env.laboratory = settings
+    return settings
 
 
 def suggestions() -> list[str]:
