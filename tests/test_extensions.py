@@ -3,14 +3,17 @@
 import base64
 import gzip
 import sys
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
+import laboratory
 from laboratory import SUGGESTIONS, packed, suggestions
 from reading import costs, recorded_on, table_named
 from recorded import put_beside
@@ -69,6 +72,25 @@ def test_prompts_are_suggested_from_all_over_the_world() -> None:
     assert len(set(texts)) == len(texts) == SUGGESTIONS
     shares = [sum(word in text for text in texts) for word in ("night", "left", "right")]
     assert all(shares)
+
+
+@pytest.mark.parametrize(("builder", "says_so"), [("html", True), ("singlehtml", False)])
+def test_without_its_runtime_the_laboratory_is_left_out_and_the_rest_is_built(
+    builder: str, says_so: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On paper nothing is missing: the example stands there with the laboratory, too."""
+    monkeypatch.setattr(laboratory, "RUNTIME", tmp_path / "not fetched")
+    source, out = tmp_path / "book", tmp_path / "html"
+    source.mkdir()
+    (source / "index.md").write_text("# Try\n\n```{laboratory}\nExample.\n```\n\nThe rest.\n")
+    said, extensions = StringIO(), {"extensions": ["myst_parser", "laboratory"]}
+    Sphinx(source, None, out, tmp_path / "trees", builder, extensions, said, said).build()
+    page = (out / "index.html").read_text()
+    assert ("laboratory is left out" in page) == says_so
+    assert "Example." in page
+    assert "The rest." in page
+    assert 'class="laboratory"' not in page
+    assert not (out / laboratory.PLACE).exists()
 
 
 def test_a_table_is_put_beside_the_pages(tmp_path: Path) -> None:

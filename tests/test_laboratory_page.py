@@ -50,6 +50,13 @@ JSON.parse = (text) => {
   if (value?.steps && value.guidance) value.steps = value.steps.slice(0, 2);
   return value;
 };"""
+BASELINES = """(choices) => [...choices.querySelectorAll("label")].map((label) => {
+  const mark = document.createElement("img"); // an empty picture stands on the line
+  label.append(mark);
+  const { bottom } = mark.getBoundingClientRect();
+  mark.remove();
+  return bottom;
+})"""
 PIXELS = """(canvas) => Array.from(
   canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)"""
 
@@ -152,7 +159,8 @@ def test_eleven_frames_a_strip_are_those_of_the_package(scheme, ways, seed, open
         assert float(of_way[0]["w2"]) == pytest.approx(distance, rel=1e-5)
         cost = np.linalg.norm(path[-1] - path[0])
         assert float(of_way[0]["cost"]) == pytest.approx(cost, rel=1e-5)
-        assert (of_way[0]["source"], of_way[0]["seed"]) == (PAIR[0], str(seed))
+        asked = (PAIR[0], str(seed), "alex")
+        assert (of_way[0]["source"], of_way[0]["seed"], of_way[0]["net"]) == asked
     assert coupling_cost(*texts.clouds, np.arange(77)) >= distance
 
 
@@ -271,6 +279,21 @@ def test_a_link_brings_its_pair(open_page):
     expect(page.get_by_label("From the prompt")).to_have_value("a red car")
     expect(page.get_by_label("to the prompt", exact=True)).to_have_value("a 🐈")
     expect(page.get_by_label("seed")).to_have_value("3")
+    expect(page.get_by_role("status")).to_be_empty()
+
+
+def test_a_link_with_an_unknown_seed_says_so(open_page):
+    page = open_page(query="?seed=8").page
+    expect(page.get_by_role("status")).to_contain_text("no seed 8")
+    expect(page.get_by_label("seed")).to_have_value("0")
+
+
+def test_all_that_is_chosen_stands_on_one_line_of_text(open_page):
+    """Where there is room; the words in labels and beside boxes, and those that are selected."""
+    page = open_page(view=((1200, 900), "light")).page
+    lines = page.locator(".choices").evaluate(BASELINES)
+    assert len(lines) == 5
+    assert max(lines) - min(lines) < 1
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

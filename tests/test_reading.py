@@ -6,6 +6,7 @@ checked with all others.
 
 import re
 from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from test_book import (  # noqa: F401
@@ -60,6 +61,30 @@ def test_every_figure_leads_to_its_picture_and_its_code(page):
         # only what is drawn to explain, and not from data, has none
         explains = 'id="fig-pipeline"' in figure or 'id="fig-ways-toy"' in figure
         assert labels[1:] == (["code"] if explains else ["data", "code"])
+
+
+STRIPS = {"index": 1, "05_interpolations": 7, "11_ways": 2}  # figures of pairs that have a link
+
+
+@every_page
+def test_strips_lead_to_the_laboratory_with_the_pair_that_their_caption_names(page):
+    tried = [
+        (link, figure)
+        for figure in found("<figure.*?</figure>", page)
+        for link in re.findall(r'href="([^"]*)">try this pair<', figure)
+    ]
+    laboratory = BOOK / "book/laboratory.html"
+    opened = 'class="laboratory"' in laboratory.read_text(encoding="utf-8")
+    assert len(tried) == (STRIPS.get(page.stem, 0) if opened else 0)
+    for link, figure in tried:
+        address = urlsplit(unescape(link))
+        assert (page.parent / address.path).resolve() == laboratory
+        asked = parse_qs(address.query, keep_blank_values=True)
+        caption = unescape(re.sub("<.*?>", "", figure))
+        named = re.search(r"[Ff]rom “(.*?)” to “(.*?)”", caption)
+        if named:  # the figure of all four couplings calls its pair by the grade
+            assert (*asked["source"], *asked["target"]) == named.groups()
+        assert f"seed {asked['seed'][0]}" in caption or page.stem == "index"
 
 
 @every_page

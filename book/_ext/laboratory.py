@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -30,6 +31,7 @@ from embedding_geometry.pages import graphs, laboratory
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.study.prompts import read_prompt_pairs
 
+LABORATORY = "book/laboratory"  # the page
 MODEL, NET = "pocket", "alex"
 FETCHED = Path(sys.prefix) / "laboratory"
 RUNTIME = FETCHED / "node_modules/onnxruntime-web/dist"
@@ -90,8 +92,13 @@ def publish(app: Sphinx) -> None:
     if not fetched():
         LOG.info("the laboratory is left out: %s does not hold ONNX Runtime Web", FETCHED)
         return
-    places, parts = packed(archive(Path(app.srcdir) / "book" / PLACE))
-    folder = Path(app.outdir) / PLACE
+    scripts, folder = Path(app.srcdir) / "book" / PLACE, Path(app.outdir) / PLACE
+    app.env.laboratory = written(scripts, folder)
+
+
+def written(scripts: Path, folder: Path) -> dict[str, Any]:
+    """Write the archive into a folder, and return what a page that loads it has to know."""
+    places, parts = packed(archive(scripts))
     folder.mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(parts):
         script = f'laboratoryPart({number}, "{part}");\n'
@@ -100,7 +107,7 @@ def publish(app: Sphinx) -> None:
     sizes = [len(part) for part in parts]
     settings["archive"] = {"files": places, "parts": sizes, "bytes": sum(sizes)}
     settings["suggestions"] = suggestions()
-    app.env.laboratory = settings
+    return settings
 
 
 def suggestions() -> list[str]:
@@ -108,6 +115,16 @@ def suggestions() -> list[str]:
     pairs = read_prompt_pairs(prompt_table(MODEL))
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.source, pair.target)))
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:SUGGESTIONS]
+
+
+def trial(pair: Mapping[str, Any], settings: Mapping[str, Any] | None) -> str | None:
+    """How an address ends that asks the page for a pair of `pages.pair_metadata`.
+
+    None if the laboratory is left out, or its model is not the one that drew the pair.
+    """
+    if settings is None or pair["revision"] != settings["model"]["revision"]:
+        return None
+    return "?" + urlencode(pair["asked"])
 
 
 class laboratory_place(nodes.Element):  # noqa: N801 - docutils' names of nodes

@@ -1,8 +1,9 @@
 """What a page says about itself, once it has been run: where it comes from, how long it takes.
 
 A banner under the first sentence (model, device, seed, versions, dates, times), under every
-figure links to the picture, to the table behind it and to the code, sliders over film strips, and
-the list of all pages. All of it comes from executed notebooks and recorded tables.
+figure links to the picture, to the table behind it, to the code and to the laboratory, sliders
+over film strips, and the list of all pages. All of it comes from executed notebooks and recorded
+tables.
 """
 
 import functools
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from laboratory import LABORATORY, trial
 from PIL import Image
 from recorded import put_beside
 from sphinx.addnodes import pending_xref
@@ -34,6 +36,7 @@ from embedding_geometry.ground.records import (
     recorded_file,
     recording_day,
 )
+from embedding_geometry.pages import tried_pairs
 from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -199,6 +202,9 @@ class FurnishFigures(SphinxPostTransform):
             links["data"] = self.to(self.publish(cell["metadata"]["data"], figure))
         anchor = "code-" + cell["metadata"]["mystnb"]["figure"]["name"]
         links["code"] = self.to(self.app.builder.get_target_uri(page)) + f"#{anchor}"
+        pair = carried(cell, tried_pairs.KEY)
+        if pair and (query := trial(pair, self.env.laboratory)):
+            links["try this pair"] = self.to(self.app.builder.get_target_uri(LABORATORY)) + query
         self.name_code(figure, anchor)
         caption = next(figure.findall(nodes.caption))
         items = [nodes.reference("", label, refuri=uri) for label, uri in links.items()]
@@ -224,7 +230,7 @@ class FurnishFigures(SphinxPostTransform):
 
     def add_twins(self, figure: nodes.figure, image: nodes.image, cell: dict[str, Any]) -> None:
         """A slider over the film strips, if their frames came along."""
-        twins = next((o["metadata"][KEY] for o in outputs(cell) if KEY in o["metadata"]), None)
+        twins = carried(cell, KEY)
         if twins is not None:
             name = cell["metadata"]["mystnb"]["figure"]["name"]
             sprite = Path(self.app.outdir) / "_images" / f"{name}.webp"
@@ -237,6 +243,11 @@ class FurnishFigures(SphinxPostTransform):
 def outputs(cell: dict[str, Any]) -> list[dict[str, Any]]:
     """What a cell has displayed."""
     return [output for output in cell.get("outputs", []) if "data" in output]
+
+
+def carried(cell: dict[str, Any], key: str) -> Any:
+    """What travels under a key in the metadata of the outputs of a cell, if anything does."""
+    return next((o["metadata"][key] for o in outputs(cell) if key in o["metadata"]), None)
 
 
 def glued_name(output: dict[str, Any]) -> str | None:

@@ -31,8 +31,8 @@
           <span class="coupling-${way}">${way}</span></label>`).join("")}</fieldset>
         <label>frames <select name="frames">${options(range(5, 17), 11)}</select></label>
         <label>seed <select name="seed">${options([...settings.random.keys()], 0)}</select></label>
-        <button class="go" type="submit">Go</button>
-        <button class="stop" type="button" disabled>Stop</button>
+        <div class="buttons"><button class="go" type="submit">Go</button>
+          <button class="stop" type="button" disabled>Stop</button></div>
       </div>
     </form>
     <p class="stage">Go first loads ${megabytes(archive.bytes)}, once.</p>
@@ -57,7 +57,9 @@
     input.addEventListener("input", () => markSpelt(input));
     markSpelt(input);
   });
-  if (asked.has("seed")) form.seed.value = asked.get("seed");
+  const seed = asked.get("seed") ?? "0";
+  if (settings.random[seed]) form.seed.value = seed;
+  else status.textContent = `There is no seed ${seed} here; 0 is chosen instead.`;
 
   // --- loading --------------------------------------------------------------------------------
 
@@ -373,7 +375,8 @@
   const table = () => {
     const quoted = now.prompts.map((text) => `"${text.replaceAll('"', '""')}"`);
     const lines = now.ways.flatMap((way) => now.distances[way].map((distance, step) =>
-      [...quoted, now.seed, way, step, distance, now.cost[way], now.distance].join(",")));
-    return ["source,target,seed,way,step,distance,cost,w2", ...lines, ""].join("\n");
+      [...quoted, now.seed, way, step, distance, settings.metric.net, now.cost[way], now.distance]
+        .join(",")));
+    return ["source,target,seed,way,step,distance,net,cost,w2", ...lines, ""].join("\n");
   };
 }

@@ -119,6 +119,7 @@ BENCHMARKS = {
         "wasserstein": "make benchmark",
         "costs": "make benchmark",
         "busy": "make benchmark",
+        "laboratory": "make benchmark",
         "full_size": "python tests/benchmarks/full_size.py FOLDER --record data/results",
     }.items()
 }

@@ -24,3 +24,4 @@ from .texts import p_and_n_text as p_and_n_text
 from .texts import p_number as p_number
 from .texts import p_text as p_text
 from .texts import test_text as test_text
+from .tried_pairs import pair_metadata as pair_metadata

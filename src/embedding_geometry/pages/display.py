@@ -158,6 +158,7 @@ def show_twins(
     frames_by_coupling: Mapping[str, Images],
     distances_by_coupling: Mapping[str, Float[np.ndarray, " steps"]],
     name: str | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Show film strips on a sheet, which the built book puts under one slider.
 
@@ -165,10 +166,11 @@ def show_twins(
         frames_by_coupling: for each coupling's name its frames, all of the same number and size.
         distances_by_coupling: for each coupling's name the perceptual distance of each step.
         name: a name under which another page can show the same picture.
+        extra: further metadata of the output.
     """
     sheet = film_strips(frames_by_coupling, distances_by_coupling)
     twins = twin_metadata(frames_by_coupling, distances_by_coupling)
-    show_photo(sheet, name, quality=62, extra=twins)
+    show_photo(sheet, name, quality=62, extra=twins | dict(extra or {}))
 
 
 def show_html(html: str, name: str, plain: str) -> None:
