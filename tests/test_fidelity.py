@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.nn.functional import normalize
 
 from embedding_geometry.perception import fidelity
 from embedding_geometry.perception.fidelity import (
     Reference,
+    kernel_difference,
     kernel_distance,
     picture_features,
     realism,
@@ -188,10 +190,9 @@ def test_features_that_fit_no_reference_are_refused(judge, features, message):
         judge(features, Reference.of(drawn(9)))
 
 
-@pytest.mark.parametrize("groups", [[0, 1, 2], [0] * 4 + [1] * 5])
-def test_groups_that_are_too_few_or_of_other_pictures_are_refused(groups):
-    with pytest.raises(ValueError, match=r"9 pictures are in \d groups.* three groups or more"):
-        kernel_distance(drawn(9), Reference.of(drawn(9)), groups)
+def test_groups_that_are_too_few_are_refused():
+    with pytest.raises(ValueError, match=r"9 pictures are in 2 groups.* three groups or more"):
+        kernel_distance(drawn(9), Reference.of(drawn(9)), [0] * 4 + [1] * 5)
 
 
 # --- features -----------------------------------------------------------------------------------
@@ -243,3 +244,68 @@ def test_cross_fades_are_less_real_than_pictures():
     truly, falsely = (kernel_distance(each, reference) for each in (real, false))
     assert truly.interval[0] < 0 < truly.interval[1]
     assert falsely.interval[0] > 0
+
+
+def test_no_picture_is_compared_with_one_of_its_own_path():
+    """Three means over pairs of different paths, frames and ends of which both are."""
+    x, y = drawn(12, 1), drawn(10, 2, shift=0.3)
+    own, theirs = np.repeat([4, 9, 2, 7], 3), np.repeat([9, 2, 4, 7, 5], 2)
+
+    def mean(a, b, first, second):
+        pairs = [
+            kernel(a[i], b[j])
+            for i in range(len(a))
+            for j in range(len(b))
+            if first[i] != second[j]
+        ]
+        return np.mean(pairs)
+
+    def plain(x, y, own, theirs):
+        return mean(x, x, own, own) + mean(y, y, theirs, theirs) - 2 * mean(x, y, own, theirs)
+
+    found = kernel_distance(x, Reference.of(y), own, theirs)
+    assert found.value == pytest.approx(plain(x, y, own, theirs))
+    fewer = [
+        plain(x[own != g], y[theirs != g], own[own != g], theirs[theirs != g])
+        for g in (2, 4, 5, 7, 9)
+    ]
+    error = np.sqrt((len(fewer) - 1) * np.var(fewer))
+    reach = stats.t.ppf(0.975, len(fewer) - 1) * error
+    assert found.interval == pytest.approx((found.value - reach, found.value + reach))
+
+
+def test_a_reference_of_the_paths_own_ends_has_no_bias_where_their_groups_are_said():
+    """Each path has a place of its own, near which are its frames and its ends."""
+    rng, naive, told = np.random.default_rng(0), [], []
+    for _ in range(40):
+        places = rng.normal(0, 1, (12, 5))
+        groups = np.arange(12).repeat(2)
+        frames, ends = (places.repeat(2, axis=0) + rng.normal(0, 0.1, (24, 5)) for _ in range(2))
+        reference = Reference.of(ends)
+        naive.append(kernel_distance(frames, reference, groups).value)
+        told.append(kernel_distance(frames, reference, groups, groups).value)
+    assert abs(np.mean(told)) < 3 * np.std(told) / np.sqrt(40)
+    assert np.mean(naive) < -3 * np.std(naive) / np.sqrt(40)
+
+
+def test_the_difference_of_two_distances_is_surer_than_either():
+    """Two ways of the same paths, which have a place in common: the place cancels."""
+    rng = np.random.default_rng(0)
+    places, groups = rng.normal(0, 1, (20, 5)).repeat(3, axis=0), np.arange(20).repeat(3)
+    one, other = places + 0.1, places + rng.normal(0, 0.1, places.shape)
+    reference = Reference.of(drawn(30, 5))
+    found = kernel_difference((one, groups), (other, groups), reference)
+    each = [kernel_distance(x, reference, groups) for x in (one, other)]
+    assert found.value == pytest.approx(each[0].value - each[1].value)
+    widths = [np.ptp(each.interval) for each in (found, *each)]
+    assert widths[0] < 0.5 * min(widths[1:])
+    swapped = kernel_difference((other, groups), (one, groups), reference)
+    assert swapped.interval == pytest.approx(tuple(-end for end in reversed(found.interval)))
+    with pytest.raises(ValueError, match="over the same groups"):
+        kernel_difference((one, groups), (other, groups + 1), reference)
+
+
+def test_groups_of_another_number_than_pictures_are_named():
+    for groups in ((np.arange(3), None), (None, np.arange(3))):
+        with pytest.raises(ValueError, match=r"has shape \(3,\); a name for each of 6 pictures"):
+            kernel_distance(drawn(6), Reference.of(drawn(6, 1)), *groups)

@@ -42,6 +42,7 @@ ROWS = 256  # of a table of distances or of the kernel, which are in memory at o
 CONFIDENCE = 0.95
 
 Features = Float[np.ndarray, "t c"]
+Groups = Int[np.ndarray, " t"] | ArrayLike
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,31 @@ def realism(features: Features | ArrayLike, reference: Reference) -> Float[np.nd
     return np.concatenate([np.zeros(0), *ratios])
 
 
+@dataclass(frozen=True)
+class _Jackknifed:
+    """An estimate, and for each of its samples the same without each group of the sample."""
+
+    value: float
+    without: tuple[Float[np.ndarray, " _"], ...]
+
+    def less(self, other: "_Jackknifed") -> "_Jackknifed":
+        """The difference from one of the same groups."""
+        pairs = zip(self.without, other.without, strict=True)
+        return _Jackknifed(self.value - other.value, tuple(a - b for a, b in pairs))
+
+    def result(self) -> KernelDistance:
+        """The estimate with its interval of Student's t."""
+        variance = sum((len(w) - 1) * w.var() for w in self.without)
+        freedom = min(map(len, self.without)) - 1
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
+        return KernelDistance(self.value, (float(self.value - reach), float(self.value + reach)))
+
+
 def kernel_distance(
     features: Features | ArrayLike,
     reference: Reference,
-    groups: Int[np.ndarray, " t"] | ArrayLike | None = None,
+    groups: Groups | None = None,
+    reference_groups: Groups | None = None,
 ) -> KernelDistance:
     r"""Return the kernel distance (KID) of pictures with these features (t, c) from a reference.
 
@@ -157,45 +179,116 @@ def kernel_distance(
     of different pictures. Frames of one path are alike because they are of one path. Where
     `groups` says which these are, the mean is over pairs of different *groups*, and stays without
     bias. Frames are also like the ends of their path, so a reference that holds these makes the
-    distance too small: take pictures that are of none of the paths.
+    distance too small, unless `reference_groups` says whose they are: then no picture is compared
+    with one of its own group, be it here or there.
 
     The interval is of Student's t, with the standard error of the jackknife (Arvesen 1969): the
-    estimate anew without each group, and without each picture of the reference. Nothing is drawn.
-    The published mean and deviation over subsets is the spread of smaller estimates, no interval.
+    estimate anew without each group, and without each picture of the reference; or, where they
+    share groups, without each group in both. Nothing is drawn. The published mean and deviation
+    over subsets is the spread of smaller estimates, no interval.
 
     Args:
         features: (t, c), in any order.
         reference: what they are held against.
         groups: the path (t,) that each is a frame of, numbered as you like; None where each stands
             for itself.
+        reference_groups: the path (p,) that each picture of the reference is of, in the same
+            numbers; None where each stands for itself.
 
     Raises:
         ValueError: as of `realism`, or fewer than three groups.
     """
-    features = _checked(features, "the features", reference)
-    own = np.arange(len(features)) if groups is None else host_array(groups, "groups")
-    names, numbers, sizes = np.unique(own, return_inverse=True, return_counts=True)
-    if own.shape != features.shape[:1] or len(names) < 3:
-        raise ValueError(
-            f"{len(features)} pictures are in {len(names)} groups, named in an array of shape "
-            f"{own.shape}; a kernel distance takes a name for each picture, and three groups or "
-            "more: paths, or pictures where each stands for itself"
-        )
-    others = np.arange(len(reference.features))
-    once, often = np.ones(len(others)), sizes.astype(float)
-    rows, columns = _sums(features, reference.features)
-    apart = np.bincount(numbers, _sums(features, features, numbers)[0])
-    xx, xx_without = _means(2, apart, often * (len(features) - often))
-    xy, xy_without = _means(1, np.bincount(numbers, rows), often * len(others))
-    yy, yy_without = _means(
-        2, _sums(reference.features, reference.features, others)[0], once * (len(others) - 1)
+    return _estimate(features, reference, groups, reference_groups).result()
+
+
+def kernel_difference(
+    first: tuple[Features, Groups],
+    second: tuple[Features, Groups],
+    reference: Reference,
+    reference_groups: Groups | None = None,
+) -> KernelDistance:
+    """Return by how much one kernel distance is greater than another, over the same groups.
+
+    Each is given by features and groups, see `kernel_distance`. A group is left out on both sides
+    together, so that what all its pictures have in common weighs on neither.
+
+    Raises:
+        ValueError: as `kernel_distance`, or groups that are not on both sides.
+    """
+    if set(np.unique(first[1])) != set(np.unique(second[1])):
+        raise ValueError("two kernel distances are compared over the same groups of pictures")
+    of_first, of_second = (
+        _estimate(features, reference, groups, reference_groups)
+        for features, groups in (first, second)
     )
-    _, yx_without = _means(1, columns, once * len(features))
-    variance = _jackknife(xx_without - 2 * xy_without) + _jackknife(yy_without - 2 * yx_without)
-    freedom = min(len(names), len(others)) - 1
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
-    value = xx + yy - 2 * xy
-    return KernelDistance(float(value), (float(value - reach), float(value + reach)))
+    return of_first.less(of_second).result()
+
+
+def _estimate(
+    features: Features | ArrayLike,
+    reference: Reference,
+    groups: Groups | None,
+    reference_groups: Groups | None,
+) -> _Jackknifed:
+    """The unbiased estimate, see `kernel_distance`."""
+    x, y = _checked(features, "the features", reference), reference.features
+    own = _groups(groups, len(x), "groups")
+    names, numbers, sizes = np.unique(own, return_inverse=True, return_counts=True)
+    if len(names) < 3:
+        raise ValueError(
+            f"{len(x)} pictures are in {len(names)} groups; a kernel distance takes "
+            "three groups or more: paths, or pictures where each stands for itself"
+        )
+    if reference_groups is not None:
+        theirs = _groups(reference_groups, len(y), "reference_groups")
+        return _of_shared_groups(x, y, *np.split(_numbered(own, theirs), [len(x)]))
+    others = np.arange(len(y))
+    once, often = np.ones(len(others)), sizes.astype(float)
+    rows, columns = _sums(x, y)
+    apart = np.bincount(numbers, _sums(x, x, (numbers, numbers))[0])
+    xx, xx_without = _means(2, apart, often * (len(x) - often))
+    xy, xy_without = _means(1, np.bincount(numbers, rows), often * len(others))
+    beyond = _sums(y, y, (others, others))[0]
+    yy, yy_without = _means(2, beyond, once * (len(others) - 1))
+    _, yx_without = _means(1, columns, once * len(x))
+    without = xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without
+    return _Jackknifed(float(xx + yy - 2 * xy), without)
+
+
+def _of_shared_groups(
+    x: Features,
+    y: Float[np.ndarray, "p c"],
+    own: Int[np.ndarray, " t"],
+    theirs: Int[np.ndarray, " p"],
+) -> _Jackknifed:
+    """The estimate without any pair of pictures of one group, which are numbered from 0."""
+    count = max(own.max(), theirs.max()) + 1
+    n, m = (np.bincount(each, minlength=count).astype(float) for each in (own, theirs))
+    rows, columns = _sums(x, y, (own, theirs))
+    across = np.bincount(own, rows, count) + np.bincount(theirs, columns, count)
+    xx, xx_without = _means(
+        2, np.bincount(own, _sums(x, x, (own, own))[0], count), n * (len(x) - n)
+    )
+    yy, yy_without = _means(
+        2, np.bincount(theirs, _sums(y, y, (theirs, theirs))[0], count), m * (len(y) - m)
+    )
+    xy, xy_without = _means(2, across, n * (len(y) - m) + m * (len(x) - n))
+    return _Jackknifed(float(xx + yy - 2 * xy), (xx_without + yy_without - 2 * xy_without,))
+
+
+def _groups(groups: Groups | None, count: int, name: str) -> np.ndarray:
+    """The group of each of so many pictures, each a group of its own where none is given."""
+    found = np.arange(count) if groups is None else host_array(groups, name)
+    if found.shape != (count,):
+        raise ValueError(
+            f"{name} has shape {found.shape}; a name for each of {count} pictures is wanted"
+        )
+    return found
+
+
+def _numbered(own: np.ndarray, theirs: np.ndarray) -> Int[np.ndarray, " _"]:
+    """Numbers from 0 for the names of both, one after the other."""
+    return np.unique(np.concatenate([own, theirs]), return_inverse=True)[1]
 
 
 def _means(
@@ -209,20 +302,18 @@ def _means(
     return total / count, (total - each * sums) / (count - each * pairs)
 
 
-def _jackknife(without: Float[np.ndarray, " g"]) -> float:
-    """Variance of an estimate, given the same without each of g groups."""
-    return float((len(without) - 1) * without.var())
-
-
 def _sums(
-    x: Features, y: Float[np.ndarray, "p c"], groups: Int[np.ndarray, " t"] | None = None
+    x: Features,
+    y: Float[np.ndarray, "p c"],
+    groups: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " p"]] | None = None,
 ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " p"]]:
-    """Row and column sums of the kernel of x and y, without pairs of one of their groups."""
+    """Row and column sums of the kernel of x and y, without pairs of one group."""
     rows, columns = [], np.zeros(len(y))
     for part in _parts(np.arange(len(x))):
         kernel = (x[part] @ y.T / x.shape[1] + 1) ** 3
         if groups is not None:
-            kernel[groups[part, None] == groups] = 0.0
+            own, theirs = groups
+            kernel[own[part, None] == theirs] = 0.0
         rows.append(kernel.sum(axis=1))
         columns += kernel.sum(axis=0)
     return np.concatenate(rows), columns
