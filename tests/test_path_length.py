@@ -112,6 +112,7 @@ def test_pictures_are_counted_once_however_often_and_wherever_they_are_shown():
     nearly = pictures[[0, 0]]
     nearly[1, 7, 8, 2] ^= 1  # in one bit
     assert distinct_frames(torch.from_numpy(nearly)) == 2
+    assert distinct_frames(nearly, tolerance=1) == 1
     with pytest.raises(ValueError, match="frames are float64 of shape .*; uint8 of shape"):
         distinct_frames(pictures / 255)
 
