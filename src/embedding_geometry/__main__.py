@@ -46,7 +46,7 @@ class Study:
         settings: What the study computes.
         out: Results folder. Finished cells in it are kept and never computed again.
         publish: Also copy the results to PUBLISH_study.csv, _steps.parquet, _pairs.csv and
-            _manifest.json.
+            _manifest.json, with a reference also to _fidelity.csv.
         dry_run: Say what there is to do and how long it will take, write nothing, and stop.
         shard: Part i/n of the study, for the i-th of n processes that share the results folder.
         engine: Where to compute.

@@ -36,6 +36,7 @@ from embedding_geometry.transport.paths import wasserstein_length
 from embedding_geometry.transport.rules import Rule, some_frames
 from embedding_geometry.transport.ways import NONE_OWN, Ends, Own, find_way, own_ways
 
+Keep = Callable[[Task, Texts, CloudPath | Rule, Frames], None]  # what it likes of the pictures
 LIBRARIES = ("torch", "diffusers", "transformers", "lpips", "torchvision", "numpy", "scipy")
 
 
@@ -51,6 +52,8 @@ class Bench:
     environment: dict[str, object]
     own: Mapping[str, Plugin]  # the user's among the couplings
     beside: tuple[PerceptualMetric, ...] = ()
+    judge: Plugin | None = None
+    keep: Keep | None = None
 
     @property
     def versions(self) -> dict[str, object]:
@@ -77,6 +80,7 @@ def prepare_bench(settings: StudySettings) -> Bench:
         environment(model),
         own_ways(settings.named_couplings, settings.own),
         tuple(beside),
+        settings.judging,
     )
 
 
@@ -135,6 +139,8 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
                     ended=datetime.now(UTC).isoformat(),
                     environment=bench.environment,
                 )
+                if bench.keep is not None:
+                    bench.keep(task, texts, paths[task.coupling], frames[task.coupling])
                 yield task, cell
                 started = datetime.now(UTC)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import load_cell
+from embedding_geometry.study.results import load_cell, load_seen
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
@@ -143,9 +143,18 @@ def plan_tasks(
     return tasks
 
 
-def unfinished(folder: Path, tasks: Iterable[Task]) -> list[Task]:
-    """The tasks whose cells are missing or damaged, whoever was to compute them."""
-    return [task for task in tasks if load_cell(folder, task.identity) is None]
+def unfinished(folder: Path, tasks: Iterable[Task], judge: str | None = None) -> list[Task]:
+    """The tasks whose cells are missing or damaged, whoever was to compute them.
+
+    With the version of a judge, which may be empty, also those of which nothing was kept of the
+    pictures as it sees them.
+    """
+    return [
+        task
+        for task in tasks
+        if load_cell(folder, task.identity) is None
+        or (judge is not None and load_seen(folder, task.identity, judge) is None)
+    ]
 
 
 def images_to_render(tasks: Iterable[Task], frames: int) -> int:

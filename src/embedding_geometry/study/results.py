@@ -4,6 +4,7 @@ A cell is one image interpolation: one prompt pair, one seed of the initial late
 
     <folder>/settings.json          what the folder's study computes
     <folder>/cells/<name>.json      a finished cell, named by a hash of all that determines it
+    <folder>/seen/<name>.npz        what is kept of its pictures, where fidelity is asked for
 
 A file appears whole or not at all (written under a temporary name, flushed to disk, renamed), so
 a study that is killed at any moment loses no finished cell, and finds the unfinished ones missing.
@@ -11,12 +12,17 @@ Several processes, on several machines, may work in one folder: a cell has one n
 """
 
 import contextlib
+import io
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
 
 from embedding_geometry.ground.disk import (
     ABANDONED_AFTER_SECONDS,
@@ -63,6 +69,23 @@ class Cell:
         return (
             datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
         ).total_seconds()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of the pictures of a cell, from which its fidelity follows.
+
+    Attributes:
+        features: Of every frame, ends included, as `picture_features` makes them.
+        distinct: How many different pictures the frames are.
+        unet_rows: Rows of the UNet a frame and step, mean over the frames.
+        confidence: Of a judge in every frame; of length 0 where there is none.
+    """
+
+    features: Float[np.ndarray, "t c"]
+    distinct: int
+    unet_rows: float
+    confidence: Float[np.ndarray, " judged"]
 
 
 def open_results(folder: Path, settings: Mapping[str, object]) -> None:
@@ -157,3 +180,41 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
     """The file of the cell that is determined by `identity`."""
     return folder / "cells" / f"{digest(dict(identity))}.json"
+
+
+def save_seen(folder: Path, identity: Mapping[str, object], judge: str, seen: Seen) -> None:
+    """Write what is kept of a cell's pictures; raises as `save_cell`."""
+    content = io.BytesIO()
+    np.savez(content, **asdict(seen) | {"features": seen.features.astype(np.float32)})
+    path = seen_path(folder, identity, judge)
+    with writing(path.parent):
+        path.parent.mkdir(exist_ok=True)
+    write_whole(path, content.getvalue())
+
+
+def load_seen(folder: Path, identity: Mapping[str, object], judge: str) -> Seen | None:
+    """Read it; None where it is missing or, which a `DamagedCellWarning` says, damaged."""
+    path = seen_path(folder, identity, judge)
+    if not path.exists():
+        return None
+    try:
+        # of its bytes: numpy leaves a damaged file open
+        with np.load(io.BytesIO(path.read_bytes())) as kept:
+            return Seen(
+                kept["features"].astype(np.float64),
+                int(kept["distinct"]),
+                float(kept["unet_rows"]),
+                kept["confidence"],
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        message = f"{path} is damaged; its pictures are made again"
+        warnings.warn(message, DamagedCellWarning, stacklevel=2)
+        return None
+
+
+def seen_path(folder: Path, identity: Mapping[str, object], judge: str) -> Path:
+    """The file of what is kept of the pictures of a cell, as seen by a judge of this version.
+
+    The version is empty where there is no judge.
+    """
+    return folder / "seen" / f"{digest(dict(identity) | {'judge': judge})}.npz"

@@ -11,9 +11,9 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
+from embedding_geometry.perception.fidelity import Features, Reference
 from embedding_geometry.study.cluster import RayEngine
 from embedding_geometry.study.engines import (
     HERE,
@@ -29,6 +30,13 @@ from embedding_geometry.study.engines import (
     EngineSettings,
     LocalEngine,
     MakeWorker,
+    Worker,
+)
+from embedding_geometry.study.fidelity import (
+    kernel_table,
+    reference_features,
+    reference_prompts,
+    with_fidelity,
 )
 from embedding_geometry.study.planning import (
     WHOLE,
@@ -45,13 +53,20 @@ from embedding_geometry.study.prompts import (
     read_prompt_pairs,
     write_prompt_pairs,
 )
-from embedding_geometry.study.results import check_settings, load_cell, open_results
+from embedding_geometry.study.results import (
+    Seen,
+    check_settings,
+    load_cell,
+    load_seen,
+    open_results,
+)
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.table import Findings
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import own_ways
 
 Engine = LocalEngine | RayEngine
+FIDELITY = "fidelity.csv"  # of a study that has a reference, under the same name when published
 PUBLISHED = {  # files of the results folder, and how the name of a copy ends
     "study.csv": "study.csv",
     "steps.parquet": "steps.parquet",
@@ -74,7 +89,8 @@ def run_study(
         settings: What to compute.
         folder: The results folder. Finished cells are taken from its `cells/`; when all are there
             it also holds `study.csv` (the table), `steps.parquet` (the distance of every step),
-            `studied_pairs.csv` (the prompts) and `manifest.json` (how they came about).
+            `studied_pairs.csv` (the prompts) and `manifest.json` (how they came about); with a
+            reference also `fidelity.csv` (kernel distances of each way, see `fidelity`).
         progress: Whether to show a bar with rate and remaining time on standard error.
         shard: The part of the study to compute here, where other processes compute the others;
             "1/4" is the first of four.
@@ -85,7 +101,8 @@ def run_study(
         coupling, seed, frames`; the perceptual path length `ppl` (mean distance of consecutive
         frames) with its companions `total, scaled_mean, root_sum, gini, maximum_step`;
         `wasserstein_length` of the path of clouds (NaN for rules) and `w2` of its ends, both in
-        the poster's units (no 1/N under the root).
+        the poster's units (no 1/N under the root). With a reference, once no cell is missing, also
+        the columns of `fidelity.with_fidelity`.
 
     Raises:
         StudySettingsError: Settings that cannot be run, or that are not those of the study in the
@@ -117,6 +134,8 @@ def open_study(
     engine = engine if isinstance(engine, EngineSettings) else EngineSettings(engine)
     settings.check()
     pairs = read_prompt_pairs(settings.pairs)
+    others = read_prompt_pairs(settings.reference) if settings.reference else []
+    prompts = reference_prompts(others, pairs) if others else {}
     # by name: a worker on another machine has an environment of its own
     loading = replace(settings.loading, model=configured_model(settings.loading.model))
     # and no ways but those of the package; module:function it imports itself
@@ -124,8 +143,8 @@ def open_study(
     passed = {name: way for name, way in ways.items() if ":" not in name}
     settings = replace(settings, loading=loading, own={**settings.own, **passed})
     with open_engine(engine, loading.device, partial(StudyWorker, settings)) as workers:
-        workers.ask(lambda worker: worker.check(pairs))
-        study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers)
+        workers.ask(lambda worker: worker.check([*pairs, *others]))
+        study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers, prompts)
         check_settings(study.folder, study.conditions)
         yield study
 
@@ -158,6 +177,7 @@ class StudyRun:
     shard: Shard
     pairs: list[PromptPair]
     engine: Engine
+    prompts: Mapping[str, int] = field(default_factory=dict)  # of reference pictures, with seeds
 
     @property
     def cells(self) -> int:
@@ -180,13 +200,14 @@ class StudyRun:
         pending, images, pairs = 0, 0, 0
         example: list[Task] = []
         for job in self._jobs():
-            missing = unfinished(self.folder, job)
+            missing = self._unfinished(job)
             pending += len(missing)
             pairs += bool(missing)
             latents = {task.seed for task in missing}
             rendered = [task for task in job if task.seed in latents]
             images += images_to_render(rendered, self.settings.frames)
             example = example or [task for task in missing if task.seed == missing[0].seed]
+        images += len(self.prompts) if pending else 0
         cells = self._cells_of(self.shard.share(self.pairs))
         plan = StudyPlan(
             cells=cells,
@@ -219,30 +240,58 @@ class StudyRun:
             StudySettingsError: Another study was begun in the folder in the meantime.
             ResultsFolderError: The folder cannot be written.
         """
-        findings = Findings()
-        for pair in self.pairs:
-            for task in self._tasks(pair):
-                cell = load_cell(self.folder, task.identity)
-                if cell is not None:
-                    findings.add(task, cell)
+        findings, seen = self._finished()
         table = findings.table()
         if len(table):
             self._report_equal_images(table)
         if len(table) == self.cells:
             conditions = self.conditions
             check_settings(self.folder, conditions)
-            manifest = {
+            manifest: dict[str, object] = {
                 "model": self.engine.facts.model,
                 "settings": conditions,
                 "metric": {"net": conditions["net"], "revision": conditions["net_revision"]},
                 "pairs": {"file": Path(self.settings.pairs).name, "count": len(self.pairs)},
-            } | findings.origin()
+            }
+            if self.prompts:
+                table = self._judge(table, seen)
+                manifest["fidelity"] = {
+                    "file": Path(str(self.settings.reference)).name,
+                    "pictures": len(self.prompts),
+                    "judge": self.settings.judge,
+                }
+            manifest |= findings.origin()
             write_whole(self.folder / "study.csv", table.to_csv(index=False).encode())
             write_whole(self.folder / "steps.parquet", findings.steps().to_parquet(index=False))
             write_prompt_pairs(self.folder / "studied_pairs.csv", self.pairs)
             text = json.dumps(manifest, indent=1)
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
+
+    def _finished(self) -> tuple[Findings, list[Seen]]:
+        """What the finished cells say, and, with a reference, what was kept of their pictures."""
+        findings, seen, judge = Findings(), list[Seen](), self.settings.judge_version
+        for pair in self.pairs:
+            for task in self._tasks(pair):
+                cell = load_cell(self.folder, task.identity)
+                look = None if judge is None else load_seen(self.folder, task.identity, judge)
+                if cell is not None and (judge is None or look is not None):
+                    findings.add(task, cell)
+                    seen += [look] if look else []
+        return findings, seen
+
+    def _judge(self, table: pd.DataFrame, seen: Sequence[Seen]) -> pd.DataFrame:
+        """Hold what was seen against the references; the table with columns more."""
+        prompts = self.prompts
+
+        def features(worker: Worker) -> Features:
+            assert isinstance(worker, StudyWorker)
+            return reference_features(worker.bench, prompts)
+
+        known = Reference.of(self.engine.ask(features), str(self.settings.reference))
+        kernels = kernel_table(table, seen, known)
+        write_whole(self.folder / FIDELITY, kernels.to_csv(index=False).encode())
+        return with_fidelity(table, seen, known)
 
     def _report_equal_images(self, table: pd.DataFrame) -> None:
         """Warn of pairs of different prompts whose images are all the same on every path."""
@@ -261,6 +310,9 @@ class StudyRun:
         settings = self.settings
         return len(pairs) * sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
 
+    def _unfinished(self, tasks: Sequence[Task]) -> list[Task]:
+        return unfinished(self.folder, tasks, self.settings.judge_version)
+
     def _tasks(self, pair: PromptPair) -> list[Task]:
         return plan_tasks(self.settings, [pair], self.engine.facts.conditions)
 
@@ -271,7 +323,7 @@ class StudyRun:
     def _pending(self, bar: tqdm) -> Iterator[list[Task]]:
         """The jobs without what is finished, which the bar counts, but not as speed."""
         for job in self._jobs():
-            missing = unfinished(self.folder, job)
+            missing = self._unfinished(job)
             if not bar.disable:
                 bar.n += len(job) - len(missing)
                 bar.initial += len(job) - len(missing)
@@ -282,6 +334,8 @@ class StudyRun:
 def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
     """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
 
+    Where it has a reference, also to `<prefix>_fidelity.csv`.
+
     A table of the same pairs that stands in the place of a copy stays as it is: it may be the one
     that the study took, with columns of its own.
 
@@ -289,13 +343,14 @@ def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[st
         FileNotFoundError: The study in the folder is not finished.
         ResultsFolderError: The copies cannot be written.
     """
-    originals = [Path(folder) / name for name in PUBLISHED]
+    published = PUBLISHED | ({FIDELITY: FIDELITY} if (Path(folder) / FIDELITY).is_file() else {})
+    originals = [Path(folder) / name for name in published]
     for original in originals:
         if not original.is_file():
             raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
     prefix = Path(prefix)
     make_folder(prefix.parent)
-    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in PUBLISHED.values()]
+    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in published.values()]
     for original, copy in zip(originals, copies, strict=True):
         if copy.name.endswith("_pairs.csv") and _same_pairs(original, copy):
             continue

@@ -12,6 +12,8 @@ from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import COUPLINGS, NET, NetName, check_seed
 
+FEATURES: NetName = "vgg"  # the net whose features fidelity is about
+
 
 class StudySettingsError(ValueError):
     """Settings that cannot be run, or that differ from those of the study in the same folder."""
@@ -35,8 +37,13 @@ class StudySettings:
         rendering: How its images are made.
         nets_beside: Further nets that measure the same images, such as vgg; the names of their
             columns in the table end with the net's.
-        own: In Python, functions of your own by the names that they have among couplings and as
-            net: couplings (x, y), ways (ends, times, rng) and a metric (frames).
+        reference: Another table of prompt pairs. Pictures of its sources are what the images
+            between the ends are held against, by features of the net vgg: realism and kernel
+            distance.
+        judge: With a reference, how sure is a recogniser of what it sees in these images? A
+            function of your own, module:function, from frames to a confidence in each.
+        own: In Python, functions of your own by the names that they have among couplings, as net
+            and as judge: couplings (x, y), ways (ends, times, rng), a metric and a judge (frames).
 
     Raises:
         StudySettingsError: A value is of a kind that cannot be understood.
@@ -51,6 +58,8 @@ class StudySettings:
     loading: LoadSettings = LoadSettings()
     rendering: RenderSettings = RenderSettings()
     nets_beside: Sequence[str] = ()
+    reference: Annotated[Path | str | None, arg(metavar="PATH")] = None
+    judge: str | None = None
     own: Annotated[Mapping[str, Plugin | Callable[..., Any]], Suppress] = field(
         default_factory=dict
     )
@@ -60,6 +69,7 @@ class StudySettings:
         kinds: dict[str, tuple[Callable[[Any], object], str]] = {
             "pairs": (Path, "the path of a table"),
             "nets_beside": (_names, "names, such as ('vgg',),"),
+            "reference": (_path_or_none, "the path of a table"),
             "couplings": (_names, NAMES),
             "extra_couplings_first_seed": (_names, NAMES),
             "seeds": (_whole_numbers, "several whole numbers, such as (0, 1) or range(2),"),
@@ -100,11 +110,33 @@ class StudySettings:
         for net in asked:
             known = net in (*nets, *self.own) or ":" in net
             _require(known, f"net is {net!r}; use one of {', '.join(nets)}, or one of your own")
+        _require(
+            self.reference is None or FEATURES in asked,
+            f"pictures are held against a reference by the net {FEATURES}, and the nets are "
+            f"{' '.join(asked)}; take it beside them (--nets-beside {FEATURES})",
+        )
+        _require(
+            self.judge is None or self.reference is not None,
+            f"judge is {self.judge!r} and there is no reference; name one (--reference)",
+        )
+        _ = self.judge_version
 
     @property
     def named_couplings(self) -> tuple[str, ...]:
         """All couplings, those of the first seed alone included."""
         return (*self.couplings, *self.extra_couplings_first_seed)
+
+    @property
+    def judging(self) -> Plugin | None:
+        """The judge; raises a ValueError where there is no function of its name."""
+        return None if self.judge is None else Plugin.of(self.own.get(self.judge, self.judge))
+
+    @property
+    def judge_version(self) -> str | None:
+        """By what kept pictures are known: None without a reference, empty without a judge."""
+        if self.reference is None:
+            return None
+        return self.judging.version if self.judging else ""
 
     def couplings_of(self, seed: int) -> tuple[str, ...]:
         """Couplings computed on the initial latent of this seed."""
@@ -112,6 +144,10 @@ class StudySettings:
 
 
 NAMES = "names, such as ('row', 'optimal'), of which those of your own functions stand in `own`,"
+
+
+def _path_or_none(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
 
 
 def _names(value: str | Iterable[str]) -> tuple[str, ...]:

@@ -18,10 +18,16 @@ from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.grades import RIGID
 from embedding_geometry.ground.types import Frames, Times
+from embedding_geometry.perception.fidelity import Reference, picture_features, realism
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
 from embedding_geometry.study.cells import Bench, check_prompts, coupling_rng, prepare_bench
+from embedding_geometry.study.fidelity import (
+    feature_net,
+    reference_features,
+    reference_prompts,
+)
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.ways import find_way
@@ -40,15 +46,20 @@ def retime_study(
         FileNotFoundError: Pairs, model or metric are not where they were looked for.
     """
     settings.check()
-    pairs = sample(read_prompt_pairs(settings.pairs), per_grade)
+    studied = read_prompt_pairs(settings.pairs)
+    pairs = sample(studied, per_grade)
+    others = read_prompt_pairs(settings.reference) if settings.reference else []
     bench = prepare_bench(settings)
-    check_prompts(bench.model, bench.rendering, pairs)
-    started = datetime.now(UTC)
+    check_prompts(bench.model, bench.rendering, [*pairs, *others])
+    started, reference = datetime.now(UTC), None
+    if others:
+        features = reference_features(bench, reference_prompts(others, studied))
+        reference = Reference.of(features, str(settings.reference))
     rows = [
         row
         for pair in tqdm(pairs, unit="pair")
         for seed in settings.seeds
-        for row in retimed_rows(bench, pair, seed, rounds)
+        for row in retimed_rows(bench, pair, seed, rounds, reference)
     ]
     ended = datetime.now(UTC)
     manifest = {
@@ -106,17 +117,23 @@ def retime_path(bench: Bench, known: KnownFrames, rounds: int) -> list[Timing]:
 
 
 def retimed_rows(
-    bench: Bench, pair: PromptPair, seed: int, rounds: int
+    bench: Bench,
+    pair: PromptPair,
+    seed: int,
+    rounds: int,
+    reference: Reference | None = None,
 ) -> Iterator[dict[str, object]]:
     """Re-time a pair along every coupling of a seed.
 
     Yields:
         For each coupling and each round, of which round 0 has the equally spaced times, the pair's
         columns, `coupling`, `seed`, `round`, `frames`, the `extra` frames rendered so far, `ppl`
-        (the mean distance), `root_sum`, `gini` and `maximum_step`.
+        (the mean distance), `root_sum`, `gini` and `maximum_step`; with a reference also
+        `realism`, the mean over the inner frames at these times.
     """
     for coupling in bench.couplings_of(seed):
-        timings = retime_path(bench, known_frames(bench, pair, coupling, seed), rounds)
+        known = known_frames(bench, pair, coupling, seed)
+        timings = retime_path(bench, known, rounds)
         for number, timing in enumerate(timings):
             length = perceptual_path_length(timing.distances)
             yield {
@@ -132,4 +149,11 @@ def retimed_rows(
                 "root_sum": length.root_sum,
                 "gini": length.gini,
                 "maximum_step": length.maximum_step,
+                **({} if reference is None else _realism(bench, known(timing.times), reference)),
             }
+
+
+def _realism(bench: Bench, frames: Frames, reference: Reference) -> dict[str, float]:
+    """Mean realism of the frames between the ends, as a column."""
+    inner = picture_features(feature_net(bench), frames[1:-1])
+    return {"realism": float(realism(inner, reference).mean())}

@@ -19,9 +19,10 @@ from embedding_geometry.study.cells import (
     prepare_bench,
 )
 from embedding_geometry.study.engines import Facts
+from embedding_geometry.study.fidelity import keeper
 from embedding_geometry.study.planning import Task, unfinished
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import Cell, save_cell
+from embedding_geometry.study.results import Cell, load_cell, save_cell
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 
@@ -32,17 +33,18 @@ class StudyWorker:
         """Load both; `threads` limits the CPU threads of this process."""
         if threads is not None:
             torch.set_num_threads(threads)
-        self._bench = prepare_bench(settings)
+        self.bench = prepare_bench(settings)
+        self._judge = settings.judge_version
         self._batch_size = settings.rendering.batch_size
 
     def facts(self) -> Facts:
         """Say what the cells depend on, the batch size that was asked for included."""
-        model = asdict(self._bench.model.provenance)
-        return Facts(conditions_of_cells(self._bench), model)
+        model = asdict(self.bench.model.provenance)
+        return Facts(conditions_of_cells(self.bench), model)
 
     def check(self, pairs: Sequence[PromptPair]) -> None:
         """Raise for a prompt that is too long."""
-        check_prompts(self._bench.model, self._bench.rendering, pairs)
+        check_prompts(self.bench.model, self.bench.rendering, pairs)
 
     def seconds_per_image(self, tasks: Sequence[Task]) -> float:
         """Estimate the time of an image, its part of the metric included, from a few steps.
@@ -50,12 +52,12 @@ class StudyWorker:
         Time is a straight line in the denoising steps, so two points of it are enough. The tasks
         are what there is to do for one pair and one seed.
         """
-        steps = cast(int, self._bench.rendering.steps)
+        steps = cast(int, self.bench.rendering.steps)
         few, more = min(2, steps), min(5, steps)
         self._seconds(tasks, few)  # the first pass through the networks is slower
         at_few, at_more = self._seconds(tasks, few), self._seconds(tasks, more)
         per_step = max(0.0, at_more - at_few) / (more - few) if more > few else 0.0
-        images = images_of_latent(self._bench, tasks[0].seed)
+        images = images_of_latent(self.bench, tasks[0].seed)
         return (at_more + per_step * (steps - more)) / images
 
     def compute(self, folder: Path, tasks: Sequence[Task]) -> Iterator[int]:
@@ -70,12 +72,13 @@ class StudyWorker:
                 f"no study was begun in {folder} as {platform.node()} sees it; the results "
                 "folder has to be the same for all that compute, on a disk that they share"
             )
-        missing = unfinished(folder, tasks)
+        missing = unfinished(folder, tasks, self._judge)
         yield from [0] * (len(tasks) - len(missing))
         latent = None
-        for task, cell in self._cells(missing, self._bench.rendering.steps):
-            save_cell(folder, cell)
-            yield 0 if task.seed == latent else images_of_latent(self._bench, task.seed)
+        for task, cell in self._cells(missing, self.bench.rendering.steps, folder):
+            if load_cell(folder, task.identity) is None:
+                save_cell(folder, cell)
+            yield 0 if task.seed == latent else images_of_latent(self.bench, task.seed)
             latent = task.seed
 
     def _seconds(self, tasks: Sequence[Task], steps: int) -> float:
@@ -83,13 +86,20 @@ class StudyWorker:
         list(self._cells(tasks, steps))
         return time.perf_counter() - started
 
-    def _cells(self, tasks: Sequence[Task], steps: int | None) -> Iterator[tuple[Task, Cell]]:
-        """`compute_cells`, in batches that fit into memory from the first failure on."""
+    def _cells(
+        self, tasks: Sequence[Task], steps: int | None, folder: Path | None = None
+    ) -> Iterator[tuple[Task, Cell]]:
+        """`compute_cells`, in batches that fit into memory from the first failure on.
+
+        What fidelity asks for is kept in the folder.
+        """
         missing = list(tasks)
         while missing:
-            rendering = replace(self._bench.rendering, steps=steps, batch_size=self._batch_size)
-            used = self._bench.environment | {"batch_size": self._batch_size}
-            bench = replace(self._bench, rendering=rendering, environment=used)
+            rendering = replace(self.bench.rendering, steps=steps, batch_size=self._batch_size)
+            used = self.bench.environment | {"batch_size": self._batch_size}
+            bench = replace(self.bench, rendering=rendering, environment=used)
+            if folder is not None and self._judge is not None:
+                bench = replace(bench, keep=keeper(bench, folder))
             try:
                 for task, cell in compute_cells(bench, tuple(missing)):
                     missing.remove(task)
@@ -102,7 +112,7 @@ class StudyWorker:
         if not lacks_memory(error):
             raise error
         if self._batch_size == 1:
-            source = self._bench.model.provenance
+            source = self.bench.model.provenance
             raise StudySettingsError(
                 f"one image at a time of {source.name} in {source.dtype} does not fit into the "
                 f"memory of {source.device}; choose a smaller dtype, such as bfloat16, a smaller "
