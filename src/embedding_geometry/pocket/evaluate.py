@@ -33,10 +33,12 @@ from embedding_geometry.pocket.text import Contrastive, convolution, load_tokeni
 
 PROMPTS, SHOWN, SEED = 1000, 40, 7
 PAIRS_A_GRADE = 24
+JUDGE = "judge_final.safetensors"  # in the run folder
 PAIRS = 5 * PAIRS_A_GRADE  # of grades 0 to 4
 
 
-def _judge(world: World) -> Recognising:
+def untrained_judge(world: World) -> Recognising:
+    """A recogniser of a world's pictures of random weights."""
     features = nn.Sequential(
         *convolution(3, 32, 2),
         *convolution(32, 64, 1),
@@ -52,8 +54,8 @@ def _judge(world: World) -> Recognising:
 def train_judge(place: Place, recipe: Recipe) -> Recognising:
     """Train the judge on pictures of training scenes; kept in the run folder."""
     torch.manual_seed(place.seed + 1)
-    final = place.folder / "judge_final.safetensors"
-    judge = _judge(recipe.world)
+    final = place.folder / JUDGE
+    judge = untrained_judge(recipe.world)
     if final.exists():
         judge.load_state_dict(load_file(final))
         return judge.eval()

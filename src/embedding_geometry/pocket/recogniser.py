@@ -50,6 +50,18 @@ class Recognising(nn.Module):
         return loss
 
     @torch.no_grad()
+    def confidence(self, images: Tensor) -> Float[np.ndarray, " n"]:
+        """The probability of the most likely answer to each question, mean over the questions.
+
+        It lies between chance and 1, and says nothing of whether the answers are right.
+        """
+        parts = []
+        for part in images.split(100):
+            *logits, _ = self.outputs(part)
+            parts.append(torch.stack([o.softmax(1).amax(1) for o in logits]).mean(0))
+        return torch.cat(parts).double().numpy()
+
+    @torch.no_grad()
     def answers(self, images: Tensor) -> Float[np.ndarray, "n questions"]:
         """The most likely answer to every question, then the numbers."""
         parts = []
