@@ -1,0 +1,344 @@
+"""Every way against two others, by smoothness *and* fidelity: which is better, and at what cost?
+
+The smoothest way of all shows two pictures at once, so a way is called *better* than another only
+if it is smoother at no loss of fidelity. Both are judged by intervals of geometric mean ratios
+over the pairs of prompts, a pair's value being the mean over its initial latents:
+
+- *smoother*: the whole interval of the ratio of the PPLs is below 1, and the p-value, corrected
+  for all tests made here, is below the level;
+- *no loss*: the interval of the ratio of the realisms does not reach below 1 less a margin
+  (`MARGIN`). It is a loss if all of it lies there, and open otherwise. This is a test of
+  non-inferiority at 2.5 % (D'Agostino, Massaro and Sullivan, Statistics in Medicine 2003).
+
+A measure that tells nothing apart would find no loss anywhere. So there is a control: against row
+order the *cross-fade* has to be a loss. If it is not, nothing is said about fidelity, and no way
+is better.
+
+Every `table` has columns `pair_id`, `coupling`, `seed`, `ppl`, `realism`, and one with grades
+`similarity`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from embedding_geometry.ground.grades import GRADES, grade
+from embedding_geometry.statistics.paired import (
+    LEVEL,
+    Interval,
+    PairedRatio,
+    Verdict,
+    holm,
+    paired_ratio,
+    verdict,
+)
+
+MARGIN = 0.05  # of realism, which may be lost; the protocol says why
+CONTROLS = ("optimal", "row")
+NULL = "cross-fade"  # the way that is smooth and false
+OPEN: Verdict = "undecided on this model"
+SMOOTH, FAITHFUL = "ppl", "realism"
+LEAST_PAIRS = 3  # of a grade, for intervals
+SMOOTHNESS = ("ppl", "ppl_vgg", "gini", "maximum_step", "distinct")
+MEDIANS = (*SMOOTHNESS, "realism", "realism_ends", "confidence")
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A way against another.
+
+    Attributes:
+        way: the one.
+        control: the other.
+        ppl: ratio of their PPLs, below 1 where the way is smoother.
+        realism: ratio of their realisms, above 1 where the way is more faithful.
+        corrected: p-value of `ppl` as Holm corrects it.
+        sensitive: whether the study can tell a loss of fidelity, see `Rivals`.
+    """
+
+    way: str
+    control: str
+    ppl: PairedRatio
+    realism: PairedRatio
+    corrected: float
+    sensitive: bool
+
+    @property
+    def smoother(self) -> Verdict:
+        """Whether the way is smoother than the control; it is rougher where that does not hold."""
+        low, high = self.ppl.interval
+        return verdict(1 - high, 1 - low) if self.corrected < LEVEL else OPEN
+
+    @property
+    def faithful(self) -> Verdict:
+        """Whether the way is no loss of fidelity; it is one where that does not hold."""
+        return no_loss(self.realism.interval) if self.sensitive else OPEN
+
+    @property
+    def better(self) -> Verdict:
+        """Whether the way is smoother at no loss of fidelity."""
+        both = {self.smoother, self.faithful}
+        if both == {"holds"}:
+            return "holds"
+        return "does not hold" if "does not hold" in both else OPEN
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What is asked of a study of rivals.
+
+    Attributes:
+        duels: every way against each control, the one control against the other, in the order of
+            the study's ways.
+        left_out: pairs in which some way has a PPL of 0, which has no logarithm.
+        sensitive: whether the cross-fade is found to be a loss of fidelity against row order.
+    """
+
+    duels: Sequence[Duel]
+    left_out: int
+    sensitive: bool
+
+    def against(self, control: str) -> dict[str, Duel]:
+        """The duels against a control, by the way."""
+        return {duel.way: duel for duel in self.duels if duel.control == control}
+
+    def better(self, control: str) -> list[str]:
+        """The ways that are better than a control."""
+        return [way for way, duel in self.against(control).items() if duel.better == "holds"]
+
+
+def no_loss(interval: Interval) -> Verdict:
+    """Whether a ratio of realisms is no loss beyond the margin, from its interval."""
+    low, high = interval
+    return verdict(low - (1 - MARGIN), high - (1 - MARGIN))
+
+
+def compare_rivals(table: pd.DataFrame) -> Rivals:
+    """Compare every way of a study with the two controls, and these with each other.
+
+    All p-values are corrected together, those of realism too, though no verdict asks for them.
+
+    Raises:
+        KeyError: the study lacks a control or the cross-fade.
+    """
+    values, left_out = by_way(table)
+    ways = [str(way) for way in values[SMOOTH]]
+    asked = [(way, c) for c in CONTROLS for way in ways if way not in CONTROLS] + [CONTROLS]
+    found = {
+        (way, control, measure): ratio(values[measure], way, control)
+        for way, control in asked
+        for measure in (SMOOTH, FAITHFUL)
+    }
+    p_values = holm(np.array([each.p_value for each in found.values()]))
+    corrected = dict(zip(found, p_values.tolist(), strict=True))
+    sensitive = no_loss(found[NULL, "row", FAITHFUL].interval) == "does not hold"
+    duels = [
+        Duel(
+            way,
+            control,
+            found[way, control, SMOOTH],
+            found[way, control, FAITHFUL],
+            corrected[way, control, SMOOTH],
+            sensitive,
+        )
+        for way, control in asked
+    ]
+    return Rivals(duels, left_out, sensitive)
+
+
+def by_way(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], int]:
+    """PPL and realism by pair and way, means over latents; how many pairs are left out.
+
+    Returns:
+        For each measure a table: index `pair_id`, a column for each way in the study's order.
+    """
+    ways = table["coupling"].unique()
+    values = {
+        measure: table.pivot_table(index="pair_id", columns="coupling", values=measure)[ways]
+        for measure in (SMOOTH, FAITHFUL)
+    }
+    moving = (values[SMOOTH] > 0).all(axis=1)
+    return {measure: each[moving] for measure, each in values.items()}, int((~moving).sum())
+
+
+def between_latents(table: pd.DataFrame) -> float:
+    """By how much realism differs between latents alone, what the margin is held against.
+
+    Returns:
+        The median over pairs and ways of the share by which the least faithful latent of each
+        falls short of the most faithful one.
+
+    Raises:
+        ValueError: there is one latent only.
+    """
+    if table["seed"].nunique() < 2:
+        raise ValueError("the study has one initial latent, and two or more are compared")
+    latents = table.groupby(["pair_id", "coupling"])[FAITHFUL]
+    return float((1 - latents.min() / latents.max()).median())
+
+
+def ratio(values: pd.DataFrame, way: str, control: str) -> PairedRatio:
+    """Ratio of a measure of two ways; the resampling always starts from the same seed."""
+    return paired_ratio(values[way], values[control], np.random.default_rng(0))
+
+
+def disagreements(made: Rivals, kernels: pd.DataFrame) -> list[str]:
+    """The duels in which kernel distance and realism contradict each other, both surely.
+
+    Args:
+        made: the duels.
+        kernels: a study's table of kernel distances, see `study.fidelity.kernel_table`.
+
+    Returns:
+        Names such as "outer against row": of those two, one is the more faithful by the whole
+        interval of realism, and the other by the whole interval of the kernel distance from the
+        held-out pictures.
+    """
+    overall = kernels[(kernels["grade"] == "all") & (kernels["reference"] == "held-out")]
+    ends = overall.set_index(["coupling", "control"])[["low", "high"]]
+    found = []
+    for duel in made.duels:
+        nearest, farthest = ends.loc[(duel.way, duel.control), :].to_numpy()
+        low, high = duel.realism.interval
+        if (nearest > 0 and low > 1) or (farthest < 0 and high < 1):
+            found.append(f"{duel.way} against {duel.control}")
+    return found
+
+
+# --- the plane ----------------------------------------------------------------------------------
+
+
+def plane(table: pd.DataFrame, control: str = "row") -> pd.DataFrame:
+    """Each way as a point of smoothness and fidelity, relative to a control within the pairs.
+
+    The levels of pairs differ 20-fold and would hide what differs between ways; relative to a
+    control they cancel.
+
+    Returns:
+        Index: the ways, the control with them; columns `ppl` and `realism`, ratios to the
+        control's, their intervals `ppl_low`, `ppl_high`, `realism_low`, `realism_high`, and `n`.
+    """
+    values, _ = by_way(table)
+    rows = {}
+    for way in map(str, values[SMOOTH]):
+        found = {measure: ratio(values[measure], way, control) for measure in values}
+        rows[way] = {
+            name: number
+            for measure, each in found.items()
+            for name, number in zip(
+                (measure, f"{measure}_low", f"{measure}_high"),
+                (each.ratio, *each.interval),
+                strict=True,
+            )
+        } | {"n": found[SMOOTH].n}
+    return pd.DataFrame(rows).T.astype({"n": int})
+
+
+def planes_by_grade(table: pd.DataFrame, control: str = "row") -> dict[int, pd.DataFrame]:
+    """`plane` for each grade that has three pairs or more, the most similar first."""
+    grades = table["similarity"].map(grade)
+    parts = {each: table[grades == each] for each in GRADES}
+    return {
+        each: plane(part, control)
+        for each, part in parts.items()
+        if part["pair_id"].nunique() >= LEAST_PAIRS
+    }
+
+
+def pareto_front(points: pd.DataFrame) -> list[str]:
+    """The ways that no other beats, from the smoothest to the most faithful.
+
+    One way beats another if it is as smooth and as faithful, and more of one of the two. Estimates
+    alone are looked at: the front says what may be chosen, not what is certain.
+    """
+    smooth, faithful = points[SMOOTH].to_numpy(), points[FAITHFUL].to_numpy()
+    as_good = (smooth[:, None] <= smooth) & (faithful[:, None] >= faithful)
+    beats = as_good & ~as_good.T
+    unbeaten = np.flatnonzero(~beats.any(axis=0))
+    return list(points.index[unbeaten[np.argsort(smooth[unbeaten])]])
+
+
+# --- what it costs, and what follows ------------------------------------------------------------
+
+
+def rival_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians over the paths of each way.
+
+    Returns:
+        Index: the ways; columns `ppl`, `gini`, `maximum_step`, `distinct`, `realism` and, where
+        they were measured, `realism_ends`, `ppl_vgg` and `confidence`; `unet_rows` a frame, mean.
+    """
+    measured = {name: "median" for name in MEDIANS if name in table} | {"unet_rows": "mean"}
+    return table.groupby("coupling", sort=False).agg(measured)
+
+
+def last_round(retimed: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of re-timed paths after the last round of each."""
+    path = retimed.groupby(["pair_id", "coupling", "seed"])["round"]
+    return retimed[retimed["round"] == path.transform("max")]
+
+
+def part_of_timing(before: pd.DataFrame, after: pd.DataFrame) -> "pd.Series[float]":
+    """How much of the difference in PPL from row order is timing, a share for each way.
+
+    Args:
+        before: `plane` of paths at equal times.
+        after: the same of these paths at equal perceptual steps.
+
+    Returns:
+        1 where re-timing leaves no difference, 0 where it leaves all, below 0 where it adds to it;
+        in logarithms. NaN for row order itself.
+    """
+    left, whole = np.log(after[SMOOTH]), np.log(before[SMOOTH])
+    return (1 - left / whole.where(whole != 0)).rename("part of timing")
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which way for whom, as names that may be none.
+
+    Attributes:
+        better: for each control the ways that are better than it.
+        traps: smoother than row order, but a loss of fidelity.
+        open: for each control the ways of which neither is known.
+        thrifty: the smoothest of the ways that are better than row order and take no more rows of
+            the UNet than it; row order itself where there is none.
+        front: the Pareto front.
+    """
+
+    better: Mapping[str, Sequence[str]]
+    traps: Sequence[str]
+    open: Mapping[str, Sequence[str]]
+    thrifty: str
+    front: Sequence[str]
+
+
+def advise(rivals: Rivals, points: pd.DataFrame, rows: "pd.Series[float]") -> Advice:
+    """What follows from the duels for somebody who wants to go from one prompt to another.
+
+    Args:
+        rivals: the duels.
+        points: of `plane`.
+        rows: of the UNet a frame, for each way.
+    """
+    against_row = rivals.against("row")
+    return Advice(
+        better={control: rivals.better(control) for control in CONTROLS},
+        traps=[
+            way
+            for way, duel in against_row.items()
+            if duel.smoother == "holds" and duel.faithful == "does not hold"
+        ],
+        open={c: [w for w, d in rivals.against(c).items() if d.better == OPEN] for c in CONTROLS},
+        thrifty=_thrifty(against_row.values(), points, rows),
+        front=pareto_front(points),
+    )
+
+
+def _thrifty(duels: Iterable[Duel], points: pd.DataFrame, rows: "pd.Series[float]") -> str:
+    affordable = [
+        duel.way for duel in duels if duel.better == "holds" and rows[duel.way] <= rows["row"]
+    ]
+    return str(points.loc[["row", *affordable], SMOOTH].idxmin())
