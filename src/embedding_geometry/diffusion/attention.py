@@ -82,6 +82,59 @@ def cross_attention(
     return weights @ value / weights.sum(axis=1, keepdims=True)
 
 
+def attention_bound(
+    query: ArrayLike, key_weights: ArrayLike, value_weights: ArrayLike, radius: float
+) -> Float[np.ndarray, " q"]:
+    r"""Return how much cross-attention can change at most where its text moves by a unit of W2.
+
+    For a query q, tokens x within a ball of this radius, keys K x and values V x, attention
+    :math:`A_q(\mu)` is a function of the measure :math:`\mu` on the tokens, and
+
+    .. math:: \lVert A_q(\mu) - A_q(\nu) \rVert \le \lVert V \rVert\, (1 + 2 R a)\, e^{R a}\,
+              W_2(\mu, \nu), \qquad a = \lVert K^\top q \rVert / \sqrt{d},
+
+    with W2 between measures of mass 1 (the poster's is :math:`\sqrt n` times that). Along a
+    coupling, tokens that move by :math:`v_i` change it by
+    :math:`\sum_i p_i [V v_i + (V x_i - A_q) \langle K^\top q, v_i \rangle / \sqrt d]`, where the
+    softmax p has :math:`n p_i \le e^{2 R a}`, so that
+    :math:`\sum_i p_i \lVert v_i \rVert \le e^{R a} (\frac1n \sum_i \lVert v_i \rVert^2)^{1/2}`,
+    and :math:`\lVert V x_i - A_q \rVert \le 2 R \lVert V \rVert`.
+
+    It is the bound of Castin, Ablin and Peyré (ICML 2024, *How Smooth Is Attention?*,
+    arXiv:2312.14820) for attention that a text pays to another: there the tokens ask, too, and for
+    measures in a ball the constant grows exponentially with :math:`R^2`, in any number of tokens;
+    for a given number n it is also at most of the order of :math:`\sqrt n`. Both say that a
+    shorter way of the cloud allows less change, not that there is less.
+
+    Args:
+        query: queries (q, d).
+        key_weights: K, (d, c), of tokens with c dimensions.
+        value_weights: V, (v, c).
+        radius: R >= 0 of a ball around 0 that holds all tokens on the way.
+
+    Returns:
+        The bound for each query; infinity where it is too large for a number.
+
+    Raises:
+        ValueError: matrices that do not fit, NaN or infinity, or a negative radius.
+    """
+    query, key_weights, value_weights = map(
+        real_array, (query, key_weights, value_weights), ("query", "key_weights", "value_weights")
+    )
+    fits = (
+        query.shape[1:] == key_weights.shape[:1]
+        and key_weights.shape[1:] == (value_weights.shape[1:])
+    )
+    if not fits or not radius >= 0:
+        raise ValueError(
+            f"queries {query.shape}, keys of {key_weights.shape}, values of {value_weights.shape} "
+            f"and radius {radius} do not fit: (q, d), (d, c), (v, c) and R >= 0 are wanted"
+        )
+    slope = radius * np.linalg.norm(query @ key_weights, axis=1) / np.sqrt(query.shape[1])
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(value_weights, 2) * (1 + 2 * slope) * np.exp(slope)
+
+
 def order_sensitivity(
     response: Response | nn.Module,
     cloud: CloudLike,
