@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from embedding_geometry.pages import figures
+from embedding_geometry.transport.ways import RULES
 
 PAD = figures.PADDING
 
@@ -452,3 +453,65 @@ def test_before_and_after_stand_side_by_side(rng):
 def test_a_notice_stands_in_the_place_of_a_picture():
     [text] = figures.notice("there is none").texts
     assert text.get_text() == "there is none"
+
+
+# --- rivals -------------------------------------------------------------------------------------
+
+
+def points_of(ways):
+    """Points of a plane at planted places, with intervals around them."""
+    table = pd.DataFrame(ways, index=["ppl", "realism"]).T
+    for name in ("ppl", "realism"):
+        table = table.assign(
+            **{f"{name}_low": 0.9 * table[name], f"{name}_high": 1.2 * table[name]}
+        )
+    return table
+
+
+def test_the_plane_has_each_way_at_its_place_with_its_interval_and_the_front():
+    points = points_of({"row": (1.0, 1.0), "cross-fade": (0.3, 0.6), "own": (2.0, 0.5)})
+    figure = figures.smoothness_and_fidelity({"all": points}, 0.05, ["cross-fade", "row"])
+    [ax] = figure.axes
+    drawn = {tuple(line.get_xydata()[0]): line for line in ax.lines if len(line.get_xdata()) == 1}
+    assert {(1.0, 1.0), (0.3, 0.6), (2.0, 0.5)} <= drawn.keys()
+    assert drawn[(0.3, 0.6)].get_color() == figures.rival_look("cross-fade").colour
+    assert drawn[(1.0, 1.0)].get_color() == figures.look("row").colour
+    bars = [path.vertices.tolist() for c in ax.collections for path in c.get_paths()]
+    ends = [np.ravel(bar) for bar in bars if len(bar) == 2]
+    assert any(np.allclose(bar, [0.27, 0.6, 0.36, 0.6]) for bar in ends)
+    assert any(np.allclose(bar, [0.3, 0.54, 0.3, 0.72]) for bar in ends)
+    [shade] = [patch for patch in ax.patches if patch.get_alpha() == 0.5]
+    assert shade.get_y() + shade.get_height() == pytest.approx(0.95)
+    weights = {t.get_text(): t.get_fontweight() for t in figure.legends[0].get_texts()}
+    assert weights == {"row": "bold", "cross-fade": "bold", "own": "normal"}
+
+
+def test_rivals_differ_by_more_than_colour():
+    names = ["row", "optimal", *RULES, "slerp-matrix", "slerp-tokens", "slerp-optimal"]
+    assert len({figures.rival_look(name).marker for name in names}) == len(names)
+
+
+def test_labels_of_the_planes_do_not_overlap():
+    points = points_of({"row": (1.0, 1.0), **{name: (0.5, 0.7) for name in RULES}})
+    figure = figures.smoothness_and_fidelity({f"grade {g}": points for g in range(6)}, 0.05)
+    figure.canvas.draw()
+    [legend] = figure.legends
+    boxes = [figure._supxlabel, figure._supylabel, legend, *(ax.title for ax in figure.axes)]
+    extents = [box.get_window_extent() for box in boxes]
+    inside = figure.bbox
+    for k, first in enumerate(extents):
+        assert inside.x0 <= first.x0
+        assert first.x1 <= inside.x1
+        assert not any(first.overlaps(other) for other in extents[k + 1 :])
+
+
+def test_constants_are_drawn_by_grade_and_coupling():
+    index = pd.MultiIndex.from_product(
+        [[5, 0], ["row", "optimal"], [0.25, 0.75]], names=["grade", "coupling", "time"]
+    )
+    table = pd.DataFrame({"low": 1.0, "median": 2.0, "high": 3.0}, index=index)
+    figure = figures.constants(table, ["row", "optimal"])
+    assert [ax.get_title() for ax in figure.axes] == ["grade 5", "grade 0"]
+    row, optimal = figure.axes[0].lines
+    assert row.get_color() == figures.look("row").colour
+    assert optimal.get_xydata().tolist() == [[0.25, 2.0], [0.75, 2.0]]

@@ -9,6 +9,9 @@ from .clouds import token_heatmap as token_heatmap
 from .clouds import wasserstein_embedding as wasserstein_embedding
 from .clouds import wasserstein_map as wasserstein_map
 from .clouds import way_panels as way_panels
+from .rivals import constants as constants
+from .rivals import rival_look as rival_look
+from .rivals import smoothness_and_fidelity as smoothness_and_fidelity
 from .strips import Images as Images
 from .strips import film_strips as film_strips
 from .strips import gallery as gallery
