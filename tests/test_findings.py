@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from study_tables import rivals_study
 
 from embedding_geometry.ground.records import DOSE, POCKET, REPEAT
 from embedding_geometry.ground.types import COUPLINGS
-from embedding_geometry.pages import findings
+from embedding_geometry.pages import findings, texts
 from embedding_geometry.statistics import by_pair
 from embedding_geometry.statistics.comparisons import ARRIVING
 
@@ -246,3 +247,30 @@ def test_the_barycenter_is_compared_at_every_point():
         "central-triangle": "holds",
         "central-square": "does not hold",  # as central as the mean is not more central
     }
+
+
+def test_a_rival_is_better_only_if_it_is_as_faithful():
+    """A cross-fade is the smoothest, and better than nothing; `outer` is, and makes the claim."""
+    ways = {"row": (1, 1, 2), "optimal": (0.95, 1, 2), "outer": (0.7, 1, 2),
+            "cross-fade": (0.3, 0.6, 0.2)}  # fmt: skip
+    found = findings.rivals_findings(rivals_study(ways), {})
+    assert {name: f.verdict for name, f in found.items()} == {
+        "rivals-outer-against-optimal": "holds",
+        "rivals-cross-fade-against-optimal": "does not hold",
+        "rivals-outer-against-row": "holds",
+        "rivals-cross-fade-against-row": "does not hold",
+        "rivals-optimal-against-row": "holds",
+        "rivals-any": "holds",
+        "rivals-sensitive": "holds",
+    }
+    fade = found["rivals-cross-fade-against-row"]
+    assert fade.estimate == pytest.approx(0.7, abs=0.02)
+    assert fade.interval[0] < fade.estimate < fade.interval[1]
+    assert texts.effect_text(fade).startswith("70.")
+    assert texts.test_text(fade).startswith("Wilcoxon, two-sided; realism 0.60 times, [0.5")
+    assert texts.effect_text(found["rivals-any"]) == "1 of 2 better"
+    assert found["rivals-sensitive"].estimate == pytest.approx(0.4, abs=0.02)
+    without = {way: planted for way, planted in ways.items() if way != "outer"}
+    assert findings.rivals_findings(rivals_study(without), {})["rivals-any"].verdict == (
+        "does not hold"
+    )

@@ -6,7 +6,8 @@ How a verdict follows:
   above zero, *does not hold* if none of it is, else it is *undecided* (`statistics.verdict`);
 - an exploratory claim holds only if its p-value, corrected for all tests made with it, is also
   below `statistics.paired.LEVEL`;
-- a claim for which the protocol has a rule of its own follows that: dose and response, other ways;
+- a claim for which the protocol has a rule of its own follows that: dose and response, other
+  ways, rivals;
 - a claim about every case of a table holds if there is no exception among them;
 - a claim about a time holds if the median time is the shorter one.
 """
@@ -20,7 +21,7 @@ import pandas as pd
 from scipy.stats import linregress
 
 from embedding_geometry.ground.records import DOSE, POCKET, Manifest
-from embedding_geometry.statistics import comparisons, dose
+from embedding_geometry.statistics import comparisons, dose, rivals
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
 from embedding_geometry.statistics.paired import (
     Correlation,
@@ -39,6 +40,7 @@ Kind = Literal[
     "change",
     "count",
     "smoother",
+    "better",
     "straightness",
     "speed",
 ]
@@ -301,6 +303,45 @@ def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     }
     found["ways-any"] = _any_smoother([found[f"ways-{w}-against-optimal"] for w in ARRIVING])
     return found | {"ways-centred": _counted(comparisons.centring_agrees(study), "pairs")}
+
+
+def rivals_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
+    """Each way against the optimal coupling and row order: smoother at no loss of fidelity?"""
+    made = rivals.compare_rivals(study)
+    found = {f"rivals-{duel.way}-against-{duel.control}": _duel(duel) for duel in made.duels}
+    verdicts = [duel.better for duel in made.against("optimal").values()]
+    better, n = float(verdicts.count("holds")), len(verdicts)
+    status = comparisons.any_smoother(verdicts)
+    some = Finding("better", better, None, "counted", n, "ways", status)
+    return found | {"rivals-any": some, "rivals-sensitive": _sensitive(made)}
+
+
+def _duel(duel: rivals.Duel) -> Finding:
+    """By how much a way's PPL is lower, decided by its fidelity, too."""
+    low, high = duel.ppl.interval
+    return Finding(
+        "improvement",
+        1 - duel.ppl.ratio,
+        (1 - high, 1 - low),
+        "Wilcoxon, two-sided; realism {:.2f} times, [{:.2f} to {:.2f}]",
+        duel.ppl.n,
+        "pairs",
+        duel.better,
+        duel.corrected,
+        corrected=True,
+        facts=(duel.realism.ratio, *duel.realism.interval),
+    )
+
+
+def _sensitive(made: rivals.Rivals) -> Finding:
+    """Whether the cross-fade, the way that is smooth and false, is found to be a loss."""
+    loss = made.against("row")[rivals.NULL].realism
+    low, high = loss.interval
+    return replace(
+        _decided(made.sensitive, "improvement", 1 - loss.ratio, (loss.n, "pairs"),
+                 "whole interval above {:.0%}", rivals.MARGIN),
+        interval=(1 - high, 1 - low),
+    )  # fmt: skip
 
 
 def _any_smoother(found: list[Finding]) -> Finding:

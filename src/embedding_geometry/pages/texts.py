@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from embedding_geometry.pages.findings import Finding
-    from embedding_geometry.statistics.paired import Correlation, PairedComparison
+    from embedding_geometry.statistics.paired import Correlation, PairedComparison, PairedRatio
+    from embedding_geometry.statistics.rivals import Advice, Duel
 
 # Of each kind of effect how it is written, and to how many decimals.
 EFFECTS = {
@@ -18,6 +21,7 @@ EFFECTS = {
     "change": ("relative change {}", 3),
     "count": ("{} of {n}", 0),
     "smoother": ("{} of {n} smoother, {:.0f} rougher", 0),
+    "better": ("{} of {n} better", 0),
     "straightness": ("R² ≥\u00a0{}", 3),
     "speed": ("{} times as fast", 1),
 }
@@ -122,6 +126,67 @@ def _shown(finding: "Finding") -> float:
     """The estimate in the unit in which it is written, rounded."""
     unit = 100 if finding.kind == "improvement" else 1
     return round(unit * finding.estimate, EFFECTS[finding.kind][1])
+
+
+# --- rivals -------------------------------------------------------------------------------------
+
+# What follows from a comparison of rivals: with names, and where there are none.
+ADVICE = {
+    "better-optimal": (
+        "Smoother than the optimal coupling at no loss of fidelity: {}.",
+        "No way is smoother than the optimal coupling at no loss of fidelity.",
+    ),
+    "better-row": (
+        "Smoother than row order at no loss of fidelity: {}.",
+        "No way is smoother than row order at no loss of fidelity.",
+    ),
+    "traps": (
+        "Smoother than row order, but at a loss of fidelity: {}.",
+        "No way that is smoother than row order is found to be a loss of fidelity.",
+    ),
+    "open-row": ("Undecided against row order: {}.", "Against row order nothing is undecided."),
+    "thrifty": (
+        "At no more rows of the UNet than row order takes, the smoothest of these is {}.",
+    ),
+    "front": ("No other way is both smoother and more faithful than: {}.",),
+}
+RIVAL_VERDICTS = {
+    "holds": "better",
+    "does not hold": "not better",
+    "undecided on this model": "undecided",
+}
+
+
+def advice_sentences(advice: "Advice") -> list[str]:
+    """Write which way is to be used, a sentence for each thing that a reader may want."""
+    names: dict[str, Sequence[str]] = {
+        **{f"better-{control}": found for control, found in advice.better.items()},
+        "traps": advice.traps,
+        "open-row": advice.open["row"],
+        "thrifty": [advice.thrifty] if advice.thrifty != "row" else [],
+        "front": advice.front,
+    }
+    return [
+        filled[0].format(", ".join(names[about])) if names[about] else "".join(filled[1:])
+        for about, filled in ADVICE.items()
+        if names[about] or len(filled) > 1
+    ]
+
+
+def rival_row(duel: "Duel") -> dict[str, str]:
+    """Write a way against another as a line of a table."""
+    return {
+        "pairs": str(duel.ppl.n),
+        "PPL": ratio_text(duel.ppl),
+        "realism": ratio_text(duel.realism),
+        "p, Holm": p_number(duel.corrected),
+        "verdict": RIVAL_VERDICTS[duel.better],
+    }
+
+
+def ratio_text(found: "PairedRatio") -> str:
+    """Write a ratio with its interval, such as "0.93 [0.90 to 0.97]"."""
+    return f"{number_text(found.ratio, 2)} [{interval_text(found.interval, 2)}]"
 
 
 # --- sizes and coverage -------------------------------------------------------------------------
