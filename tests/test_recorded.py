@@ -192,6 +192,17 @@ def test_a_damaged_file_of_studies_is_one_error(text, message, tmp_path, monkeyp
         recorded.named_study("a")
 
 
+def test_both_tables_of_a_named_study_are_among_the_prompts(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "STUDIES", tmp_path / "studies.toml")
+    monkeypatch.setattr(recorded, "PROMPTS", tmp_path / "prompts")
+    tables = 'pairs = "a.csv"\nreference = "b.csv"\nnets_beside = ["vgg"]'
+    (tmp_path / "studies.toml").write_text(f"[study.a]\n{tables}\nloading = {{}}")
+    _, settings = recorded.named_study("a")
+    assert settings.pairs == tmp_path / "prompts/a.csv"
+    assert settings.reference == tmp_path / "prompts/b.csv"
+    settings.check()
+
+
 def test_without_the_repository_only_a_named_study_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(recorded, "STUDIES", tmp_path / "data/studies.toml")
     with pytest.raises(FileNotFoundError, match=r"data/studies\.toml: they are part of the repos"):

@@ -56,8 +56,10 @@ def named_study(name: str) -> tuple[str, StudySettings]:
 
 def _settings(entry: Mapping[str, Any]) -> StudySettings:
     """The settings of an entry of the file."""
-    built = {"pairs": PROMPTS / entry["pairs"], "loading": LoadSettings(**entry["loading"])}
-    return StudySettings(**{**entry, **built})
+    named = ["pairs", *({"reference"} & entry.keys())]
+    tables = {name: PROMPTS / entry[name] for name in named}
+    loading = LoadSettings(**entry["loading"])
+    return StudySettings(**{**entry, **tables, "loading": loading})
 
 
 # --- the study of a model -----------------------------------------------------------------------
