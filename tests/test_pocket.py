@@ -38,7 +38,7 @@ SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
 PLANS = dict.fromkeys(("text", "vae", "polish", "unet", "perceptual", "judge"), SHORT)
 LEFT_OUT = dict.fromkeys(("polish", "perceptual"))
 MINIATURE = Recipe(pictures=200, **PLANS)
-SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **(PLANS | LEFT_OUT))
+SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, guidance_scale=2.5, **(PLANS | LEFT_OUT))
 
 
 def make(name: str, recipe: Recipe, folder: Path) -> Path:
@@ -115,6 +115,11 @@ def test_the_card_of_the_second_model_says_what_its_text_encoder_is_not(second) 
     assert "| UNet and text encoder | 2 | 8 |" in card
     assert not (second / "model" / "perceptual").exists()
     assert "$" not in card
+
+
+def test_a_model_samples_at_the_scale_of_its_recipe(second) -> None:
+    model = load_model(str(second / "model"), device="cpu")
+    assert (model.default_steps, model.default_guidance_scale) == (16, 2.5)
 
 
 def test_training_with_the_unet_changes_the_text_encoder(second) -> None:

@@ -26,7 +26,7 @@ from embedding_geometry.ground.records import MOTION, write_record
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.evaluate import judge_pictures
-from embedding_geometry.pocket.export import GUIDANCE_SCALE, STEPS
+from embedding_geometry.pocket.export import STEPS
 from embedding_geometry.pocket.fit import Place, Plan
 from embedding_geometry.pocket.latents import load_autoencoder
 from embedding_geometry.pocket.motion import fresh_pairs, measure_motion
@@ -45,7 +45,7 @@ CAUSES = {
     "offset": replace(SHORT, offset=0.1),
 }
 """Each has a fifth of pocket's samples."""
-SHIPPED = {f"shipped, guidance {scale}": scale for scale in (1.0, GUIDANCE_SCALE)}
+SHIPPED = {f"shipped, guidance {scale}": scale for scale in (1.0, SHORT.guidance_scale)}
 """The pocket model itself."""
 PAIRS_A_GRADE, JUDGED = 8, 200
 
@@ -73,7 +73,7 @@ def load_cause(recipe: Recipe, folder: Path) -> TextToImageModel:
         scheduler=new_scheduler(),
         provenance=Provenance(folder.name, "", "cpu", "float32", {}),
         default_steps=STEPS,
-        default_guidance_scale=GUIDANCE_SCALE,
+        default_guidance_scale=recipe.guidance_scale,
     )
 
 
@@ -101,7 +101,7 @@ def _models(folder: Path) -> Iterator[tuple[str, Recipe, TextToImageModel, float
     for name, recipe in CAUSES.items():
         make_folder(folder / name)
         train_cause(recipe, Place(folder / name))
-        yield name, recipe, load_cause(recipe, folder / name), GUIDANCE_SCALE
+        yield name, recipe, load_cause(recipe, folder / name), recipe.guidance_scale
     pocket = load_model("pocket", device="cpu")
     for name, scale in SHIPPED.items():
         yield name, Recipe(), pocket, scale

@@ -12,8 +12,8 @@ from embedding_geometry.pocket.recipes import Recipe
 from embedding_geometry.pocket.text import load_tokenizer
 
 NETWORKS = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel, "vae": AutoencoderKL}
-STEPS, GUIDANCE_SCALE = 16, 4.0
-"""The sampler's defaults, as fixed in the study protocol."""
+STEPS = 16
+"""Of the sampler by default, as fixed in the study protocol."""
 
 
 def export(run: Path, target: Path, recipe: Recipe) -> None:
@@ -49,5 +49,5 @@ def export(run: Path, target: Path, recipe: Recipe) -> None:
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     if recipe.perceptual:
         shutil.copytree(run / "perceptual", target / "perceptual", dirs_exist_ok=True)
-    settings = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE}
+    settings = {"steps": STEPS, "guidance_scale": recipe.guidance_scale}
     (target / "generation.json").write_text(json.dumps(settings) + "\n")

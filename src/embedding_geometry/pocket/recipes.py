@@ -113,6 +113,8 @@ class Recipe:
     """Of a metric of its own; None where there is none."""
     judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
     pairs: PairsAGrade = PairsAGrade()
+    guidance_scale: float = 4.0
+    """What the finished model samples with where nothing else is said."""
 
 
 RECIPES = {
@@ -126,5 +128,6 @@ RECIPES = {
         polish=None,
         perceptual=None,
         pairs=PairsAGrade(free=60, rigid=20),
+        guidance_scale=9.0,
     ),
 }
