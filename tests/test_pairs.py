@@ -4,17 +4,24 @@ from pathlib import Path
 import pytest
 
 from embedding_geometry.pocket import __main__ as pocket_command
-from embedding_geometry.pocket.__main__ import Pairs, main
+from embedding_geometry.pocket.__main__ import Pairs, RecipeName, main
 from embedding_geometry.pocket.pairs import draw_pairs
 from embedding_geometry.pocket.recipes import PICTOGRAPHS, RECIPES, PairsAGrade
 from embedding_geometry.study.prompts import read_prompt_pairs
 
-RECORDED = Path(__file__).parents[1] / "data" / "prompts" / "pocket_pairs.csv"
+PROMPTS = Path(__file__).parents[1] / "data" / "prompts"
+RECORDED = PROMPTS / "pocket_pairs.csv"
+MODELS = pytest.mark.parametrize("model", RECIPES)
 
 
-def test_the_committed_table_is_what_the_command_writes(tmp_path: Path) -> None:
-    main(Pairs(target=tmp_path / "pairs.csv"))
-    assert (tmp_path / "pairs.csv").read_bytes() == RECORDED.read_bytes()
+@pytest.mark.parametrize(("table", "seed"), [("pairs", 2026), ("reference", 3)])
+@MODELS
+def test_the_committed_tables_are_what_the_command_writes(
+    model: RecipeName, table: str, seed: int, tmp_path: Path
+) -> None:
+    main(Pairs(model, tmp_path / "pairs.csv", seed))
+    written = (tmp_path / "pairs.csv").read_bytes()
+    assert written == (PROMPTS / f"{model}_{table}.csv").read_bytes()
 
 
 def test_the_table_reads_back_as_written() -> None:
@@ -67,8 +74,13 @@ def test_rigid_pairs_keep_their_words_in_place_and_free_ones_do_not() -> None:
     assert share["free"] < 0.3
 
 
-def test_the_pairs_of_the_dose_are_the_first_ten_of_each_grade_in_turn() -> None:
-    free = [p for p in read_prompt_pairs(RECORDED) if p.stratum == "free"]
-    grades = [[p for p in free if p.similarity == grade][:10] for grade in (5, 4, 3, 2, 1, 0)]
-    in_turn = [pair for turn in zip(*grades, strict=True) for pair in turn]
-    assert read_prompt_pairs(RECORDED.with_name("pocket_pairs_dose.csv")) == in_turn
+@pytest.mark.parametrize(("table", "first", "behind"), [("dose", 0, 10), ("rivals", 10, 30)])
+@MODELS
+def test_smaller_studies_take_pairs_of_each_grade_in_turn(
+    model: RecipeName, table: str, first: int, behind: int
+) -> None:
+    free = [p for p in read_prompt_pairs(PROMPTS / f"{model}_pairs.csv") if p.stratum == "free"]
+    by_grade = [[p for p in free if p.similarity == grade] for grade in (5, 4, 3, 2, 1, 0)]
+    turns = zip(*(pairs[first:behind] for pairs in by_grade), strict=True)
+    in_turn = [pair for turn in turns for pair in turn]
+    assert read_prompt_pairs(PROMPTS / f"{model}_pairs_{table}.csv") == in_turn
