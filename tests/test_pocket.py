@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
-from embedding_geometry.ground.places import POCKET_FOLDER
+from embedding_geometry.ground.places import EMBEDDED
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket import autoencoder, causes, evaluate, latents, motion, text
 from embedding_geometry.pocket.__main__ import Causes, Evaluate, Train, main
@@ -145,11 +146,24 @@ def test_the_card_lists_the_prompts_of_the_pictures_shown(run) -> None:
         assert f"\n{number}. {prompt}\n" in card
 
 
-def test_the_card_that_ships_is_what_the_recipe_writes(tmp_path) -> None:
-    copy = tmp_path / "pocket"
-    shutil.copytree(POCKET_FOLDER, copy, ignore=shutil.ignore_patterns("README.md"))
-    write_card(copy, "pocket")
-    assert (copy / "README.md").read_text() == (POCKET_FOLDER / "README.md").read_text()
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_card_that_ships_is_what_the_recipe_writes(name, tmp_path) -> None:
+    shipped, copy = EMBEDDED[name], tmp_path / name
+    shutil.copytree(shipped, copy, ignore=shutil.ignore_patterns("README.md"))
+    write_card(copy, name)
+    assert (copy / "README.md").read_text() == (shipped / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_model_that_ships_draws_the_first_picture_of_its_card(name) -> None:
+    model, world = load_model(name, device="cpu"), RECIPES[name].world
+    count = json.loads((EMBEDDED[name] / "evaluation.json").read_text())["prompts"]
+    _, texts = evaluate.held_out_prompts(world, count, np.random.default_rng(evaluate.SEED))
+    latent = initial_latent(model, evaluate.SEED)
+    [made] = render(model, encode_prompts(model, texts[:1]), latent, default_settings(model))
+    with Image.open(EMBEDDED[name] / "samples.png") as sheet:
+        shown = np.asarray(sheet.resize((sheet.width // 2, sheet.height // 2)))[:64, :64]
+    assert np.abs(shown.astype(float) - made).mean() < 6  # the sheet was enlarged; of 255
 
 
 def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
