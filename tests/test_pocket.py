@@ -17,7 +17,6 @@ from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.places import POCKET_FOLDER
-from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.pocket import autoencoder, causes, evaluate, latents, motion, text
 from embedding_geometry.pocket.__main__ import Causes, Evaluate, Train, main
 from embedding_geometry.pocket.card import write_card
@@ -35,10 +34,10 @@ pytestmark = pytest.mark.skipif(
     not FONT.exists(), reason="drawing the world needs the Debian package fonts-noto-color-emoji"
 )
 SHORT = Plan(steps=2, batch=4, rate=1e-3, warmup=1)
-STAGES_WITH_PLANS = ("text", "vae", "polish", "unet", "perceptual", "judge")
-PLANS = {plan: SHORT for plan in ("text", "vae", "polish", "unet", "perceptual", "judge")}
+STAGES_WITH_PLANS = ("text", "vae", "polish", "unet", "judge")
+PLANS = {plan: SHORT for plan in STAGES_WITH_PLANS}
 MINIATURE = Recipe(pictures=200, **PLANS)
-SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **(PLANS | {"perceptual": None}))
+SECOND = Recipe(MENAGERIE, encoder="joint", pictures=200, **PLANS)
 
 
 def make(name: str, recipe: Recipe, folder: Path) -> Path:
@@ -70,7 +69,6 @@ def test_the_stages_leave_a_model_that_loads_and_renders(run) -> None:
     assert clouds.shape == (1, 77, 128)
     assert frames.shape == (1, 64, 64, 3)
     assert (model.default_steps, model.default_guidance_scale) == (16, 4.0)
-    load_metric("pocket", folder=run / "model" / "perceptual")
 
 
 def test_the_folder_is_a_plain_pipeline(run) -> None:
@@ -113,7 +111,6 @@ def test_the_card_of_the_second_model_says_what_its_text_encoder_is_not(second) 
     assert f"row order, median | {quality['gini']} | ≤ 0.45 |" in card
     assert f"its correlations there are {quality['judge_x_correlation']}, " in card
     assert "| UNet and text encoder | 2 | 8 |" in card
-    assert not (second / "model" / "perceptual").exists()
     assert "$" not in card
 
 
@@ -149,8 +146,8 @@ def test_the_card_that_ships_is_what_the_recipe_writes(tmp_path) -> None:
 
 def test_export_names_the_stages_that_are_missing(tmp_path) -> None:
     (tmp_path / "vae").mkdir()
-    with pytest.raises(FileNotFoundError, match="lacks tokenizer, text_encoder, unet, perceptual"):
-        export(tmp_path, tmp_path / "model", MINIATURE)
+    with pytest.raises(FileNotFoundError, match="lacks tokenizer, text_encoder, unet"):
+        export(tmp_path, tmp_path / "model")
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
 from embedding_geometry.pocket.recipes import RECIPES
-from embedding_geometry.pocket.train import run_stage, stages
+from embedding_geometry.pocket.train import STAGES, run_stage
 
-Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
+Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish"]
 RecipeName = Literal["pocket", "menagerie"]
 
 
@@ -37,7 +37,7 @@ class Train:
     recipe: RecipeName = "pocket"
     """What the model is made by."""
     stages: tuple[Stage, ...] = ()
-    """Which stages, in this order; all that the recipe has if not given."""
+    """Which stages, in this order; all if not given."""
     run: Path | None = None
     """Where checkpoints and finished parts go; runs/RECIPE if not given."""
     device: str | None = None
@@ -100,12 +100,12 @@ def main(command: Command) -> None:
         case Train():
             run, device = run_folder(command.recipe, command.run), str(find_device(command.device))
             make_folder(run)
-            for stage in command.stages or stages(recipe):
+            for stage in command.stages or STAGES:
                 run_stage(stage, Place(run, device, seed=command.seed), recipe, command.workers)
         case Evaluate():
             run = run_folder(command.recipe, command.run)
             target = command.target or DATA / command.recipe
-            export(run, target, recipe)
+            export(run, target)
             training = json.dumps(collect_training(run), indent=1)
             (target / "training.json").write_text(training + "\n")
             quality = evaluate(run, target, recipe, command.prompts)

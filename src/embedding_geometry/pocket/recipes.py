@@ -108,8 +108,6 @@ class Recipe:
     vae: Plan = Plan(steps=3000, batch=32, rate=1.5e-3)
     polish: Plan = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
     unet: Plan = Plan(steps=5000, batch=64, rate=1e-3)
-    perceptual: Plan | None = Plan(steps=1500, batch=96, rate=1e-3)
-    """Of a metric of its own; None where there is none."""
     judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
     pairs: PairsAGrade = PairsAGrade()
 
@@ -122,7 +120,6 @@ RECIPES = {
         pictures=48_000,
         vae=Plan(steps=5000, batch=32, rate=1.5e-3),
         unet=Plan(steps=6400, batch=64, rate=1e-3),
-        perceptual=None,
         pairs=PairsAGrade(free=60, rigid=20),
     ),
 }
