@@ -44,11 +44,17 @@ def tiny_model(tiny_folder):
 
 
 @pytest.fixture(scope="session")
-def tiny_metric(tiny_folder):
-    """Return LPIPS around the tiny model's random backbone."""
+def tiny_metric(tmp_path_factory):
+    """Return LPIPS around a random SqueezeNet, which it finds in torchvision's cache."""
+    from tiny_model import write_backbone
+
     from embedding_geometry.perception.metric import load_metric
 
-    return load_metric("pocket", device="cpu", folder=tiny_folder / "perceptual")
+    home = tmp_path_factory.mktemp("torch_home")
+    write_backbone(home / "hub/checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        return load_metric("squeeze", device="cpu")
 
 
 @pytest.fixture(scope="session")

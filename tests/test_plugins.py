@@ -310,10 +310,10 @@ def test_the_command_line_takes_module_and_function(
         ({"own": {"mine": squares, "squares": squares}}, "mine takes 1 arguments; a coupling tak"),
         (
             {"net": "lpips"},
-            "net is 'lpips'; use one of pocket, alex, vgg, squeeze, or one of your",
+            "net is 'lpips'; use one of alex, vgg, squeeze, or one of your",
         ),
         (
-            {"own": {}, "net": "pocket"},
+            {"own": {}, "net": "alex"},
             "coupling 'mine' is unknown; there are row",
         ),
     ],

@@ -56,7 +56,7 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     assert set(table["size"] + table["resized"] + table["background"]) == {"32x32nowhite"}
     report = json.loads((tmp_path / "report.json").read_text())
     about = report["provenance"]
-    assert (about["net"], about["revision"]) == ("pocket", tiny_metric.revision)
+    assert (about["net"], about["revision"]) == ("squeeze", tiny_metric.revision)
     assert {"measured", "lpips", "torch", "torchvision", "pillow", "av"} <= set(about)
     assert [path["distances"] for path in report["paths"]] == [m.distances for m in measured]
     assert report["paths"][0]["files"] == ["frame_000.png", "frame_001.png", "frame_002.png"]

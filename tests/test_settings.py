@@ -71,7 +71,7 @@ def test_a_value_of_another_kind_is_refused_before_anything_is_loaded(
         (StudySettings(PAIRS, frames=2), "frames is 2; a path needs 3 or more"),
         (StudySettings(PAIRS, seeds=()), "seeds is empty"),
         (StudySettings(PAIRS, "alex", nets_beside=("vgg", "alex")), "a net is named twice: alex"),
-        (StudySettings(PAIRS, nets_beside="vgg16"), "net is 'vgg16'; use one of pocket, alex"),
+        (StudySettings(PAIRS, nets_beside="vgg16"), "net is 'vgg16'; use one of alex, vgg"),
         (StudySettings(PAIRS, seeds=(0, 0)), r"seeds \(0, 0\) repeats one"),
         (StudySettings(PAIRS, seeds=(0, -1)), r"seed is -1; use 0, 1, 2"),
         (StudySettings(PAIRS, couplings=()), "couplings is empty"),

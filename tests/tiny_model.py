@@ -2,10 +2,9 @@
 
 ``write_tiny_model`` has the classes and the layout of the pocket model: CLIP tokenizer with 77
 tokens, CLIP text encoder, UNet with cross-attention on 8x8 latents, autoencoder with f = 8, DDIM
-with v-prediction, and the SqueezeNet backbone of the perceptual metric. ``write_tiny_family``
-writes the folders of Stable Diffusion 1, 2 and XL as they are published: their schedulers,
-paddings and UNets. Every parameter is drawn at random and none is zero: a zero-initialised layer
-would make the checks of invariance vacuous.
+with v-prediction. ``write_tiny_family`` writes the folders of Stable Diffusion 1, 2 and XL as they
+are published: their schedulers, paddings and UNets. Every parameter is drawn at random and none is
+zero: a zero-initialised layer would make the checks of invariance vacuous.
 """
 
 import json
@@ -24,7 +23,6 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from safetensors.torch import save_file
 from tokenizers import pre_tokenizers, trainers
 from transformers import (
     CLIPTextConfig,
@@ -69,7 +67,6 @@ def write_tiny_model(folder: str | Path, *, seed: int = 0, width: int = 32) -> P
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
-    write_backbone(folder / "perceptual", generator)
     (folder / "generation.json").write_text(json.dumps({"steps": 4, "guidance_scale": 3.0}))
     torch.set_rng_state(torch_state)
     return folder
@@ -278,12 +275,12 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def write_backbone(folder: Path, generator: torch.Generator) -> None:
-    """Write a random SqueezeNet 1.1 feature stack, in half precision to keep the file small."""
-    backbone = torchvision.models.squeezenet1_1(weights=None).features
-    folder.mkdir()
-    randomize(backbone, generator).half()
-    save_file(backbone.state_dict(), folder / "backbone.safetensors")
+def write_backbone(folder: Path) -> None:
+    """Write a random SqueezeNet 1.1 under the name that torchvision's cache has for it."""
+    network = torchvision.models.squeezenet1_1(weights=None)
+    randomize(network.features, torch.Generator().manual_seed(0))
+    folder.mkdir(parents=True)
+    torch.save(network.state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
 
 
 def randomize(module: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:

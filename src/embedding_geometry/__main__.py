@@ -266,7 +266,7 @@ class Ppl:
         paths: Each a folder with the images of one path (BMP, GIF, JPEG, PNG, TIFF, WebP) in the
             order of the numbers in their names (2 before 10, 0.25 before 0.5), an animation (GIF,
             WebP, PNG, TIFF) or a film (AVI, M4V, MKV, MOV, MP4, WebM).
-        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+        net: Network of LPIPS: alex, vgg or squeeze; or a metric of your own,
             module:function.
         compare: Take two folders of paths, and compare those of equal names, suffix aside: the
             first folder against the second.
@@ -463,7 +463,7 @@ class Info:
 
     Attributes:
         loading: Which model computes, and where.
-        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+        net: Network of LPIPS: alex, vgg or squeeze; or a metric of your own,
             module:function.
     """
 
@@ -499,7 +499,7 @@ class Export:
     Attributes:
         folder: Where the files go.
         loading: Which model is written; it has to be in float32 on the CPU.
-        net: Network of LPIPS: alex, vgg, squeeze or pocket.
+        net: Network of LPIPS: alex, vgg or squeeze.
     """
 
     folder: Positional[Path]

@@ -39,7 +39,7 @@ CloudPath = Float[np.ndarray, "t n d"]
 Frames = UInt8[np.ndarray, "t h w 3"]
 
 COUPLINGS = ("row", "optimal", "random")  # of every comparison
-NetName = Literal["pocket", "alex", "vgg", "squeeze"]  # of a perceptual metric
+NetName = Literal["alex", "vgg", "squeeze"]  # of a perceptual metric
 NET: NetName = "alex"  # where none is named, as in the package lpips
 SchedulerName = Literal["ddim", "dpm", "euler"]
 

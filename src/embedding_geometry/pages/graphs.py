@@ -129,7 +129,7 @@ def graphs(model: TextToImageModel, metric: PerceptualMetric) -> dict[str, Graph
             "reads clouds alone, such as pocket or a Stable Diffusion 1 or 2, can be exported"
         )
     if not isinstance(metric.network, lpips.LPIPS):
-        raise ValueError(f"the metric {metric.net} is no LPIPS; use pocket, alex, vgg or squeeze")
+        raise ValueError(f"the metric {metric.net} is no LPIPS; use alex, vgg or squeeze")
     rng = np.random.default_rng(0)
     latents = rng.standard_normal((2, *model.latent_shape), np.float32)
     clouds = rng.standard_normal((2, model.n_tokens, model.text_width), np.float32)

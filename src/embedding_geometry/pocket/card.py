@@ -21,7 +21,6 @@ STAGES = {
     "vae": "autoencoder",
     "polish": "decoder alone, encoder fixed",
     "unet": "UNet",
-    "perceptual": "perceptual backbone",
 }
 NUMBERS = ("prompts", "psnr", "seconds_per_image", "gini", "largest_step")
 """Figures that are no shares of a hundred; nor are correlations."""

@@ -17,13 +17,12 @@ STEPS = 16
 
 
 def export(run: Path, target: Path, recipe: Recipe) -> None:
-    """Write tokenizer, text encoder, UNet, autoencoder, scheduler and backbone to `target`.
+    """Write tokenizer, text encoder, UNet, autoencoder and scheduler to `target`.
 
     Raises:
         FileNotFoundError: a stage of the run has not finished.
     """
-    parts = ("tokenizer", *NETWORKS, *(["perceptual"] if recipe.perceptual else []))
-    missing = [part for part in parts if not (run / part).is_dir()]
+    missing = [part for part in ("tokenizer", *NETWORKS) if not (run / part).is_dir()]
     if missing:
         raise FileNotFoundError(f"{run} lacks {', '.join(missing)}: finish those stages first")
     # rounded to half precision, but in float32 files, which load anywhere and pack well
@@ -47,7 +46,5 @@ def export(run: Path, target: Path, recipe: Recipe) -> None:
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    if recipe.perceptual:
-        shutil.copytree(run / "perceptual", target / "perceptual", dirs_exist_ok=True)
     settings = {"steps": STEPS, "guidance_scale": recipe.guidance_scale}
     (target / "generation.json").write_text(json.dumps(settings) + "\n")

@@ -109,8 +109,6 @@ class Recipe:
     polish: Plan | None = Plan(steps=3000, batch=32, rate=6e-4, hold=0.2)
     """Of the decoder alone, once the latents are made; None where it stays as it is."""
     unet: Plan = Plan(steps=5000, batch=64, rate=1e-3)
-    perceptual: Plan | None = Plan(steps=1500, batch=96, rate=1e-3)
-    """Of a metric of its own; None where there is none."""
     judge: Plan = Plan(steps=1500, batch=96, rate=1.5e-3)
     pairs: PairsAGrade = PairsAGrade()
     guidance_scale: float = 4.0
@@ -126,7 +124,6 @@ RECIPES = {
         vae=Plan(steps=5000, batch=32, rate=1.5e-3),
         unet=Plan(steps=6400, batch=64, rate=1e-3),
         polish=None,
-        perceptual=None,
         pairs=PairsAGrade(free=60, rigid=20),
         guidance_scale=9.0,
     ),

@@ -1,22 +1,13 @@
-"""What stands where in a picture: the classifier behind the perceptual metric and the judge.
-
-The perceptual backbone is SqueezeNet 1.1 (Iandola et al. 2016, arXiv:1602.07360), trained to name
-what the world's pictures show; LPIPS (Zhang et al., CVPR 2018) then compares its activations.
-"""
-
-from functools import partial
+"""What stands where in a picture: the classifier that judges a model."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import squeezenet1_1
-from torchvision.transforms import Normalize
 
-from embedding_geometry.pocket.fit import Batch, Place, fit
-from embedding_geometry.pocket.recipes import Recipe, Recognisable, World
+from embedding_geometry.pocket.fit import Batch
+from embedding_geometry.pocket.recipes import Recognisable, World
 
 
 def draw_labelled(world: World, rng: np.random.Generator, count: int) -> Batch:
@@ -69,24 +60,3 @@ class Recognising(nn.Module):
             *logits, values = self.outputs(part)
             parts.append(torch.cat([*(o.argmax(1, keepdim=True) for o in logits), values], 1))
         return torch.cat(parts).double().numpy()
-
-
-def train_perceptual(place: Place, recipe: Recipe) -> None:
-    """Train SqueezeNet 1.1 as a recogniser and keep its features for LPIPS.
-
-    Raises:
-        ValueError: the recipe's model has no metric of its own.
-    """
-    if recipe.perceptual is None:
-        raise ValueError("the recipe has no stage perceptual: its model is measured with LPIPS")
-    torch.manual_seed(place.seed)
-    backbone = squeezenet1_1(weights=None).features
-    # LPIPS' own shift and scale, so that the backbone sees what it will see in use
-    normalize = Normalize((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
-    world = recipe.world
-    objective = Recognising(nn.Sequential(normalize, backbone), 512 * 9, world.recognisable)
-    fit("perceptual", objective, partial(draw_labelled, world), recipe.perceptual, place)
-    if place.first:
-        target = place.folder / "perceptual"
-        target.mkdir(exist_ok=True)
-        save_file(backbone.state_dict(), target / "backbone.safetensors")

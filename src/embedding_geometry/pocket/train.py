@@ -1,6 +1,6 @@
 """The stages that make the pocket model, in their order, and how a stage is run.
 
-tokenizer → text encoder → autoencoder → latents → UNet, and the perceptual backbone beside them.
+tokenizer → text encoder → autoencoder → latents → UNet.
 Every stage reads what the earlier ones left in the run folder.
 """
 
@@ -16,7 +16,6 @@ from embedding_geometry.pocket.denoiser import train_unet
 from embedding_geometry.pocket.fit import Place
 from embedding_geometry.pocket.latents import encode_dataset
 from embedding_geometry.pocket.recipes import Recipe
-from embedding_geometry.pocket.recogniser import train_perceptual
 from embedding_geometry.pocket.text import train_text, train_tokenizer
 
 STAGES = {
@@ -26,15 +25,13 @@ STAGES = {
     "latents": encode_dataset,
     "unet": train_unet,
     "polish": polish_decoder,
-    "perceptual": train_perceptual,
 }
 """In the order in which they run; `text` and `vae` do not depend on each other."""
 
 
 def stages(recipe: Recipe) -> list[str]:
     """The stages of a recipe, in their order."""
-    left_out = {name for name in ("polish", "perceptual") if getattr(recipe, name) is None}
-    return [stage for stage in STAGES if stage not in left_out]
+    return [stage for stage in STAGES if stage != "polish" or recipe.polish is not None]
 
 
 LEAVES = {"tokenizer": "tokenizer", "text": "text_encoder", "vae": "vae", "latents": "latents"}

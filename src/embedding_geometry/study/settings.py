@@ -25,7 +25,7 @@ class StudySettings:
 
     Attributes:
         pairs: Table of prompt pairs (CSV: pair_id, source, target, similarity[, stratum]).
-        net: Network of LPIPS: alex, vgg, squeeze or pocket; or a metric of your own,
+        net: Network of LPIPS: alex, vgg or squeeze; or a metric of your own,
             module:function.
         couplings: Computed on every initial latent: row, optimal, random or worst; or another way
             between the prompts, of those that `render --help` names, or of your own,
