@@ -37,7 +37,7 @@ class Record:
 
     Attributes:
         name: how the names of its files begin. `{model}` stands for the short name of a model.
-        command: what makes it.
+        command: what makes it; that of an embedded model's own has a name (see `made_by`).
         tables: how the names of its tables end, the one that it is about first.
         manifest: how the name of the file ends that says what they were made with; None if a page
             computes the table, from the model's prompt pairs.
@@ -47,6 +47,18 @@ class Record:
     command: str
     tables: tuple[str, ...] = ("_study.csv", "_steps.parquet", "_pairs.csv")
     manifest: str | None = "_manifest.json"
+
+    @property
+    def of_model(self) -> bool:
+        """Whether every model has one of its own."""
+        return self.manifest is None or "{model}" in self.name
+
+    def made_by(self, model_name: str = "pocket") -> str:
+        """What makes it; for an embedded model the studies of the book have it by name."""
+        model = short_name(model_name)
+        if "{model}" in self.name and model in EMBEDDED:
+            return f"python -m embedding_geometry record {self.name.format(model=model)}"
+        return self.command
 
     def file(self, ending: str, model_name: str = "pocket") -> Path:
         """Where one of its files is looked for, as `recorded_file` says."""
@@ -69,7 +81,7 @@ class Record:
             FileNotFoundError: it has not been recorded.
             RecordError: it is damaged or has no rows.
         """
-        return read_table(self.path(model_name), self.command)
+        return read_table(self.path(model_name), self.made_by(model_name))
 
     def facts(self, model_name: str = "pocket") -> Manifest:
         """What the table was made with; nothing is known of one that a page computes.
@@ -80,7 +92,7 @@ class Record:
         """
         if self.manifest is None:
             return {}
-        return read_manifest(self.file(self.manifest, model_name), self.command)
+        return read_manifest(self.file(self.manifest, model_name), self.made_by(model_name))
 
     def read(self, model_name: str = "pocket") -> tuple[pd.DataFrame, Manifest]:
         """The table and what it was made with; raises as `rows` and `facts` do."""
@@ -103,13 +115,11 @@ def recorded_file(name: str, model_name: str = "pocket") -> Path:
     return own if short_name(model_name) not in EMBEDDED or own.is_file() else RESULTS / name
 
 
-NAMED = "python -m embedding_geometry record"
-STUDY = Record("{model}", "python -m embedding_geometry study --publish")
-POCKET, REPEAT, DOSE, WAYS = (
-    Record(name, f"{NAMED} {name}")
-    for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways")
+STUDY, DOSE, WAYS = (
+    Record(name, "python -m embedding_geometry study --publish")
+    for name in ("{model}", "{model}_dose", "{model}_ways")
 )
-RETIMING = Record("pocket_retiming", f"{NAMED} pocket_retiming", (".csv",))
+RETIMING = Record("{model}_retiming", "python -m embedding_geometry tempo", (".csv",))
 MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
 BENCHMARKS = {
@@ -132,8 +142,17 @@ KILLS = Record(
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
-_ALL = (POCKET, REPEAT, DOSE, WAYS, RETIMING, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
-RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, ORDER, GRIDS)}
+FIRST, FIRST_REPEAT, FIRST_LEDGER = (
+    Record(name, "the commit before `git log -1 --format=%h -- data/pocket/perceptual`", tables)
+    for name, tables in {
+        "first": ("_study.csv",),
+        "first_repeat": ("_study.csv",),
+        "first_ledger": (".csv",),
+    }.items()
+)
+_OF_MODELS = {"study": STUDY, "dose": DOSE, "ways": WAYS, "retiming": RETIMING}
+_OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
+RECORDS = _OF_MODELS | {record.name: record for record in (*_OTHERS, ORDER, GRIDS)}
 
 
 # --- reading and writing ------------------------------------------------------------------------

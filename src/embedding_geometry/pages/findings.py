@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import linregress
 
-from embedding_geometry.ground.records import DOSE, POCKET, Manifest
+from embedding_geometry.ground.records import DOSE, FIRST, Manifest
 from embedding_geometry.statistics import comparisons, dose, rivals
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
 from embedding_geometry.statistics.paired import (
@@ -124,8 +124,8 @@ def _poster_effects(primary: PairedComparison, similarity: Correlation) -> Findi
 
 
 def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
-    """Whether pocket's study, computed again on another processor, leads to the same verdicts."""
-    studies = POCKET.rows(), repeated
+    """Whether the first study, computed again on another processor, led to the same verdicts."""
+    studies = FIRST.rows(), repeated
     verdicts = [[f.verdict for f in poster_effects(study).values()] for study in studies]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
 
@@ -278,8 +278,11 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
 
 
 def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The slope of grade 5, on pairs of the first study that are not in the one of the dose."""
-    picked = DOSE.rows()["pair_id"]
+    """The slope of grade 5, on pairs of a model's study that are not in the one of the dose."""
+    model = manifest["model"]["name"]
+    if not DOSE.recorded(model):
+        return {}
+    picked = DOSE.rows(model)["pair_id"]
     return {"dose-same-scene": _slope(*dose.same_scene_slope(study, picked))}
 
 

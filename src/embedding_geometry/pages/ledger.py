@@ -1,7 +1,8 @@
 """The ledger: every claim beside what its recorded table shows, and the verdict that follows.
 
 A `Section` holds the claims of one page that rest on one table and are computed from it together,
-because their p-values are corrected together. `claims.SECTIONS` lists them in reading order. A
+because their p-values are corrected together. `claims.SECTIONS` lists them in reading order. Where
+each model has such a table of its own, a claim has a verdict on each, and one on all of them. A
 claim whose table is missing stays in the ledger as *not recorded*, with the command that makes
 the table.
 """
@@ -14,10 +15,10 @@ from typing import Literal
 
 import pandas as pd
 
-from embedding_geometry.ground.places import DATA, short_name
+from embedding_geometry.ground.places import DATA, EMBEDDED, short_name
 from embedding_geometry.ground.records import Manifest, Record, recording_day
 from embedding_geometry.pages.findings import Finding, Findings
-from embedding_geometry.pages.tables import Cell, Row, SortableTable
+from embedding_geometry.pages.tables import Cell, Row, SortableTable, css_class, tone_rules
 from embedding_geometry.pages.texts import (
     effect_interval,
     effect_key,
@@ -28,11 +29,21 @@ from embedding_geometry.pages.texts import (
 from embedding_geometry.statistics.paired import Verdict
 
 Status = Verdict | Literal["not recorded"]
+Together = Literal["models agree", "models differ", "undecided", "not recorded"]
+_YES, _NO, _OPEN, _NONE = (
+    ("#00705a", "#4fd0a8"),
+    ("#a3264a", "#f59bb0"),
+    ("#8a5200", "#f0b060"),
+    ("#5a5a5a", "#b8b8b8"),
+)
 TONES = {
-    "holds": ("#00705a", "#4fd0a8"),
-    "does not hold": ("#a3264a", "#f59bb0"),
-    "undecided on this model": ("#8a5200", "#f0b060"),
-    "not recorded": ("#5a5a5a", "#b8b8b8"),
+    "holds": _YES,
+    "models agree": _YES,
+    "does not hold": _NO,
+    "models differ": _NO,
+    "undecided on this model": _OPEN,
+    "undecided": _OPEN,
+    "not recorded": _NONE,
 }
 WORDS = {  # of one claim, and of several
     "holds": ("holds", "hold"),
@@ -40,6 +51,7 @@ WORDS = {  # of one claim, and of several
     "undecided on this model": ("is undecided", "are undecided"),
     "not recorded": ("is not recorded", "are not recorded"),
 }
+NO_MODEL = ""  # the name under which the finding of a claim about no single model stands
 
 
 class LedgerError(ValueError):
@@ -86,30 +98,59 @@ class Section:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the ledger: a claim, where it belongs, and what was found, if it was recorded."""
+    """A line of the ledger: a claim, where it belongs, and what was found, if it was recorded.
+
+    Attributes:
+        section: the claims that it was computed with.
+        claim: the claim.
+        found: what was found on each model, by its name; of a claim that is not about a model,
+            what was found at all, under `NO_MODEL`.
+    """
 
     section: Section
     claim: Claim
-    finding: Finding | None
+    found: Mapping[str, Finding | None]
 
     @property
-    def status(self) -> Status:
-        """The verdict, or that there is none because nothing was recorded."""
-        return "not recorded" if self.finding is None else self.finding.verdict
+    def of_models(self) -> bool:
+        """Whether it has a verdict on each model."""
+        return NO_MODEL not in self.found
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """The verdicts, or that there is none because nothing was recorded."""
+        return {m: "not recorded" if f is None else f.verdict for m, f in self.found.items()}
+
+    @property
+    def together(self) -> Together:
+        """What the verdicts on the models say together, by the rule of the protocol."""
+        found = set(self.statuses.values())
+        if "not recorded" in found:
+            return "not recorded"
+        if "undecided on this model" in found:
+            return "undecided"
+        return "models agree" if len(found) == 1 else "models differ"
 
 
 # --- reading and counting -----------------------------------------------------------------------
 
 
+def compared_models(model_name: str) -> tuple[str, ...]:
+    """The models of the ledger: the one of the pages, and the embedded ones beside it."""
+    return model_name, *(name for name in EMBEDDED if name != short_name(model_name))
+
+
 def ledger(
-    sections: Iterable[Section], model_name: str, computed: Mapping[str, pd.DataFrame]
+    sections: Iterable[Section],
+    models: Sequence[str],
+    computed: Mapping[str, Mapping[str, pd.DataFrame]],
 ) -> list[Entry]:
     """Every claim with what was found, in reading order.
 
     Args:
         sections: the claims.
-        model_name: the model whose recorded studies are read.
-        computed: tables that a page has computed, by the names of their sources.
+        models: the models whose recorded studies are read.
+        computed: tables that a page has computed, by the names of their sources and by model.
 
     Raises:
         LedgerError: a table lacks a column or a line that its claims need.
@@ -117,14 +158,17 @@ def ledger(
     """
     entries = []
     for section in sections:
-        findings = _findings(section, model_name, computed)
-        entries += [Entry(section, c, findings.get(c.identifier)) for c in section.claims]
+        of = models if section.source.of_model else (NO_MODEL,)
+        tables = computed.get(section.source.name, {})
+        findings = {model: _findings(section, model, tables.get(model)) for model in of}
+        for claim in section.claims:
+            found = {model: findings[model].get(claim.identifier) for model in of}
+            entries.append(Entry(section, claim, found))
     return entries
 
 
-def _findings(section: Section, model_name: str, computed: Mapping[str, pd.DataFrame]) -> Findings:
+def _findings(section: Section, model_name: str, table: pd.DataFrame | None) -> Findings:
     source = section.source
-    table = computed.get(source.name)
     if table is None:
         if not source.recorded(model_name):
             return {}
@@ -134,17 +178,34 @@ def _findings(section: Section, model_name: str, computed: Mapping[str, pd.DataF
     except KeyError as error:
         raise LedgerError(
             f"{source.path(model_name)} or its manifest has no {error.args[0]!r}, which the "
-            f"claims of {section.page} need; `{source.command}` makes them anew"
+            f"claims of {section.page} need; `{source.made_by(model_name)}` makes them anew"
         ) from error
 
 
 def count_text(entries: Sequence[Entry]) -> str:
-    """How many claims of the ledger have which verdict, as a sentence without its end."""
-    found = [entry.status for entry in entries]
+    """How many claims have which verdict on each model, as a sentence without its end."""
+    of_models = [entry for entry in entries if entry.of_models]
+    parts = [
+        f"on {short_name(model)} {_count([entry.statuses[model] for entry in of_models])}"
+        for model in (of_models[0].found if of_models else ())
+    ]
+    if of_models:
+        agree, differ = (
+            sum(entry.together == word for entry in of_models)
+            for word in ("models agree", "models differ")
+        )
+        parts += [f"the models agree on {agree} and differ on {differ}"]
+    others = [entry.statuses[NO_MODEL] for entry in entries if not entry.of_models]
+    parts += [f"of the claims that are not about a model {_count(others)}"] * bool(others)
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def _count(found: Sequence[Status]) -> str:
     held = found.count("holds")
     text = f"{held} of {len(found)} claims {WORDS['holds'][held != 1]}"
     rest = _counts([status for status in found if status != "holds"])
-    return f"{text}; {rest}" if rest else text
+    return f"{text}, {rest}" if rest else text
 
 
 def _counts(found: Sequence[Status]) -> str:
@@ -152,75 +213,171 @@ def _counts(found: Sequence[Status]) -> str:
     return ", ".join(f"{n} {WORDS[status][n > 1]}" for status, n in numbers.items())
 
 
+# --- tables of some claims ----------------------------------------------------------------------
+
+
 def summary_table(entries: Sequence[Entry]) -> str:
     """For each page how many of its claims have which verdict, as HTML with links to the pages."""
-    lines: dict[tuple[str, str], list[Status]] = {}
+    models = _models(entries)
+    lines: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        page = entry.section.title, entry.section.page
-        lines.setdefault(page, []).append(entry.status)
-    rows = "\n".join(
-        f'<tr><td><a href="{page_address(page)}">{escape(title)}</a></td>'
-        f"<td>{_counts(found)}</td></tr>"
+        lines.setdefault((entry.section.title, entry.section.page), []).append(entry)
+    rows = (
+        [
+            f'<a href="{page_address(page)}">{escape(title)}</a>',
+            *(_counts([e.statuses[m] for e in found if m in e.found]) for m in models),
+            _counts([e.statuses[NO_MODEL] for e in found if not e.of_models]),
+        ]
         for (title, page), found in lines.items()
     )
-    head = '<tr><th scope="col">claims of</th><th scope="col">verdicts</th></tr>'
-    return f'<table class="stack table"><thead>{head}</thead>\n<tbody>{rows}</tbody></table>'
+    heads = ["claims of", *(f"on {short_name(model)}" for model in models), "about no model"]
+    return _html_table(heads, rows)
 
 
-# --- the table of all claims --------------------------------------------------------------------
+def claims_table(entries: Sequence[Entry]) -> str:
+    """Claims about models with what was found on each, as HTML with links to the pages."""
+    models = _models(entries)
+    rows = (
+        [_statement(entry), *(_verdict(entry, m) for m in models), _toned(entry.together)]
+        for entry in entries
+    )
+    heads = ["claim", *(f"on {short_name(model)}" for model in models), "together"]
+    return f"<style>{tone_rules(TONES)}</style>{_html_table(heads, rows, 'sortable')}"
 
 
-def ledger_table(entries: Sequence[Entry], model_name: str) -> SortableTable:
-    """The ledger to sort and filter, each claim with links to its page and its data."""
+def _models(entries: Sequence[Entry]) -> Sequence[str]:
+    return next((tuple(entry.found) for entry in entries if entry.of_models), ())
+
+
+def _html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
+    body = "\n".join(
+        f"<tr>{''.join(_labelled(cell, name) for cell, name in zip(row, heads, strict=True))}</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="{kind}"><table class="stack table"><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _labelled(cell: str, head: str) -> str:
+    return f'<td data-label="{escape(head)}">{cell}</td>'
+
+
+def _toned(word: str) -> str:
+    return f'<span class="{css_class(word)}">{word}</span>'
+
+
+def _statement(entry: Entry) -> str:
+    page = entry.section.page
+    link = f'<a href="{page_address(page, entry.claim.anchor)}">page {_number(page)}</a>'
+    return f'{escape(entry.claim.statement)} <span class="where">{link}</span>'
+
+
+def _verdict(entry: Entry, model: str) -> str:
+    """What was found on a model: the verdict, the effect, how it was decided, on how much."""
+    found = entry.found[model]
+    if found is None:
+        return f"{_toned('not recorded')}{_where(_remedy(entry.section.source, model))}"
+    lines = escape(_effect(found)), f"{escape(_test(found))}; {found.n}\u00a0{found.unit}"
+    return "".join([_toned(found.verdict), *map(_where, lines)])
+
+
+def _where(line: str) -> str:
+    return f'<span class="where">{line}</span>'
+
+
+def _remedy(source: Record, model: str) -> str:
+    return f"made by <code>{escape(source.made_by(model))}</code>"
+
+
+def _effect(found: Finding) -> str:
+    return effect_text(found) + (f" [{effect_interval(found)}]" if found.interval else "")
+
+
+def _test(found: Finding) -> str:
+    return test_text(found) + ("" if found.p_value is None else f"; {p_text(found.p_value)}")
+
+
+# --- the tables of all claims -------------------------------------------------------------------
+
+
+def models_table(entries: Sequence[Entry]) -> SortableTable:
+    """The claims about models to sort and filter, each with its data and links to its page."""
+    of_models = [entry for entry in entries if entry.of_models]
+    models = _models(of_models)
     return SortableTable(
-        title=f"ledger of {len(entries)} claims",
+        title=f"ledger of {len(of_models)} claims about models",
+        heads=("claim", *(f"on {short_name(model)}" for model in models), "together"),
+        rows=tuple(_models_row(place, entry) for place, entry in enumerate(of_models)),
+        choice="Together",
+        tones=TONES,
+    )
+
+
+def _models_row(place: int, entry: Entry) -> Row:
+    cells = (
+        Cell(_statement(entry), "sentence", key=str(place)),
+        *(_model_cell(entry, model) for model in entry.found),
+        Cell(entry.together, entry.together),
+    )
+    return Row(cells, entry.together, f"claim-{entry.claim.identifier}")
+
+
+def _model_cell(entry: Entry, model: str) -> Cell:
+    found = entry.found[model]
+    key = "" if found is None else f"{found.verdict} {effect_key(found)}"
+    data = _where(_data(entry.section.source, model))
+    return Cell(_verdict(entry, model) + data, key=key)
+
+
+def others_table(entries: Sequence[Entry]) -> SortableTable:
+    """The claims that are not about a model, likewise."""
+    others = [entry for entry in entries if not entry.of_models]
+    return SortableTable(
+        title=f"ledger of {len(others)} other claims",
         heads=("claim", "verdict", "effect [95 % interval]", "test", "n", "data"),
-        rows=tuple(_row(place, entry, model_name) for place, entry in enumerate(entries)),
+        rows=tuple(_other_row(place, entry) for place, entry in enumerate(others)),
         choice="Verdict",
         tones=TONES,
     )
 
 
-def _row(place: int, entry: Entry, model_name: str) -> Row:
-    section, claim = entry.section, entry.claim
-    link = f'<a href="{page_address(section.page, claim.anchor)}">page {_number(section.page)}</a>'
-    statement = f'{escape(claim.statement)} <span class="where">{link}</span>'
+def _other_row(place: int, entry: Entry) -> Row:
+    [status], [found], source = entry.statuses.values(), entry.found.values(), entry.section.source
     cells = (
-        Cell(statement, "sentence", key=str(place)),
-        Cell(entry.status, entry.status),
-        *_found_cells(entry),
-        _data_cell(section.source, model_name),
+        Cell(_statement(entry), "sentence", key=str(place)),
+        Cell(status, status),
+        *_found_cells(found, source),
+        Cell(f"{_data(source, NO_MODEL)} {_where(escape(made_with(source, NO_MODEL)))}"),
     )
-    return Row(cells, entry.status, f"claim-{claim.identifier}")
+    return Row(cells, status, f"claim-{entry.claim.identifier}")
 
 
-def _found_cells(entry: Entry) -> tuple[Cell, ...]:
-    found = entry.finding
+def _found_cells(found: Finding | None, source: Record) -> tuple[Cell, ...]:
     if found is None:
-        command = escape(entry.section.source.command)
-        return Cell(f"made by <code>{command}</code>"), Cell(""), Cell("")
-    interval = f" [{effect_interval(found)}]" if found.interval else ""
-    test, p_value = test_text(found), "" if found.p_value is None else f"; {p_text(found.p_value)}"
+        return Cell(_remedy(source, NO_MODEL)), Cell(""), Cell("")
     return (
-        Cell(escape(effect_text(found) + interval), key=effect_key(found)),
-        Cell(escape(test + p_value), key=f"{test} {found.p_value or 0:.20f}"),
+        Cell(escape(_effect(found)), key=effect_key(found)),
+        Cell(escape(_test(found)), key=f"{test_text(found)} {found.p_value or 0:.20f}"),
         Cell(f"{found.n}\u00a0{found.unit}"),
     )
 
 
-def _data_cell(source: Record, model_name: str) -> Cell:
+def _data(source: Record, model_name: str) -> str:
+    """The name of a table, and a link to it where it is there."""
     path = source.path(model_name)
     file = escape(path.name).replace("_", "_<wbr>")
-    if not path.is_file():
-        return Cell(file)
-    link = f'<a href="{data_address(path)}">{file}</a>'
-    return Cell(f'{link} <span class="where">{escape(made_with(source, model_name))}</span>')
+    return f'<a href="{data_address(path)}">{file}</a>' if path.is_file() else file
 
 
 def made_with(source: Record, model_name: str) -> str:
     """The model of a table, or the library whose models it is about."""
     if source.manifest is None:
         return "computed on this page"
+    if not source.recorded(model_name):
+        return ""
     manifest = source.facts(model_name)
     model = manifest.get("model")
     if model is None:
@@ -247,22 +404,26 @@ def data_address(path: Path) -> str:
 # --- what the tables were made with -------------------------------------------------------------
 
 
-def provenance_table(sections: Iterable[Section], model_name: str) -> pd.DataFrame:
+def provenance_table(sections: Iterable[Section], models: Sequence[str]) -> pd.DataFrame:
     """What each recorded table was made with, on what, when, and how to make it again.
 
     Returns:
         Index: the file; columns `model`, `revision`, `device`, `recorded`, `rows`, `made by`.
     """
     sources = {section.source.name: section.source for section in sections}
-    recorded = [source for source in sources.values() if source.manifest is not None]
-    lines = {s.path(model_name).name: _provenance(s, model_name) for s in recorded}
+    lines = {
+        source.path(model).name: _provenance(source, model)
+        for source in sources.values()
+        if source.manifest is not None
+        for model in (models if source.of_model else [NO_MODEL])
+    }
     return pd.DataFrame(lines).T
 
 
 def _provenance(source: Record, model_name: str) -> dict[str, str]:
     if not source.recorded(model_name):
         missing = dict.fromkeys(("model", "revision", "device", "recorded", "rows"), "–")
-        return missing | {"recorded": "not recorded", "made by": source.command}
+        return missing | {"recorded": "not recorded", "made by": source.made_by(model_name)}
     table, manifest = source.read(model_name)
     model = manifest.get("model")
     revision = model["revision"] if isinstance(model, dict) else manifest.get("model_revision")
@@ -272,7 +433,7 @@ def _provenance(source: Record, model_name: str) -> dict[str, str]:
         "device": _device(manifest),
         "recorded": _unbroken(recording_day(manifest)),
         "rows": str(len(table)),
-        "made by": source.command,
+        "made by": source.made_by(model_name),
     }
 
 
