@@ -37,6 +37,7 @@ from embedding_geometry.ground.records import (
     recording_day,
 )
 from embedding_geometry.pages import tried_pairs
+from embedding_geometry.pages.ledger import compared_models
 from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -74,7 +75,7 @@ def table_named(name: str) -> Path | None:
 
 def recorded_on(table: Path) -> str | None:
     """The date that the manifest of a recorded table names."""
-    for record, owner in product(RECORDS.values(), (configured_model(), "pocket")):
+    for record, owner in product(RECORDS.values(), compared_models(configured_model())):
         if table in [record.file(ending, owner) for ending in record.tables]:
             return recording_day(record.facts(owner))
     return None

@@ -53,3 +53,8 @@ def _family(
 
 
 SECTIONS = read_sections()
+
+
+def of_page(page: str) -> tuple[Section, ...]:
+    """The sections of a page, named by its file without the ending."""
+    return tuple(section for section in SECTIONS if section.page == page)

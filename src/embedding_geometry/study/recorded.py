@@ -73,7 +73,7 @@ def recorded_study(model_name: str) -> pd.DataFrame:
         RecordError: it is damaged or has no rows.
     """
     path = _present(model_name, "_study.csv")
-    study = read_table(path, STUDY.command)
+    study = read_table(path, STUDY.made_by(model_name))
     missing = sorted(COMPARED - set(study["coupling"]))
     if missing:
         raise StudyNotRecordedError(
@@ -105,7 +105,7 @@ def studied_pairs(model_name: str) -> list[PromptPair]:
 
 def recorded_steps(model_name: str) -> pd.DataFrame:
     """The perceptual distance of every single step of the study."""
-    return read_table(_present(model_name, "_steps.parquet"), STUDY.command)
+    return read_table(_present(model_name, "_steps.parquet"), STUDY.made_by(model_name))
 
 
 def recorded_manifest(model_name: str) -> dict[str, Any]:
@@ -116,11 +116,11 @@ def recorded_manifest(model_name: str) -> dict[str, Any]:
         RecordError: it is damaged.
     """
     path = _present(model_name, "_manifest.json")
-    manifest = read_manifest(path, STUDY.command)
+    manifest = read_manifest(path, STUDY.made_by(model_name))
     missing = sorted({"model", "metric", "settings", "ended"} - manifest.keys())
     if missing:
         raise RecordError(
-            f"{path} does not say {', '.join(missing)}; `{STUDY.command}` makes it anew"
+            f"{path} does not say {', '.join(missing)}; `{STUDY.made_by(model_name)}` makes it anew"
         )
     return manifest
 
