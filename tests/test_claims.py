@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from docutils.nodes import make_id
 
-from embedding_geometry.ground.places import RESULTS
-from embedding_geometry.ground.records import STUDY
+from embedding_geometry.ground.places import EMBEDDED, RESULTS
+from embedding_geometry.ground.records import DOSE, RETIMING, STUDY
+from embedding_geometry.ground.records import ORDER as ORDER_RECORD
 from embedding_geometry.pages import findings
 from embedding_geometry.pages.claims import SECTIONS
 from embedding_geometry.pages.ledger import ledger
@@ -23,13 +24,14 @@ ORDER = pd.DataFrame({"by_order": [1e-6, 3e-6], "by_text": [0.7, 0.9]})
 @pytest.fixture(scope="module")
 def entries():
     """The ledger of the recorded tables."""
-    return ledger(SECTIONS, "pocket", {"order": ORDER, "grids": GRIDS})
+    computed = {"order": dict.fromkeys(EMBEDDED, ORDER), "grids": dict.fromkeys(EMBEDDED, GRIDS)}
+    return ledger(SECTIONS, tuple(EMBEDDED), computed)
 
 
 def test_every_claim_has_one_name_and_a_finding(entries):
     names = [entry.claim.identifier for entry in entries]
     assert len(set(names)) == len(names)
-    assert [entry.claim.identifier for entry in entries if entry.finding is None] == []
+    assert [e.claim.identifier for e in entries if None in e.found.values()] == []
 
 
 @pytest.mark.parametrize("find", [findings.secondary_findings, findings.retiming_findings])
@@ -85,17 +87,19 @@ def test_titles_are_those_of_the_pages():
         assert section.title in (title[1], "The poster's claims")
 
 
-def test_tables_and_manifests_exist_for_pocket():
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_tables_and_manifests_exist_for_every_embedded_model(model):
     for source in {section.source.name: section.source for section in SECTIONS}.values():
-        assert source.path().is_file(), source.command
-        assert source.manifest is None or source.file(source.manifest).is_file()
+        assert source.path(model).is_file(), source.made_by(model)
+        assert source.manifest is None or source.file(source.manifest, model).is_file()
 
 
 def test_another_models_claims_wait_for_its_study():
-    waiting = ledger(SECTIONS, "some/stable-diffusion", {})
-    status = {entry.section.source.name: entry.status for entry in waiting}
-    assert status["order"] == status[STUDY.name] == "not recorded"
-    assert "not recorded" not in {status["atlas"], status["benchmark_study"]}
+    waiting = ledger(SECTIONS, ["some/stable-diffusion"], {})
+    status = {e.section.source.name: [*e.statuses.values()] for e in waiting}
+    for source in (ORDER_RECORD, STUDY, DOSE, RETIMING):
+        assert status[source.name] == ["not recorded"]
+    assert ["not recorded"] not in (status["atlas"], status["benchmark_study"])
 
 
 def test_the_ledger_reads_pockets_study_where_other_results_are_kept_elsewhere(

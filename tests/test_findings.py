@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from study_tables import rivals_study
 
-from embedding_geometry.ground.records import DOSE, POCKET, REPEAT
+from embedding_geometry.ground.records import DOSE, FIRST_REPEAT, STUDY
 from embedding_geometry.ground.types import COUPLINGS
 from embedding_geometry.pages import findings, texts
 from embedding_geometry.statistics import by_pair
@@ -64,7 +64,7 @@ def test_the_third_claim_states_its_p_value_as_corrected_with_the_other_secondar
 
 
 def test_a_repeated_study_is_held_against_the_recorded_one():
-    repeated = REPEAT.rows()
+    repeated = FIRST_REPEAT.rows()
     assert findings.repeat_findings(repeated, {})["repeated"].estimate == 2
     optimal = repeated["coupling"] == "optimal"
     repeated.loc[optimal, "ppl"] *= 1.1
@@ -180,20 +180,26 @@ def test_a_planted_slope_decides_the_claims_about_dose(slope, expected):
     assert found["dose"].n == 18
 
 
+@pytest.mark.parametrize(("model", "n"), [("pocket", 42), ("menagerie", 50)])
 @pytest.mark.parametrize(
     ("slope", "expected"),
     [(2.0, "holds"), (-2.0, "does not hold"), (0.0, "undecided on this model")],
 )
-def test_a_planted_slope_decides_the_claim_about_the_same_scene(slope, expected):
+def test_a_planted_slope_decides_the_claim_about_the_same_scene(model, n, slope, expected):
     """Planted where the test looks alone: elsewhere the slope is the opposite."""
-    study = POCKET.rows()
-    picked = study["pair_id"].isin(DOSE.rows()["pair_id"])
+    study, manifest = STUDY.read(model)
+    picked = study["pair_id"].isin(DOSE.rows(model)["pair_id"])
     tested = (study["similarity"] == 5) & (study["stratum"] == "free") & ~picked
     length = np.log(study["wasserstein_length"] / study["w2"])
     noise = np.random.default_rng(4).normal(0, 0.1, len(study))
     study["ppl"] = np.exp(np.where(tested, slope, -3 * slope) * length + noise)
-    found = findings.same_scene_findings(study, {})["dose-same-scene"]
-    assert (found.verdict, found.n) == (expected, 42)
+    found = findings.same_scene_findings(study, manifest)["dose-same-scene"]
+    assert (found.verdict, found.n) == (expected, n)
+
+
+def test_without_a_study_of_the_dose_nothing_is_said_of_the_same_scene():
+    manifest = {"model": {"name": "some/model"}}
+    assert findings.same_scene_findings(STUDY.rows(), manifest) == {}
 
 
 def ways_study(gains, pairs=40):

@@ -10,17 +10,22 @@ from embedding_geometry.ground.records import Record, RecordError
 from embedding_geometry.pages import ledger as ledgers
 from embedding_geometry.pages.findings import Finding
 from embedding_geometry.pages.ledger import (
+    NO_MODEL,
     Claim,
+    Entry,
     LedgerError,
     Section,
+    claims_table,
     count_text,
     data_address,
     ledger,
-    ledger_table,
+    models_table,
+    others_table,
     provenance_table,
     summary_table,
 )
 
+BOTH = ("pocket", "menagerie")
 MANIFEST = {
     "model": {"name": "some/pocket", "revision": "0123abcd", "device": "cuda"},
     "ended": "2026-01-02T03:04:05",
@@ -37,6 +42,17 @@ def source(tmp_path, monkeypatch):
     pd.DataFrame({"gain": [0.2, 0.1, 0.3]}).to_csv(folder / "made.csv", index=False)
     (folder / "made.json").write_text(json.dumps(MANIFEST))
     return Record("made", "make made", (".csv",), ".json")
+
+
+@pytest.fixture
+def of_models(source):
+    """Recorded tables of the same kind on two models: gains on one, losses on the other."""
+    record = Record("{model}_made", "make mine", (".csv",), ".json")
+    for model, sign in {"menagerie": 1, "pocket": -1}.items():
+        gains = pd.DataFrame({"gain": [0.2 * sign, 0.1 * sign]})
+        gains.to_csv(record.file(".csv", model), index=False)
+        record.file(".json", model).write_text(json.dumps(MANIFEST))
+    return record
 
 
 @pytest.fixture
@@ -61,69 +77,124 @@ def section(source, title="Gains", page="03_couplings", names=("all-gain", "none
 
 
 def test_planted_tables_give_planted_verdicts_in_reading_order(source):
-    entries = ledger([section(source, names=("none-gains", "all-gain"))], "pocket", {})
-    assert [(e.claim.identifier, e.status) for e in entries] == [
-        ("none-gains", "does not hold"),
-        ("all-gain", "holds"),
+    entries = ledger([section(source, names=("none-gains", "all-gain"))], BOTH, {})
+    assert [(e.claim.identifier, e.statuses) for e in entries] == [
+        ("none-gains", {NO_MODEL: "does not hold"}),
+        ("all-gain", {NO_MODEL: "holds"}),
     ]
-    assert entries[0].finding.n == 3
+    assert entries[0].found[NO_MODEL].n == 3
+
+
+def test_a_claim_about_models_has_a_verdict_on_each(of_models):
+    first, second = ledger([section(of_models)], BOTH, {})
+    assert first.statuses == {"pocket": "does not hold", "menagerie": "holds"}
+    assert second.statuses == {"pocket": "holds", "menagerie": "does not hold"}
+    assert first.together == second.together == "models differ"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "together"),
+    [
+        (("holds", "holds"), "models agree"),
+        (("does not hold", "does not hold"), "models agree"),
+        (("holds", "does not hold"), "models differ"),
+        (("holds", "undecided on this model"), "undecided"),
+        (("undecided on this model", "undecided on this model"), "undecided"),
+        (("holds", None), "not recorded"),
+        (("undecided on this model", None), "not recorded"),
+    ],
+)
+def test_two_verdicts_make_one_by_the_rule_of_the_protocol(source, verdicts, together):
+    found = {
+        model: verdict and Finding("slope", 0.1, None, "fitted", 3, "cases", verdict)
+        for model, verdict in zip(BOTH, verdicts, strict=True)
+    }
+    a_section = section(source)
+    assert Entry(a_section, a_section.claims[0], found).together == together
 
 
 def test_a_claim_without_a_table_stays_and_names_the_remedy(source, missing):
-    entries = ledger([section(missing), section(source)], "pocket", {})
-    assert [e.status for e in entries] == ["not recorded"] * 2 + ["holds", "does not hold"]
-    html = ledger_table(entries, "pocket")._repr_html_()
+    entries = ledger([section(missing), section(source)], BOTH, {})
+    assert [e.statuses[NO_MODEL] for e in entries] == ["not recorded"] * 2 + [
+        "holds",
+        "does not hold",
+    ]
+    html = others_table(entries)._repr_html_()
     assert html.count("<code>make it &amp; wait</code>") == 2
     assert 'href="../data/results/gone.csv"' not in html
 
 
+def test_a_model_without_a_study_names_the_remedy(of_models):
+    entries = ledger([section(of_models)], ("some/model", "pocket"), {})
+    assert entries[0].together == "not recorded"
+    for html in (claims_table(entries), models_table(entries)._repr_html_()):
+        assert html.count("<code>make mine</code>") == 2
+        assert ">on model<" in html
+    of_models.path("pocket").unlink()
+    entries = ledger([section(of_models)], BOTH, {})
+    assert "<code>python -m embedding_geometry record pocket_made<" in claims_table(entries)
+
+
 def test_a_claim_for_which_the_table_has_too_few_cases_is_not_recorded(source):
-    entries = ledger([section(source, names=("all-gain", "of-pairs-that-are-not-there"))], "m", {})
-    assert [e.status for e in entries] == ["holds", "not recorded"]
+    names = ("all-gain", "of-pairs-that-are-not-there")
+    entries = ledger([section(source, names=names)], BOTH, {})
+    assert [e.statuses[NO_MODEL] for e in entries] == ["holds", "not recorded"]
 
 
 @pytest.mark.parametrize("text", ["", "gain\n"])
 def test_a_table_without_rows_is_one_error(source, text):
-    source.path("pocket").write_text(text)
+    source.path().write_text(text)
     with pytest.raises(RecordError, match=r"made\.csv has no rows.*`make made` makes it anew"):
-        ledger([section(source)], "pocket", {})
+        ledger([section(source)], BOTH, {})
 
 
-def test_a_table_without_a_column_is_one_error(source):
-    source.path("pocket").write_text("loss\n1\n")
-    with pytest.raises(LedgerError, match=r"made\.csv .*no 'gain'.*03_couplings.*`make made`"):
-        ledger([section(source)], "pocket", {})
+def test_a_table_without_a_column_is_one_error(of_models):
+    of_models.path("menagerie").write_text("loss\n1\n")
+    remedy = r"menagerie_made\.csv .*no 'gain'.*03_couplings.* record menagerie_made`"
+    with pytest.raises(LedgerError, match=remedy):
+        ledger([section(of_models)], BOTH, {})
 
 
 def test_a_table_that_a_page_computes_need_not_be_recorded():
-    live = Record("live", "make notebooks", (), None)
-    assert [e.status for e in ledger([section(live)], "m", {})] == ["not recorded"] * 2
-    entries = ledger([section(live)], "m", {"live": pd.DataFrame({"gain": [-1.0]})})
-    assert [e.status for e in entries] == ["does not hold", "holds"]
-    assert "computed on this page" in ledger_table(entries, "m")._repr_html_()
+    live = section(Record("live", "make notebooks", (), None))
+    [first, _] = ledger([live], BOTH, {})
+    assert first.statuses == dict.fromkeys(BOTH, "not recorded")
+    lost, won = (pd.DataFrame({"gain": [gain]}) for gain in (-1.0, 1.0))
+    [first, _] = ledger([live], BOTH, {"live": {"pocket": lost, "menagerie": won}})
+    assert first.statuses == {"pocket": "does not hold", "menagerie": "holds"}
 
 
-def test_the_count_is_a_sentence(source, missing):
+def test_the_count_is_a_sentence(source, of_models, missing):
     one = section(source, names=("all-gain",))
-    assert count_text(ledger([one], "m", {})) == "1 of 1 claims holds"
-    assert count_text(ledger([one, section(source), section(missing)], "m", {})) == (
-        "2 of 5 claims hold; 1 does not hold, 2 are not recorded"
+    assert count_text(ledger([one], BOTH, {})) == (
+        "Of the claims that are not about a model 1 of 1 claims holds"
+    )
+    assert count_text(ledger([section(of_models), one, section(missing)], BOTH, {})) == (
+        "On pocket 1 of 2 claims holds, 1 does not hold; "
+        "on menagerie 1 of 2 claims holds, 1 does not hold; "
+        "the models agree on 0 and differ on 2; "
+        "of the claims that are not about a model 1 of 3 claims holds, 2 are not recorded"
     )
 
 
-def test_the_summary_counts_by_page_and_links_it(source, missing):
-    entries = ledger(
-        [section(source), section(missing, "Later & last", "04_paths"), section(source)], "m", {}
-    )
-    html = summary_table(entries)
+def test_the_summary_counts_by_page_and_links_it(source, of_models, missing):
+    later = section(missing, "Later & last", "04_paths")
+    html = summary_table(ledger([section(of_models), later, section(source)], BOTH, {}))
     assert html.count("<tr>") == 1 + 2
-    assert '<a href="../notebooks/03_couplings.ipynb">Gains</a></td><td>2 hold, 2 do not' in html
-    assert "Later &amp; last</a></td><td>2 are not recorded</td>" in html
+    both = '<td data-label="on {}">1 holds, 1 does not hold</td>'
+    assert '<a href="../notebooks/03_couplings.ipynb">Gains</a></td>' in html
+    assert both.format("pocket") + both.format("menagerie") in html
+    assert '<td data-label="about no model">1 holds, 1 does not hold</td>' in html
+    assert "Later &amp; last</a></td>" in html
+    assert '<td data-label="about no model">2 are not recorded</td>' in html
+
+
+def line_of(html, name):
+    return html[html.index(f'<tr id="claim-{name}"') :].partition("</tr>")[0]
 
 
 def test_a_line_tells_everything_and_links_to_page_and_data(source):
-    html = ledger_table(ledger([section(source)], "m", {}), "m")._repr_html_()
-    line = html[html.index('<tr id="claim-all-gain"') :].partition("</tr>")[0]
+    html = others_table(ledger([section(source)], BOTH, {}))._repr_html_()
     for fact in (
         "Claim &lt;all-gain&gt;.",
         'href="../notebooks/03_couplings.ipynb#sec-x">page 3<',
@@ -134,7 +205,23 @@ def test_a_line_tells_everything_and_links_to_page_and_data(source):
         'href="../data/results/made.csv">made.csv<',
         ">pocket<",
     ):
-        assert fact in line, fact
+        assert fact in line_of(html, "all-gain"), fact
+
+
+def test_a_line_about_models_tells_it_of_each(of_models):
+    entries = ledger([section(of_models)], BOTH, {})
+    line = line_of(models_table(entries)._repr_html_(), "all-gain")
+    on_pocket, on_menagerie = line.split('data-label="on ')[1:]
+    for cell, name, effect, verdict in (
+        (on_pocket, "pocket", "\u22120.20", "does not hold"),
+        (on_menagerie, "menagerie", "0.10", "holds"),
+    ):
+        assert f"slope {effect} [" in cell
+        assert f">{verdict}</span>" in cell
+        assert "fitted; p\u00a0=\u00a00.25; 2\u00a0cases" in cell
+        assert f'href="../data/results/{name}_made.csv"' in cell
+    assert '<td class="models-differ" data-label="together">models differ</td>' in line
+    assert "Claim &lt;all-gain&gt;." in claims_table(entries)
 
 
 def test_data_elsewhere_is_addressed_as_if_it_were_here(tmp_path, monkeypatch):
@@ -145,7 +232,7 @@ def test_data_elsewhere_is_addressed_as_if_it_were_here(tmp_path, monkeypatch):
 
 def test_provenance_comes_from_the_manifests(source, missing):
     sections = [section(source), section(missing), section(source)]
-    table = provenance_table(sections, "m")
+    table = provenance_table(sections, BOTH)
     assert table.loc["made.csv"].to_dict() == {
         "model": "pocket",
         "revision": "0123abcd",
@@ -161,6 +248,13 @@ def test_provenance_comes_from_the_manifests(source, missing):
     assert len(table) == 2
 
 
+def test_provenance_has_a_line_for_the_table_of_each_model(of_models):
+    table = provenance_table([section(of_models)], BOTH)
+    assert table["made by"].to_dict() == {
+        f"{model}_made.csv": f"python -m embedding_geometry record {model}_made" for model in BOTH
+    }
+
+
 @pytest.mark.parametrize(
     ("manifest", "expected"),
     [
@@ -172,5 +266,5 @@ def test_provenance_comes_from_the_manifests(source, missing):
 )  # fmt: skip
 def test_benchmarks_and_atlas_have_manifests_of_their_own(source, manifest, expected):
     source.file(".json").write_text(json.dumps(manifest))
-    table = provenance_table([section(source)], "m")
+    table = provenance_table([section(source)], BOTH)
     assert table.loc["made.csv", ["model", "revision", "device"]].tolist() == expected

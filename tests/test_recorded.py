@@ -3,21 +3,21 @@
 import json
 import subprocess
 import tomllib
+from itertools import product
 
 import pandas as pd
 import pytest
 from study_tables import MANIFEST, study_table, whole_study
 
 from embedding_geometry.diffusion.settings import RenderSettings
-from embedding_geometry.ground import records
 from embedding_geometry.ground.disk import digest
-from embedding_geometry.ground.places import STUDIES
+from embedding_geometry.ground.places import EMBEDDED, STUDIES
 from embedding_geometry.ground.records import (
     DOSE,
-    POCKET,
+    FIRST,
+    FIRST_REPEAT,
     RECORDS,
-    REPEAT,
-    RETIMING,
+    STUDY,
     WAYS,
     RecordError,
 )
@@ -43,8 +43,8 @@ def test_a_study_without_rows_is_one_error_with_the_remedy(text, tmp_path, monke
 
 
 def test_the_studies_that_come_with_the_book_are_read_with_their_manifests():
-    for record in (POCKET, REPEAT, DOSE, WAYS):
-        study, manifest = record.read()
+    for record, model in product((FIRST, FIRST_REPEAT, STUDY, DOSE, WAYS), EMBEDDED):
+        study, manifest = record.read(model)
         assert len(study) == manifest["cells"]
 
 
@@ -94,13 +94,12 @@ def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatc
     assert recorded.studied_pairs("some/model") == own
 
 
-@pytest.mark.parametrize("record", [POCKET, DOSE, WAYS], ids=lambda record: record.name)
-def test_the_recorded_pairs_are_those_that_the_study_took(record):
-    texts = [
-        [pair.pair_id, pair.source, pair.target]
-        for pair in read_prompt_pairs(record.file("_pairs.csv"))
-    ]
-    assert digest(texts) == record.facts()["settings"]["pairs"]
+@pytest.mark.parametrize("model", EMBEDDED)
+@pytest.mark.parametrize("record", [STUDY, DOSE, WAYS], ids=lambda record: record.name)
+def test_the_recorded_pairs_are_those_that_the_study_took(record, model):
+    pairs = read_prompt_pairs(record.file("_pairs.csv", model))
+    texts = [[pair.pair_id, pair.source, pair.target] for pair in pairs]
+    assert digest(texts) == record.facts(model)["settings"]["pairs"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,8 @@ def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
 
 # --- the studies of the book --------------------------------------------------------------------
 
-NAMED = {record.name: record for record in (POCKET, REPEAT, DOSE, WAYS, RETIMING)}
+OF_MODELS = [record for record in RECORDS.values() if "{model}" in record.name]
+NAMED = {r.name.format(model=model): (r, model) for r, model in product(OF_MODELS, EMBEDDED)}
 
 
 def entries():
@@ -132,47 +132,47 @@ def entries():
 
 
 def test_the_registry_has_the_studies_that_the_file_names():
-    assert {
-        record.name for record in RECORDS.values() if f"{records.NAMED} " in record.command
-    } == {*NAMED}
     assert entries().keys() == NAMED.keys()
-    for name, record in NAMED.items():
-        assert record.command == f"python -m embedding_geometry record {name}"
+    for name, (record, model) in NAMED.items():
+        assert record.made_by(model) == f"python -m embedding_geometry record {name}"
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_study_is_the_one_that_was_recorded(name):
     command, settings = recorded.named_study(name)
     settings.check()
-    made = NAMED[name].facts()
+    record, model = NAMED[name]
+    table, made = record.read(model)
     assert command == entries()[name]
     assert settings.pairs.name == made["pairs"]["file"]
-    assert (settings.loading.model, settings.net) == (made["model"]["name"], made["metric"]["net"])
+    assert settings.loading.model == made["model"]["name"] == model
+    assert settings.net == made["metric"]["net"] == "alex"
+    assert list(settings.nets_beside) == [*made["settings"].get("nets", {})]
     assert (settings.loading.device, settings.frames) == ("cpu", made["settings"]["frames"])
-    table = NAMED[name].rows()
     for seed, rows in table.groupby("seed"):
         assert set(settings.couplings_of(seed)) == set(rows["coupling"])
     assert set(settings.seeds) == set(table["seed"])
 
 
-@pytest.mark.parametrize("name", ["pocket", "pocket_dose", "pocket_ways"])
+@pytest.mark.parametrize("name", [name for name in NAMED if not name.endswith("_retiming")])
 def test_a_named_study_has_the_couplings_in_the_recorded_order(name):
     _, settings = recorded.named_study(name)
-    made = NAMED[name].facts()["settings"]
+    record, model = NAMED[name]
+    made = record.facts(model)["settings"]
     for field in ("couplings", "extra_couplings_first_seed", "seeds"):
         assert list(getattr(settings, field)) == made[field]
 
 
-def test_make_study_records_all_but_the_repeat_which_is_for_another_processor():
+def test_make_study_records_all_of_them():
     done = subprocess.run(
         ["make", "-n", "study"], cwd=STUDIES.parents[1], capture_output=True, text=True, check=True
     )
     [line] = [line for line in done.stdout.splitlines() if "embedding_geometry record" in line]
-    assert line.partition(" record ")[2].split() == [n for n in NAMED if n != REPEAT.name]
+    assert sorted(line.partition(" record ")[2].split()) == sorted(NAMED)
 
 
 def test_an_unknown_study_is_refused_with_the_names_of_all():
-    with pytest.raises(StudySettingsError, match=f"'nosuch'; there are {', '.join(NAMED)}$"):
+    with pytest.raises(StudySettingsError, match=f"'nosuch'; there are {', '.join(entries())}$"):
         recorded.named_study("nosuch")
 
 

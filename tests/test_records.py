@@ -1,19 +1,20 @@
 """The registry knows every recorded file; each is read back, or refused in one clear error."""
 
 import json
+from itertools import product
 
 import pandas as pd
 import pytest
 
 from embedding_geometry.ground import records
-from embedding_geometry.ground.places import PROMPTS, RESULTS
+from embedding_geometry.ground.places import EMBEDDED, PROMPTS, RESULTS
 from embedding_geometry.ground.records import (
     ATLAS,
     BENCHMARKS,
     DOSE,
+    FIRST,
     KILLS,
     ORDER,
-    POCKET,
     RECORDS,
     STUDY,
     Record,
@@ -38,17 +39,27 @@ def mine(tmp_path, monkeypatch):
 # --- the registry -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("model", EMBEDDED)
 @pytest.mark.parametrize("record", RECORDED, ids=lambda record: record.name)
-def test_what_is_registered_comes_with_the_book(record):
-    assert record.recorded()
-    assert record.file(record.manifest).is_file()
-    assert recording_day(record.facts()) > "2026-01-01"
+def test_what_is_registered_comes_with_the_book(record, model):
+    assert record.recorded(model)
+    assert record.file(record.manifest, model).is_file()
+    assert recording_day(record.facts(model)) > "2026-01-01"
 
 
 def test_every_recorded_file_is_registered():
-    endings = [(record, ending) for record in RECORDED for ending in record.tables]
-    endings += [(record, record.manifest) for record in RECORDED]
-    assert set(RESULTS.iterdir()) <= {record.file(ending) for record, ending in endings}
+    registered = {
+        record.file(ending, model)
+        for record, model in product(RECORDED, EMBEDDED)
+        for ending in (*record.tables, record.manifest)
+    }
+    assert set(RESULTS.iterdir()) <= registered
+
+
+def test_a_table_of_an_embedded_model_is_made_by_the_study_of_that_name():
+    assert DOSE.made_by("copies/menagerie") == "python -m embedding_geometry record menagerie_dose"
+    assert DOSE.made_by("some/model") == "python -m embedding_geometry study --publish"
+    assert BENCHMARKS["costs"].made_by("pocket") == "make benchmark"
 
 
 def test_a_models_study_is_in_the_results_folder(mine):
@@ -61,14 +72,14 @@ def test_a_models_study_is_in_the_results_folder(mine):
 
 
 def test_pockets_study_comes_with_the_book_where_the_folder_has_none(mine):
-    assert STUDY.path("pocket") == STUDY.path("a/copy/of/pocket") == POCKET.path()
+    assert STUDY.path("pocket") == STUDY.path("a/copy/of/pocket") == RESULTS / "pocket_study.csv"
     TABLE.to_csv(mine / "pocket_study.csv", index=False)
     assert len(STUDY.rows("pocket")) == 2
     assert STUDY.path("other") == mine / "other_study.csv"
 
 
-def test_what_is_about_pocket_or_this_code_comes_with_the_book_whatever_the_model(mine):
-    for record in (POCKET, DOSE, ATLAS, KILLS, *BENCHMARKS.values()):
+def test_what_is_about_this_code_comes_with_the_book_whatever_the_model(mine):
+    for record in (FIRST, ATLAS, KILLS, *BENCHMARKS.values()):
         assert record.path("some/model").parent == RESULTS
         assert record.recorded("some/model")
 

@@ -62,13 +62,13 @@ def notebook(app: Sphinx, page: str) -> dict[str, Any]:
 def table_named(name: str) -> Path | None:
     """The table that a cell names under `data`.
 
-    A file of the model's study is named by its ending, such as `study.csv`, and is pocket's where
-    the model has none, as the pages show it. `prompts` are the model's prompt pairs.
+    A file of the model's study is named by its ending, such as `study.csv`, and is an embedded
+    model's where the model has none, as the pages show it. `prompts` are the model's prompt pairs.
     """
     model = configured_model()
     if name == "prompts":
         return prompt_table(model)
-    of_studies = [STUDY.file(f"_{name}", owner) for owner in (model, "pocket")]
+    of_studies = [STUDY.file(f"_{name}", owner) for owner in compared_models(model)]
     places = [*of_studies, recorded_file(name), PROMPTS / name]
     return next(filter(Path.is_file, places), None)
 
