@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from study_tables import whole_study
 
-from embedding_geometry.ground.records import POCKET
+from embedding_geometry.ground import records
+from embedding_geometry.ground.records import DOSE, RETIMING, STUDY
 from embedding_geometry.pages import display as pages
 from embedding_geometry.pages.twins import KEY
-from embedding_geometry.study import recorded
 
 
 @pytest.fixture
@@ -136,22 +134,27 @@ def test_written_table_is_shown_and_recorded_for_other_pages(shown):
     assert metadata == {"scrapbook": {"name": "sums", "mime_prefix": ""}}
 
 
-def test_a_page_without_a_study_of_its_model_is_about_pocket_and_says_so(tmp_path, monkeypatch):
+def test_a_page_without_records_of_its_model_is_about_an_embedded_one_and_says_so(
+    tmp_path, monkeypatch
+):
     notes = []
     monkeypatch.setattr(pages, "display", notes.append)
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    assert pages.studied_model("some/model") == "pocket"
-    [note] = notes
-    assert re.search(
-        r"No study of some/model .* shows the recorded study of \*\*pocket", note.data
-    )
-    (tmp_path / "model_study.csv").touch()
-    assert pages.studied_model("some/model") == "some/model"
-    assert pages.studied_model("pocket") == "pocket"
-    assert notes == [note]
-    assert len(recorded.recorded_study("pocket")) == len(POCKET.rows())
-    whole_study({"a": (0.4, 0.3)}).to_csv(tmp_path / "pocket_study.csv", index=False)
-    assert len(recorded.recorded_study("pocket")) == 8
+    for name in ("pocket_study", "pocket_dose_study", "menagerie_study"):
+        (tmp_path / f"{name}.csv").touch()
+    assert pages.studied_model("menagerie") == "menagerie"
+    assert notes == []
+    assert pages.studied_model("menagerie", STUDY, DOSE) == "pocket"
+    assert "has no menagerie_dose_study.csv, so" in notes[0].data
+    assert "but about **pocket**" in notes[0].data
+    assert "recorded by `python -m embedding_geometry record menagerie_dose`" in notes[0].data
+    (tmp_path / "model_dose_study.csv").touch()
+    assert pages.studied_model("some/model", DOSE) == "some/model"
+    assert pages.studied_model("some/model", STUDY, DOSE) == "pocket"
+    assert "no model_study.csv, so this page is not about some/model" in notes[1].data
+    assert pages.studied_model("some/model", RETIMING) == "some/model"  # reading it says what for
+    assert len(notes) == 2
 
 
 def test_a_model_that_is_not_the_one_studied_is_noted(monkeypatch, tiny_model):

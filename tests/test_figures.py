@@ -418,6 +418,7 @@ def test_shares_by_place_have_their_bands():
     assert [line.get_ydata().tolist() for line in ax.lines] == [[10, 20], [60, 70]]
     assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
     assert len(ax.collections) == 2
+    assert len(figures.shares_by_place({"free": table}, "moved, %").lines) == 1  # no control
 
 
 def test_retimed_frames_are_joined_with_their_times(rng):

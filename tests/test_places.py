@@ -45,14 +45,15 @@ def test_the_models_of_a_wheel_lie_beside_the_code_else_in_the_clone(tmp_path):
     assert models_folder(package) == package / "data"
 
 
-def test_every_folder_with_the_index_of_diffusers_is_an_embedded_model(tmp_path):
-    for name in ("second", "pocket", "prompts"):
+def test_every_folder_with_the_index_of_diffusers_is_an_embedded_model_pocket_first(tmp_path):
+    for name in ("another", "pocket", "prompts"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model_index.json").touch()
     (tmp_path / "prompts/model_index.json").unlink()
     (tmp_path / "studies.toml").touch()
-    assert embedded_models(tmp_path) == {n: tmp_path / n for n in ("pocket", "second")}
-    assert "pocket" in EMBEDDED
+    found = embedded_models(tmp_path)
+    assert found == {name: tmp_path / name for name in ("pocket", "another")}
+    assert (next(iter(found)), next(iter(EMBEDDED))) == ("pocket", "pocket")
 
 
 def test_records_belong_to_the_clone_that_one_works_in_else_to_the_working_folder(tmp_path):

@@ -92,6 +92,9 @@ def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatc
     own = [PromptPair("a", "one", "two", 5.0), PromptPair("b", "three", "four", 0.3)]
     write_prompt_pairs(tmp_path / "model_pairs.csv", own)
     assert recorded.studied_pairs("some/model") == own
+    whole_study({"b": (0.4, 0.3)}).to_csv(tmp_path / "model_dose_study.csv", index=False)
+    write_prompt_pairs(tmp_path / "model_dose_pairs.csv", own[1:])
+    assert recorded.studied_pairs("some/model", DOSE) == own[1:]
 
 
 @pytest.mark.parametrize("model", EMBEDDED)

@@ -9,8 +9,9 @@ import pytest
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.settings import LoadSettings
-from embedding_geometry.ground.places import prompt_table
-from embedding_geometry.ground.records import POCKET, RETIMING
+from embedding_geometry.ground.places import EMBEDDED, prompt_table
+from embedding_geometry.ground.records import RETIMING, STUDY
+from embedding_geometry.ground.types import COUPLINGS
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study.cells import cloud_path, prepare_bench, render_paths
@@ -47,20 +48,23 @@ def test_sample_is_the_first_pairs_of_each_grade_without_the_control(pairs):
     assert [pair.pair_id for pair in sample(table, 8)] == ["a", "b", "c"]
 
 
-def test_recorded_sample_is_the_protocols():
-    chosen = sample(read_prompt_pairs(prompt_table("pocket")), 8)
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_recorded_sample_is_the_protocols(model):
+    chosen = sample(read_prompt_pairs(prompt_table(model)), 8)
     wanted = [f"f{grade}-00{k}" for grade in range(5, -1, -1) for k in range(1, 9)]
-    table, manifest = RETIMING.read()
+    table, manifest = RETIMING.read(model)
     assert [pair.pair_id for pair in chosen] == wanted
     assert list(table["pair_id"].unique()) == wanted
-    assert table.groupby(["pair_id", "coupling"])["round"].max().eq(2).all()
+    assert set(table["coupling"]) == set(COUPLINGS)
+    assert set(table["round"]) == {0, 1, 2}
     assert table["extra"].max() <= 18
-    assert manifest["pairs"] == {"file": "pocket_pairs.csv", "per_grade": 8}
+    assert manifest["pairs"] == {"file": f"{model}_pairs.csv", "per_grade": 8}
 
 
-def test_recorded_paths_before_re_timing_are_those_of_the_study():
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_recorded_paths_before_re_timing_are_those_of_the_study(model):
     """The study rendered them in other batches; pictures agree to rounding."""
-    table, study = RETIMING.rows(), POCKET.rows()
+    table, study = RETIMING.rows(model), STUDY.rows(model)
     key = ["pair_id", "coupling", "seed"]
     both = table[table["round"] == 0].merge(study, on=key, suffixes=("", "_study"))
     assert len(both) == 144

@@ -18,8 +18,9 @@ def models_folder(package: Path = PACKAGE) -> Path:
 
 
 def embedded_models(folder: Path) -> dict[str, Path]:
-    """The models in a folder, each a folder of its own in the format of diffusers, by name."""
-    return {index.parent.name: index.parent for index in sorted(folder.glob("*/model_index.json"))}
+    """The models in a folder by name, the default first: each is a folder as diffusers has it."""
+    folders = sorted(index.parent for index in folder.glob("*/model_index.json"))
+    return {each.name: each for each in sorted(folders, key=lambda each: each.name != "pocket")}
 
 
 def data_folder(here: Path) -> Path:

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from embedding_geometry.ground.records import STUDY
+from embedding_geometry.ground.places import EMBEDDED
+from embedding_geometry.ground.records import STUDY, Record
 from embedding_geometry.pages.figures.strips import Images, film_strips
 from embedding_geometry.pages.texts import number_text
 from embedding_geometry.pages.twins import twin_metadata
@@ -187,22 +188,28 @@ def show_html(html: str, name: str, plain: str) -> None:
 # --- the model that a page is about -------------------------------------------------------------
 
 
-def studied_model(model_name: str) -> str:
-    """The model whose recorded study a page shows: the one asked for, or pocket, said aloud.
+def studied_model(model_name: str, record: Record = STUDY, *others: Record) -> str:
+    """The model whose records a page shows: the one asked for, or an embedded one, said aloud.
 
-    A page that quotes a study calls this first. Where the results folder holds none of the model,
-    the page is about pocket, and a line on it says so.
+    A page that quotes records calls this first. Where one of them is missing for the model, the
+    page is about the first embedded model that has them all, and a line on it says so. Where none
+    has, the model asked for stays, and reading its record says what is missing.
     """
-    if STUDY.path(model_name).is_file():
-        return model_name
-    display(
-        Markdown(
-            f"**Note.** No study of {model_name} is recorded in the results folder, so this "
-            "page shows the recorded study of **pocket**; its pictures and numbers are pocket's. "
-            "`python -m embedding_geometry study --publish` records one of another model."
+    records = (record, *others)
+    missing = [each for each in records if not each.recorded(model_name)]
+    whole = (name for name in EMBEDDED if all(each.recorded(name) for each in records))
+    shown = next(whole, model_name) if missing else model_name
+    if shown != model_name:
+        files = " and ".join(each.path(model_name).name for each in missing)
+        commands = " and ".join(dict.fromkeys(f"`{r.made_by(model_name)}`" for r in missing))
+        display(
+            Markdown(
+                f"**Note.** The results folder has no {files}, so this page is not about "
+                f"{model_name} but about **{shown}**, with its pictures and numbers. What is "
+                f"missing is recorded by {commands}."
+            )
         )
-    )
-    return "pocket"
+    return shown
 
 
 def note_other_revision(model: "TextToImageModel", manifest: dict[str, Any]) -> None:

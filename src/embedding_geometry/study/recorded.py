@@ -10,7 +10,13 @@ import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table
-from embedding_geometry.ground.records import STUDY, RecordError, read_manifest, read_table
+from embedding_geometry.ground.records import (
+    STUDY,
+    Record,
+    RecordError,
+    read_manifest,
+    read_table,
+)
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
@@ -83,21 +89,22 @@ def recorded_study(model_name: str) -> pd.DataFrame:
     return study
 
 
-def studied_pairs(model_name: str) -> list[PromptPair]:
-    """The prompt pairs of the recorded study, in the order of their table.
+def studied_pairs(model_name: str, study: Record = STUDY) -> list[PromptPair]:
+    """The prompt pairs of a recorded study of a model, in the order of their table.
 
-    A study is published with its pairs; one that is not took the table of its model.
+    A study is published with its pairs; one that is not took them from the table of its model.
 
     Raises:
+        FileNotFoundError: the study has not been recorded.
         StudyNotRecordedError: the study has pairs that are not in the table.
     """
-    published = STUDY.file("_pairs.csv", model_name)
+    published = study.file("_pairs.csv", model_name)
     table = published if published.is_file() else prompt_table(model_name)
     pairs = read_prompt_pairs(table)
-    unknown = set(recorded_study(model_name)["pair_id"]) - {pair.pair_id for pair in pairs}
+    unknown = set(study.rows(model_name)["pair_id"]) - {pair.pair_id for pair in pairs}
     if unknown:
         raise StudyNotRecordedError(
-            f"{len(unknown)} prompt pairs of {STUDY.path(model_name)} are not in "
+            f"{len(unknown)} prompt pairs of {study.path(model_name)} are not in "
             f"{table}, such as {min(unknown)}; put the table that the study took at {published}"
         )
     return pairs

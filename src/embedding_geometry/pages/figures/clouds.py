@@ -292,7 +292,7 @@ def _draw_bars(
 
 
 def shares_by_place(shares: Mapping[str, pd.DataFrame], ylabel: str) -> Axes:
-    """A share for each place in the prompt, with its interval; a line for each of two groups.
+    """A share for each place in the prompt, with its interval; a line for each group, at most two.
 
     Args:
         shares: for each group's name a table with the places as index and columns `share`, `low`
@@ -300,7 +300,7 @@ def shares_by_place(shares: Mapping[str, pd.DataFrame], ylabel: str) -> Axes:
         ylabel: what the shares are.
     """
     ax = new_axes(2.6)
-    for (name, table), style in zip(shares.items(), ["-", "--"], strict=True):
+    for (name, table), style in zip(shares.items(), ["-", "--"][: len(shares)], strict=True):
         ax.plot(table.index, table["share"], style, color=BLUE, label=name)
         ax.fill_between(table.index, table["low"], table["high"], color=BLUE, alpha=0.2, lw=0)
     ax.set(xlabel="place in the prompt", ylabel=ylabel, ylim=(0, 100))
