@@ -37,6 +37,17 @@ def test_a_page_names_the_models_table_else_pockets_wherever_results_are_kept(
     assert table_named("no_such.csv") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("pocket", "menagerie"), ("menagerie", "pocket"), ("some/model", "menagerie")],
+)
+def test_a_page_names_the_table_of_the_model_that_it_shows_beside_its_own(
+    name: str, beside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", name)
+    assert table_named("other_steps.parquet") == RESULTS / f"{beside}_steps.parquet"
+
+
 def test_a_table_was_recorded_when_its_manifest_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,13 @@ def test_coupling_matrix_counts_padding_together():
     assert [t.get_text() for t in ax.get_xticklabels()] == ["<bos>", "<eos>", "padding ×3"]
 
 
+def test_coupling_matrix_names_every_token_of_a_long_sentence():
+    labels = [f"word{k}" for k in range(60)]
+    ax = figures.coupling_matrix(np.arange(60), labels, labels)
+    assert [t.get_text() for t in ax.get_xticklabels()] == labels
+    assert [t.get_text() for t in ax.get_yticklabels()] == labels
+
+
 def test_wasserstein_map_marks_groups_at_their_middle(rng):
     distances = rng.random((5, 5))
     ax = figures.wasserstein_map(distances, ["a", "a", "a", "b", "b"])

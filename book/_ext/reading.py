@@ -38,6 +38,7 @@ from embedding_geometry.ground.records import (
 )
 from embedding_geometry.pages import tried_pairs
 from embedding_geometry.pages.ledger import compared_models
+from embedding_geometry.pages.studied import other_model
 from embedding_geometry.pages.twins import KEY, sprite_of, twin_sliders
 
 WORDS_PER_MINUTE = 200
@@ -63,9 +64,12 @@ def table_named(name: str) -> Path | None:
     """The table that a cell names under `data`.
 
     A file of the model's study is named by its ending, such as `study.csv`, and is an embedded
-    model's where the model has none, as the pages show it. `prompts` are the model's prompt pairs.
+    model's where the model has none, as the pages show it; `other_study.csv` is that of the model
+    that page 5 shows beside it. `prompts` are the model's prompt pairs.
     """
     model = configured_model()
+    if name.startswith("other_"):
+        return STUDY.file(name.removeprefix("other"), other_model(model))
     if name == "prompts":
         return prompt_table(model)
     of_studies = [STUDY.file(f"_{name}", owner) for owner in compared_models(model)]

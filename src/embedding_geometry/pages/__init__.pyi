@@ -11,6 +11,7 @@ from .display import show_html as show_html
 from .display import show_photo as show_photo
 from .display import show_twins as show_twins
 from .display import studied_model as studied_model
+from .encoders import encoder_text as encoder_text
 from .texts import SUPERSCRIPTS as SUPERSCRIPTS
 from .texts import at_most as at_most
 from .texts import comparison_row as comparison_row

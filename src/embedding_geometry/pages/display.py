@@ -171,7 +171,7 @@ def show_twins(
     """
     sheet = film_strips(frames_by_coupling, distances_by_coupling)
     twins = twin_metadata(frames_by_coupling, distances_by_coupling)
-    show_photo(sheet, name, quality=62, extra=twins | dict(extra or {}))
+    show_photo(sheet, name, quality=40, extra=twins | dict(extra or {}))
 
 
 def show_html(html: str, name: str, plain: str) -> None:

@@ -21,7 +21,7 @@ from embedding_geometry.pages.figures.strips import Images
 
 KEY = "twin_sliders"  # of the metadata
 LARGEST = 192  # pixels; a larger frame is reduced, so that a page stays light
-QUALITY = 78  # of the WebP, 1 to 100
+QUALITY = 70  # of the WebP, 1 to 100
 HEIGHT = 100  # of the drawing of the curves, in its own units; a step is one unit wide
 
 

@@ -155,6 +155,8 @@ def coupling_matrix(
         cbar=False,
         linewidths=1.5,
         square=True,
+        xticklabels=True,  # of a long sentence, too, every token is named
+        yticklabels=True,
         ax=new_axes(0.2 * len(row_names) + 1.2),
     )
     ax.xaxis.tick_top()
