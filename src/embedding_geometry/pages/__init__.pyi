@@ -13,7 +13,9 @@ from .display import show_twins as show_twins
 from .display import studied_model as studied_model
 from .texts import SUPERSCRIPTS as SUPERSCRIPTS
 from .texts import at_most as at_most
+from .texts import by_name as by_name
 from .texts import comparison_row as comparison_row
+from .texts import correlation_row as correlation_row
 from .texts import coverage_text as coverage_text
 from .texts import effect_interval as effect_interval
 from .texts import effect_text as effect_text
