@@ -57,11 +57,6 @@ def test_p_value_of_a_table_needs_no_p():
     assert [texts.p_number(p) for p in (0.01234, 1e-7)] == ["0.012", "<\u00a00.0001"]
 
 
-def test_test_of_a_sentence_names_p_and_n_without_a_break_within():
-    result = Correlation(rho=0.5, interval=(0.1, 0.9), p_value=0.012, n=36)
-    assert texts.p_and_n_text(result) == "p\u00a0=\u00a00.012, n\u00a0=\u00a036"
-
-
 def finding(kind, estimate, interval=None, test="counted", n=24, **rest):
     return Finding(kind, estimate, interval, test, n, "cases", "holds", **rest)
 

@@ -22,8 +22,6 @@ from .texts import effect_text as effect_text
 from .texts import improvement_row as improvement_row
 from .texts import interval_text as interval_text
 from .texts import number_text as number_text
-from .texts import p_and_n_text as p_and_n_text
 from .texts import p_number as p_number
 from .texts import p_text as p_text
-from .texts import test_text as test_text
 from .tried_pairs import pair_metadata as pair_metadata

@@ -59,13 +59,6 @@ def p_text(p_value: float) -> str:
     return f"p\u00a0{number}" if number.startswith("<") else f"p\u00a0=\u00a0{number}"
 
 
-def p_and_n_text(result: "PairedComparison | Correlation | Finding") -> str:
-    """Write what a test rests on for a sentence, such as "p = 0.012, n = 36"."""
-    if result.p_value is None:
-        raise ValueError("there was no test, so there is no p-value to write")
-    return f"{p_text(result.p_value)}, n\u00a0=\u00a0{result.n}"
-
-
 def comparison_row(
     comparison: "PairedComparison", corrected: float | None = None
 ) -> dict[str, str]:
