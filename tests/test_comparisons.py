@@ -12,6 +12,7 @@ from embedding_geometry.statistics.comparisons import (
     centring_agrees,
     compare_couplings,
     compare_ways,
+    primary_effects,
     way_verdict,
 )
 from embedding_geometry.statistics.paired import PairedComparison
@@ -42,6 +43,15 @@ def test_the_worst_coupling_is_compared_on_the_studys_first_latent_whatever_its_
     free = by_pair(first[first["stratum"] == "free"])
     assert found == compare(free, "random", "worst")
     assert found.n == 20
+
+
+def test_the_primary_effects_are_those_of_the_column_of_a_net():
+    study = planted(first_seed=1).assign(ppl_vgg=1.0)
+    study.loc[study["coupling"] == "optimal", "ppl_vgg"] = 1.0 - study["similarity"] / 20
+    effect, similarity = primary_effects(study, "ppl_vgg")
+    assert (effect.n, effect.relative_improvement) == (20, pytest.approx(0.125, abs=0.03))
+    assert similarity.rho == pytest.approx(1)
+    assert primary_effects(study)[0].relative_improvement == pytest.approx(0.2, abs=0.05)
 
 
 def test_secondary_comparisons_are_corrected_with_both_correlations():

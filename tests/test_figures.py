@@ -32,18 +32,20 @@ def luminance(colour):
 
 
 COLOURS = [look.colour for look in figures.LOOKS.values()]
+MODEL_COLOURS = [look.colour for look in figures.MODEL_LOOKS]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_couplings_stand_out_from_the_background(colour):
+@pytest.mark.parametrize("colour", COLOURS + MODEL_COLOURS)
+def test_couplings_and_models_stand_out_from_the_background(colour):
     """A contrast of 3, which WCAG 2 asks of graphics."""
     assert (1 + 0.05) / (luminance(colour) + 0.05) >= 3
 
 
-def test_couplings_have_colours_that_also_the_colour_blind_tell_apart():
+@pytest.mark.parametrize("colours", [COLOURS, MODEL_COLOURS], ids=["couplings", "models"])
+def test_colours_are_told_apart_also_by_the_colour_blind(colours):
     """Under simulated deuteranopia (Viénot et al. 1999) no two colours come near each other."""
     simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
-    seen = np.array([simulation @ np.array(to_rgb(c)) for c in COLOURS])
+    seen = np.array([simulation @ np.array(to_rgb(c)) for c in colours])
     gaps = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(len(seen), 1)]
     assert gaps.min() > 0.15
 
@@ -198,14 +200,6 @@ def test_curves_use_the_palette_and_are_named():
     colours = [line.get_color() for line in ax.lines]
     assert colours == [figures.look("row").colour, figures.look("worst").colour]
     assert ax.get_ylim()[0] == 0
-
-
-def test_curves_draw_the_bands_they_are_given():
-    bands = {"row": np.array([[0.5, 1.5], [2.0, 2.5]])}
-    ax = figures.curves([0, 1], {"row": np.array([1.0, 2.0])}, "x", "y", bands=bands)
-    [band] = ax.collections
-    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
-    assert {(0.0, 0.5), (1.0, 1.5), (1.0, 2.5), (0.0, 2.0)} <= corners
 
 
 def test_couplings_differ_by_more_than_colour():
@@ -511,6 +505,30 @@ def test_labels_of_the_planes_do_not_overlap():
         assert inside.x0 <= first.x0
         assert first.x1 <= inside.x1
         assert not any(first.overlaps(other) for other in extents[k + 1 :])
+
+
+def profile(level, grades):
+    """Median, quartiles and number of pairs of each step of ten."""
+    index = pd.MultiIndex.from_product([grades, np.arange(0.05, 1, 0.1)], names=["grade", "time"])
+    columns = {"low": level / 2, "median": level, "high": 2 * level, "n": round(100 * level)}
+    return pd.DataFrame(columns, index=index)
+
+
+def test_step_profiles_have_a_panel_for_each_grade_and_a_line_and_band_for_each_model():
+    profiles = {"b": profile(0.2, [5, 0]), "a": profile(0.1, [5, 0]), "third": profile(0.3, [5])}
+    figure = figures.step_profiles(profiles)
+    of_5, of_0 = figure.axes
+    assert of_5.get_title() == "grade 5, n = 20 and 10 and 30"
+    assert of_0.get_title() == "grade 0, n = 20 and 10"
+    np.testing.assert_allclose([line.get_ydata()[3] for line in of_5.lines], [20, 10, 30])
+    assert [line.get_color() for line in of_5.lines] == MODEL_COLOURS
+    assert len(of_0.lines) == len(of_0.collections) == 2
+    edges = of_0.collections[1].get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == pytest.approx((5, 20))
+    assert of_5.get_ylim() == of_0.get_ylim()
+    assert of_5.get_ylim()[0] == 0
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["b", "a", "third"]
 
 
 def test_constants_are_drawn_by_grade_and_coupling():

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from embedding_geometry.ground.records import RecordError
-from embedding_geometry.pages.motion import motion_medians, motion_table
+from embedding_geometry.pages.motion import (
+    UNLIKE,
+    evenness_medians,
+    evenness_table,
+    motion_medians,
+    motion_table,
+)
 
 JUDGED = {
     "recognised": {
@@ -52,3 +58,21 @@ def test_a_cause_that_was_not_judged_is_named() -> None:
     one = {"recognised": {"pocket": JUDGED["recognised"]["pocket"]}}
     with pytest.raises(RecordError, match=r"of continuous the manifest .*pocket causes` makes"):
         motion_medians(planted(), one)
+
+
+def test_steps_are_even_in_the_median_pair_of_each_grade_and_of_those_below_the_highest() -> None:
+    paths = pd.DataFrame(
+        {
+            "grade": [5, 5, 3, 3, 0],
+            "largest_step": [0.1, 0.3, 0.4, 0.6, 0.9],
+            "gini": [0.0, 0.2, 0.3, 0.5, 0.8],
+        }
+    )
+    medians = evenness_medians(paths)
+    assert medians.index.tolist() == ["grade 5", "grade 3", "grade 0", UNLIKE]
+    assert medians["largest_step"].tolist() == pytest.approx([0.2, 0.5, 0.9, 0.6])
+    assert medians["gini"].tolist() == pytest.approx([0.1, 0.4, 0.8, 0.5])
+    table = evenness_table({"pocket": medians, "other": medians.drop("grade 3")})
+    assert table.index.tolist() == ["grade 5", "grade 3", "grade 0", UNLIKE]
+    assert table["pocket: largest step"].tolist() == [f"{n}\u202f%" for n in (20, 50, 90, 60)]
+    assert table["other: Gini"].tolist() == ["0.10", "–", "0.80", "0.50"]

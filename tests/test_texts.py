@@ -35,6 +35,16 @@ def test_interval_names_its_unit_once():
     assert texts.interval_text((0.1, 0.2), 2) == "0.10\u00a0to\u00a00.20"
 
 
+def test_what_is_so_on_each_model_is_a_list_for_a_sentence():
+    said = texts.by_name({"pocket": "52\u202f%", "other": "40\u202f%"})
+    assert said == "52\u202f% on pocket, 40\u202f% on other"
+
+
+def test_a_rank_correlation_is_a_line_of_a_table():
+    row = texts.correlation_row(Correlation(-0.5, (-0.75, 0.126), 0.01, 9))
+    assert row == {"rank correlation": "−0.50", "95 % interval": "−0.75\u00a0to\u00a00.13"}
+
+
 def test_p_values_keep_two_digits_down_to_a_floor():
     assert [texts.p_text(p) for p in (0.01234, 0.5, 1e-7)] == [
         "p\u00a0=\u00a00.012",
@@ -45,11 +55,6 @@ def test_p_values_keep_two_digits_down_to_a_floor():
 
 def test_p_value_of_a_table_needs_no_p():
     assert [texts.p_number(p) for p in (0.01234, 1e-7)] == ["0.012", "<\u00a00.0001"]
-
-
-def test_test_of_a_sentence_names_p_and_n_without_a_break_within():
-    result = Correlation(rho=0.5, interval=(0.1, 0.9), p_value=0.012, n=36)
-    assert texts.p_and_n_text(result) == "p\u00a0=\u00a00.012, n\u00a0=\u00a036"
 
 
 def finding(kind, estimate, interval=None, test="counted", n=24, **rest):

@@ -14,15 +14,15 @@ from .display import studied_model as studied_model
 from .encoders import encoder_text as encoder_text
 from .texts import SUPERSCRIPTS as SUPERSCRIPTS
 from .texts import at_most as at_most
+from .texts import by_name as by_name
 from .texts import comparison_row as comparison_row
+from .texts import correlation_row as correlation_row
 from .texts import coverage_text as coverage_text
 from .texts import effect_interval as effect_interval
 from .texts import effect_text as effect_text
 from .texts import improvement_row as improvement_row
 from .texts import interval_text as interval_text
 from .texts import number_text as number_text
-from .texts import p_and_n_text as p_and_n_text
 from .texts import p_number as p_number
 from .texts import p_text as p_text
-from .texts import test_text as test_text
 from .tried_pairs import pair_metadata as pair_metadata

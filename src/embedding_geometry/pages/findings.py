@@ -99,16 +99,12 @@ def order_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
 
 
 def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The poster's second claim by the primary comparison, its third by a rank correlation."""
-    return poster_verdicts(comparisons.compare_couplings(study))
-
-
-def poster_verdicts(made: comparisons.CouplingComparisons) -> Findings:
-    """The same from the comparisons of a study.
+    """The poster's second claim by the primary comparison, its third by a rank correlation.
 
     The third one's p-value is corrected with the other secondary ones, its verdict follows from
     the interval alone: so the protocol has it.
     """
+    made = comparisons.compare_couplings(study)
     found = _poster_effects(made.primary, made.similarity)
     third = replace(found["poster-3"], p_value=made.corrected["similarity"], corrected=True)
     return {**found, "poster-3": third}

@@ -1,16 +1,50 @@
-"""What makes pictures move, on a page: one line for each training, from the record of motion."""
+"""How pictures move, on a page: of each model that was studied, and after each training.
+
+The tables of the latter, one line for each training, are from the record of motion.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from embedding_geometry.ground.grades import MOST_SIMILAR
+from embedding_geometry.ground.grades import GRADES, MOST_SIMILAR
 from embedding_geometry.ground.records import MOTION, Manifest, RecordError
 from embedding_geometry.pages.texts import number_text
 
 NAMED = {"what": ("objects", "species"), "where": ("place", "ground")}
 """What a judge is asked, by what the two worlds call it."""
+
+
+UNLIKE = "grades 0 to 4"
+
+
+def evenness_medians(paths: pd.DataFrame) -> pd.DataFrame:
+    """How even the steps of the median pair are, by grade and over all grades below the highest.
+
+    Args:
+        paths: as `statistics.steps.evenness` makes it of a study.
+
+    Returns:
+        Index "grade 5" to "grade 0", and `UNLIKE`; columns `largest_step` and `gini`.
+    """
+    by_grade = paths.groupby("grade").median().sort_index(ascending=False)
+    unlike = paths[paths["grade"] < MOST_SIMILAR].median()[by_grade.columns]
+    return pd.concat([by_grade.rename(index="grade {}".format), unlike.to_frame(UNLIKE).T])
+
+
+def evenness_table(medians: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The `evenness_medians` of each model as they are read; a grade that one lacks is a dash."""
+    columns = {
+        f"{model}: {what}": table[column].map(write)
+        for model, table in medians.items()
+        for column, what, write in (
+            ("largest_step", "largest step", _per_cent),
+            ("gini", "Gini", lambda value: number_text(value, 2)),
+        )
+    }
+    lines = [*map("grade {}".format, GRADES), UNLIKE]
+    return pd.DataFrame(columns).reindex(lines).dropna(how="all").fillna("–")
 
 
 def motion_medians(motion: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

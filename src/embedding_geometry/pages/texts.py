@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from embedding_geometry.pages.findings import Finding
     from embedding_geometry.statistics.paired import Correlation, PairedComparison, PairedRatio
@@ -59,13 +59,6 @@ def p_text(p_value: float) -> str:
     return f"p\u00a0{number}" if number.startswith("<") else f"p\u00a0=\u00a0{number}"
 
 
-def p_and_n_text(result: "PairedComparison | Correlation | Finding") -> str:
-    """Write what a test rests on for a sentence, such as "p = 0.012, n = 36"."""
-    if result.p_value is None:
-        raise ValueError("there was no test, so there is no p-value to write")
-    return f"{p_text(result.p_value)}, n\u00a0=\u00a0{result.n}"
-
-
 def comparison_row(
     comparison: "PairedComparison", corrected: float | None = None
 ) -> dict[str, str]:
@@ -86,6 +79,19 @@ def improvement_row(comparison: "PairedComparison") -> dict[str, str]:
         "95 % interval": interval_text(comparison.relative_interval, 1, percent=True),
         "pairs won": number_text(comparison.share_won, 0, percent=True),
     }
+
+
+def correlation_row(correlation: "Correlation") -> dict[str, str]:
+    """Write a rank correlation as cells of a table."""
+    return {
+        "rank correlation": number_text(correlation.rho, 2),
+        "95 % interval": interval_text(correlation.interval, 2),
+    }
+
+
+def by_name(texts: "Mapping[str, str]") -> str:
+    """Write what is so on each model, such as "52 % on pocket, 24 % on menagerie"."""
+    return ", ".join(f"{text} on {name}" for name, text in texts.items())
 
 
 # --- findings -----------------------------------------------------------------------------------

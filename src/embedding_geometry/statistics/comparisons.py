@@ -73,9 +73,11 @@ class CouplingComparisons:
     corrected: Mapping[str, float]
 
 
-def primary_effects(study: pd.DataFrame) -> tuple[PairedComparison, Correlation]:
+def primary_effects(
+    study: pd.DataFrame, measure: str = "ppl"
+) -> tuple[PairedComparison, Correlation]:
     """The primary comparison, and how the improvement goes with the similarity."""
-    free, _ = free_and_rigid(study)
+    free, _ = free_and_rigid(study, measure)
     return compare(free), correlate(free, free["similarity"])
 
 

@@ -26,10 +26,12 @@ from .studies import forest as forest
 from .studies import improvement_by_similarity as improvement_by_similarity
 from .studies import lengths_along_scale as lengths_along_scale
 from .studies import ppl_distributions as ppl_distributions
+from .studies import step_profiles as step_profiles
 from .style import FAINT as FAINT
 from .style import INK as INK
 from .style import KIND_COLOURS as KIND_COLOURS
 from .style import LOOKS as LOOKS
+from .style import MODEL_LOOKS as MODEL_LOOKS
 from .style import PADDING as PADDING
 from .style import WIDTH as WIDTH
 from .style import look as look

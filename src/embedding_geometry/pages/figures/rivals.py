@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from embedding_geometry.pages.figures.studies import quartile_panels
 from embedding_geometry.pages.figures.style import (
     FAINT,
     INK,
@@ -125,22 +126,9 @@ def constants(table: pd.DataFrame, couplings: Sequence[str]) -> Figure:
         table: as `statistics.lipschitz.constants_by_time` makes it.
         couplings: which of them, in order.
     """
-    table = table.sort_index()
-    grades = sorted(table.index.unique("grade"), reverse=True)
-    figure, axes = panels(len(grades), 2, 1.7, shared=True)
-    for ax, grade in zip(axes, grades, strict=True):
-        for name in couplings:
-            line = table.loc[(grade, name)]
-            colour, marker, _ = look(name)
-            ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.15, lw=0)
-            ax.plot(line.index, line["median"], f"{marker}-", color=colour, ms=3.5, label=name)
-        ax.set_title(f"grade {grade}")
-    for ax in axes:  # once all lines are there: the scale is one for all
-        ax.set(xlim=(0, 1), yscale="log")
-        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    figure, axes = quartile_panels(table, {name: look(name) for name in couplings})
+    for ax in axes.values():  # once all lines are there: the scale is one for all
+        ax.set_yscale("log")
         few_log_ticks(ax.yaxis)
-    figure.supxlabel("time", size=9)
     figure.supylabel(r"$\sqrt{\mathrm{LPIPS}}$ a unit of Wasserstein length", size=9)
-    shown = axes[0].get_legend_handles_labels()
-    figure.legend(*shown, loc="outside upper left", ncols=len(couplings))
     return figure

@@ -5,6 +5,7 @@ they are given.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import lazy_loader
 import matplotlib.pyplot as plt
@@ -13,13 +14,16 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from embedding_geometry.pages.figures.style import (
     BLUE,
     FAINT,
     INK,
     LOOKS,
+    MODEL_LOOKS,
     WIDTH,
+    Look,
     few_log_ticks,
     legend_above,
     look,
@@ -39,7 +43,6 @@ def curves(
     y_by_coupling: Mapping[str, Float[np.ndarray, " points"]],
     xlabel: str,
     ylabel: str,
-    bands: Mapping[str, Float[np.ndarray, "2 points"]] | None = None,
 ) -> Axes:
     """A line for each coupling, over an axis that starts at zero.
 
@@ -48,17 +51,60 @@ def curves(
         y_by_coupling: for each coupling's name its values, none of them negative.
         xlabel: what `x` is.
         ylabel: what the values are.
-        bands: for each coupling's name the lower and upper ends of intervals of its values.
     """
     ax = new_axes(3.0)
     for name, values in y_by_coupling.items():
         colour, marker, _ = look(name)
         ax.plot(x, values, f"{marker}-", ms=4, color=colour, label=name)
-        if bands:
-            ax.fill_between(x, *bands[name], color=colour, alpha=0.2, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     legend_above(ax)
     return ax
+
+
+def quartile_panels(
+    table: pd.DataFrame, looks: Mapping[str, Look]
+) -> tuple[Figure, dict[int, Axes]]:
+    """Lines over the time from 0 to 1, a panel for each grade, most similar first, on one scale.
+
+    A line is a median, a band holds the middle half. The panels are returned by their grades.
+
+    Args:
+        table: index in three levels, grade, what a line is about, and time; columns `low`,
+            `median` and `high`.
+        looks: how each line is drawn, in order; a grade that lacks one has the others.
+    """
+    grades = sorted(table.index.unique(0), reverse=True)
+    figure, axes = panels(len(grades), 2, 1.7, shared=True)
+    by_grade = dict(zip(grades, axes, strict=True))
+    shown: dict[str, Line2D] = {}
+    for grade, ax in by_grade.items():
+        of_grade = table.loc[grade]
+        for name in [each for each in looks if each in of_grade.index.unique(0)]:
+            line, (colour, marker, _) = of_grade.loc[name].sort_index(), looks[name]
+            ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.15, lw=0)
+            [shown[name]] = ax.plot(line["median"], f"{marker}-", color=colour, ms=3.5)
+        ax.set(title=f"grade {grade}", xlim=(0, 1))
+        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    figure.supxlabel("time", size=9)
+    figure.legend(shown.values(), shown, loc="outside upper left", ncols=len(shown))
+    return figure, by_grade
+
+
+def step_profiles(profiles: Mapping[str, pd.DataFrame]) -> Figure:
+    """The share of each step in the PPL, a panel for each grade and a line for each model.
+
+    Args:
+        profiles: for each model's name what `statistics.steps.step_profile` makes of its study.
+    """
+    table = pd.concat(profiles, names=["model"]).swaplevel("model", "grade")
+    looks = dict(zip(profiles, cycle(MODEL_LOOKS), strict=False))
+    quartiles = ["low", "median", "high"]
+    figure, axes = quartile_panels(table[quartiles].mul(100), looks)
+    for grade, ax in axes.items():
+        counts = (p.loc[grade, "n"].iloc[0] for p in profiles.values() if grade in p.index)
+        ax.set(title=f"grade {grade}, n = {' and '.join(map(str, counts))}", ylim=(0, None))
+    figure.supylabel("share of the PPL, %", size=9)
+    return figure
 
 
 def _draw_boxes(

@@ -59,6 +59,8 @@ LOOKS = {
     "random": Look("#7A7A7A", "^", "▲"),
     "worst": Look("#AA4499", "D", "◆"),
 }
+# Of models side by side, the first one the page's own; more than these begin again.
+MODEL_LOOKS = (Look("#4A3AA7", "o"), Look("#946300", "s"), Look("#00805C", "^"))
 BLUE = LOOKS["optimal"].colour  # also where there is nothing to tell apart
 
 
