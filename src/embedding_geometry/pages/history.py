@@ -30,13 +30,15 @@ def then_and_now(first: pd.DataFrame, entries: Sequence[Entry], model_name: str)
     """
     entry_of = {entry.claim.identifier: entry for entry in entries}
     rows = {}
-    for row in first.itertuples(index=False):
-        interval = None if pd.isna(row.low) else (row.low, row.high)
-        then = Finding(row.kind, row.estimate, interval, "", row.n, row.unit, row.verdict)
-        entry = entry_of.get(row.claim)
+    for row in first.to_dict("records"):
+        interval = None if pd.isna(row["low"]) else (row["low"], row["high"])
+        then = Finding(
+            row["kind"], row["estimate"], interval, "", row["n"], row["unit"], row["verdict"]
+        )
+        entry = entry_of.get(row["claim"])
         now = entry.found[model_name] if entry else None
-        sentence = entry.claim.statement if entry else row.claim
-        rows[row.claim] = (sentence, _said(then), _said(now), _change(then, now, entry is None))
+        sentence = entry.claim.statement if entry else row["claim"]
+        rows[row["claim"]] = sentence, _said(then), _said(now), _change(then, now, entry is None)
     return pd.DataFrame.from_dict(rows, "index", columns=["claim", "then", "now", "change"])
 
 

@@ -30,7 +30,7 @@ def step_shares(study: pd.DataFrame, steps: pd.DataFrame, coupling: str = "row")
     along = steps[steps["coupling"] == coupling].merge(moving, on=PATH, validate="many_to_one")
     along["share"] = along["distance"] / along["total"]
     along["time"] = (along["step"] + 0.5) / (along["step"].max() + 1)
-    return along.groupby(["grade", "pair_id", "time"], as_index=False)["share"].mean()
+    return along.groupby(["grade", "pair_id", "time"])["share"].mean().reset_index()
 
 
 def step_profile(shares: pd.DataFrame) -> pd.DataFrame:

@@ -100,9 +100,10 @@ def step_profiles(profiles: Mapping[str, pd.DataFrame]) -> Figure:
     looks = dict(zip(profiles, cycle(MODEL_LOOKS), strict=False))
     quartiles = ["low", "median", "high"]
     figure, axes = quartile_panels(table[quartiles].mul(100), looks)
+    counts = [profile["n"].groupby("grade").first() for profile in profiles.values()]
     for grade, ax in axes.items():
-        counts = (p.loc[grade, "n"].iloc[0] for p in profiles.values() if grade in p.index)
-        ax.set(title=f"grade {grade}, n = {' and '.join(map(str, counts))}", ylim=(0, None))
+        numbers = " and ".join(str(count[grade]) for count in counts if grade in count)
+        ax.set(title=f"grade {grade}, n = {numbers}", ylim=(0, None))
     figure.supylabel("share of the PPL, %", size=9)
     return figure
 
