@@ -127,8 +127,8 @@ def recorded_manifest(model_name: str) -> dict[str, Any]:
     missing = sorted({"model", "metric", "settings", "ended"} - manifest.keys())
     if missing:
         raise RecordError(
-            f"{path} does not say {', '.join(missing)}; "
-            f"`{STUDY.made_by(model_name)}` makes it anew"
+            f"{path} does not say {', '.join(missing)}; `{STUDY.made_by(model_name)}` makes it "
+            "anew"
         )
     return manifest
 
