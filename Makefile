@@ -41,6 +41,8 @@ COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-
 NARROW := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
+STUDIES := $(foreach model,pocket menagerie,$(model) $(model)_dose $(model)_ways) pocket_retiming
+
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf test lint study benchmark pocket clean
 
@@ -89,8 +91,8 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-study: $(INSTALLED) ## run or resume the recorded studies (one to two hours on two cores)
-	$(BIN)/python -m embedding_geometry record pocket pocket_dose pocket_ways pocket_retiming
+study: $(INSTALLED) ## run or resume the recorded studies (two to three hours on two cores)
+	$(BIN)/python -m embedding_geometry record $(STUDIES)
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
 	$(BIN)/python -m pytest --confcutdir=tests/benchmarks tests/benchmarks/bench_*.py --record data/results

@@ -18,6 +18,7 @@ from embedding_geometry.ground.records import (
     RECORDS,
     REPEAT,
     RETIMING,
+    SECOND,
     WAYS,
     RecordError,
 )
@@ -43,7 +44,7 @@ def test_a_study_without_rows_is_one_error_with_the_remedy(text, tmp_path, monke
 
 
 def test_the_studies_that_come_with_the_book_are_read_with_their_manifests():
-    for record in (POCKET, REPEAT, DOSE, WAYS):
+    for record in (POCKET, REPEAT, DOSE, WAYS, *SECOND):
         study, manifest = record.read()
         assert len(study) == manifest["cells"]
 
@@ -94,7 +95,7 @@ def test_a_study_is_read_with_the_pairs_published_beside_it(tmp_path, monkeypatc
     assert recorded.studied_pairs("some/model") == own
 
 
-@pytest.mark.parametrize("record", [POCKET, DOSE, WAYS], ids=lambda record: record.name)
+@pytest.mark.parametrize("record", [POCKET, DOSE, WAYS, *SECOND], ids=lambda record: record.name)
 def test_the_recorded_pairs_are_those_that_the_study_took(record):
     texts = [
         [pair.pair_id, pair.source, pair.target]
@@ -122,7 +123,7 @@ def test_the_commit_of_a_study_is_known_where_it_came_from_the_hub(
 
 # --- the studies of the book --------------------------------------------------------------------
 
-NAMED = {record.name: record for record in (POCKET, REPEAT, DOSE, WAYS, RETIMING)}
+NAMED = {record.name: record for record in (POCKET, REPEAT, DOSE, WAYS, *SECOND, RETIMING)}
 
 
 def entries():
@@ -155,7 +156,7 @@ def test_a_named_study_is_the_one_that_was_recorded(name):
     assert set(settings.seeds) == set(table["seed"])
 
 
-@pytest.mark.parametrize("name", ["pocket", "pocket_dose", "pocket_ways"])
+@pytest.mark.parametrize("name", [r.name for r in (POCKET, DOSE, WAYS, *SECOND)])
 def test_a_named_study_has_the_couplings_in_the_recorded_order(name):
     _, settings = recorded.named_study(name)
     made = NAMED[name].facts()["settings"]

@@ -109,6 +109,9 @@ POCKET, REPEAT, DOSE, WAYS = (
     Record(name, f"{NAMED} {name}")
     for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways")
 )
+MENAGERIE, MENAGERIE_DOSE, MENAGERIE_WAYS = (
+    Record(name, f"{NAMED} {name}") for name in ("menagerie", "menagerie_dose", "menagerie_ways")
+)
 RETIMING = Record("pocket_retiming", f"{NAMED} pocket_retiming", (".csv",))
 MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
@@ -132,8 +135,10 @@ KILLS = Record(
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
-_ALL = (POCKET, REPEAT, DOSE, WAYS, RETIMING, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
-RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, ORDER, GRIDS)}
+SECOND = (MENAGERIE, MENAGERIE_DOSE, MENAGERIE_WAYS)
+_ALL = (POCKET, REPEAT, DOSE, WAYS, *SECOND, RETIMING)
+_OTHERS = (ATLAS, *BENCHMARKS.values(), KILLS, COSTS, ORDER, GRIDS)
+RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, *_OTHERS)}
 
 
 # --- reading and writing ------------------------------------------------------------------------
