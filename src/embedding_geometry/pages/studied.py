@@ -1,5 +1,6 @@
 """A recorded study whose pictures a page makes again: its model as it was, the pairs it shows."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,6 @@ def studied(model_name: str) -> Studied:
         latent=initial_latent(model, seed, settings),
         times=np.linspace(0, 1, conditions["frames"]),
         pairs={int(free["grade"][shown]): texts[shown] for shown in representative_pairs(free)},
-        n_pairs=free["grade"].value_counts().to_dict(),
+        n_pairs=Counter(free["grade"].astype(int)),
         ppl=table[table["seed"] == seed].set_index(["pair_id", "coupling"])["ppl"].to_dict(),
     )
