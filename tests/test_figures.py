@@ -471,21 +471,24 @@ def points_of(ways):
 
 
 def test_the_plane_has_each_way_at_its_place_with_its_interval_and_the_front():
-    points = points_of({"row": (1.0, 1.0), "cross-fade": (0.3, 0.6), "own": (2.0, 0.5)})
-    figure = figures.smoothness_and_fidelity({"all": points}, 0.05, ["cross-fade", "row"])
-    [ax] = figure.axes
+    points = points_of({"row": (1.0, 1.0), "cross-fade": (0.3, 0.9), "own": (2.0, 0.5)})
+    fronts = {"one": ["cross-fade", "row"]}
+    figure = figures.smoothness_and_fidelity({"one": points, "other": points}, 0.05, fronts)
+    ax, other = figure.axes
+    lines = [[list(line.get_xdata()) for line in each.lines] for each in (ax, other)]
+    assert [[0.3, 1.0] in each for each in lines] == [True, False]
     drawn = {tuple(line.get_xydata()[0]): line for line in ax.lines if len(line.get_xdata()) == 1}
-    assert {(1.0, 1.0), (0.3, 0.6), (2.0, 0.5)} <= drawn.keys()
-    assert drawn[(0.3, 0.6)].get_color() == figures.rival_look("cross-fade").colour
+    assert {(1.0, 1.0), (0.3, 0.9)} <= drawn.keys()
+    assert any(np.allclose(place, (2.0, 0.85)) for place in drawn)  # on the floor
+    assert drawn[(0.3, 0.9)].get_color() == figures.rival_look("cross-fade").colour
     assert drawn[(1.0, 1.0)].get_color() == figures.look("row").colour
     bars = [path.vertices.tolist() for c in ax.collections for path in c.get_paths()]
     ends = [np.ravel(bar) for bar in bars if len(bar) == 2]
-    assert any(np.allclose(bar, [0.27, 0.6, 0.36, 0.6]) for bar in ends)
-    assert any(np.allclose(bar, [0.3, 0.54, 0.3, 0.72]) for bar in ends)
+    assert any(np.allclose(bar, [0.27, 0.9, 0.36, 0.9]) for bar in ends)
+    assert any(np.allclose(bar, [0.3, 0.81, 0.3, 1.08]) for bar in ends)
     [shade] = [patch for patch in ax.patches if patch.get_alpha() == 0.5]
     assert shade.get_y() + shade.get_height() == pytest.approx(0.95)
-    weights = {t.get_text(): t.get_fontweight() for t in figure.legends[0].get_texts()}
-    assert weights == {"row": "bold", "cross-fade": "bold", "own": "normal"}
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == list(points.index)
 
 
 def test_rivals_differ_by_more_than_colour():
@@ -495,7 +498,7 @@ def test_rivals_differ_by_more_than_colour():
 
 def test_labels_of_the_planes_do_not_overlap():
     points = points_of({"row": (1.0, 1.0), **{name: (0.5, 0.7) for name in RULES}})
-    figure = figures.smoothness_and_fidelity({f"grade {g}": points for g in range(6)}, 0.05)
+    figure = figures.smoothness_and_fidelity({f"grade {g}": points for g in range(6)}, 0.05, {})
     figure.canvas.draw()
     [legend] = figure.legends
     boxes = [figure._supxlabel, figure._supylabel, legend, *(ax.title for ax in figure.axes)]

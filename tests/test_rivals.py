@@ -75,6 +75,8 @@ def test_where_no_loss_can_be_told_no_way_is_better():
     assert not blind.sensitive
     assert blind.better("row") == []
     assert {duel.faithful for duel in blind.duels} == {OPEN}
+    points = plane(rivals_study(PLANTED))
+    assert not advise(blind, points, pd.Series(2.0, PLANTED)).sensitive
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_pair_that_stands_still_is_left_out_and_counted():
     still = table["pair_id"] == "p00"
     table.loc[still & (table["coupling"] == "outer"), "ppl"] = 0.0
     left = compare_rivals(table)
-    assert (left.left_out, left.duels[0].ppl.n) == (1, 29)
+    assert (left.left_out, left.duels[0].ppl.n) == (["p00"], 29)
 
 
 def test_a_ratio_is_its_closed_form_and_refuses_what_has_no_logarithm():

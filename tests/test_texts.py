@@ -123,6 +123,13 @@ def test_bound_of_no_size_is_an_error(value):
         texts.at_most(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(12.0, "≥ 10¹"), (9.9e41, "≥ 10⁴¹"), (float("inf"), "≥ 10³⁰⁸")]
+)
+def test_a_large_size_reaches_a_power_of_ten(value, text):
+    assert texts.at_least(value).replace("\u00a0", " ") == text
+
+
 def test_a_pilot_is_called_a_pilot():
     study = study_table({"a": (1.0, 0.9), "b": (1.0, 0.9)})
     assert texts.coverage_text(study, 2) == "It covers all 2 prompt pairs"
@@ -131,26 +138,33 @@ def test_a_pilot_is_called_a_pilot():
 
 def test_advice_is_written_with_the_names_that_were_found_or_that_there_are_none():
     better = {"optimal": ["outer", "scores"], "row": []}
-    advice = Advice(better, ["cross-fade"], {"optimal": [], "row": []}, "outer", ["outer", "row"])
+    advice = Advice(
+        True, better, ["cross-fade"], {"optimal": [], "row": []}, "outer", ["outer", "row"]
+    )
     assert texts.advice_sentences(advice) == [
         "Smoother than the optimal coupling at no loss of fidelity: outer, scores.",
-        "No way is smoother than row order at no loss of fidelity.",
+        "No way is found to be smoother than row order at no loss of fidelity.",
         "Smoother than row order, but at a loss of fidelity: cross-fade.",
         "Against row order nothing is undecided.",
         "At no more rows of the UNet than row order takes, the smoothest of these is outer.",
         "No other way is both smoother and more faithful than: outer, row.",
     ]
-    nothing = Advice({"optimal": [], "row": []}, [], {"optimal": [], "row": []}, "row", ["row"])
-    assert not any("smoothest of these" in line for line in texts.advice_sentences(nothing))
+    none = {"optimal": [], "row": []}
+    nothing = texts.advice_sentences(Advice(False, none, [], none, "row", ["row"]))
+    assert not any("smoothest of these" in line for line in nothing)
+    assert nothing[0].startswith("Realism does not find the cross-fade to be a loss here")
 
 
 def test_a_rival_is_written_as_a_line_of_a_table():
     ppl, realism = (PairedRatio(30, r, (r - 0.04, r + 0.04), 1e-6) for r in (0.7, 1.0))
     line = texts.rival_row(Duel("outer", "row", ppl, realism, 1e-5, sensitive=True))
     assert {name: text.replace("\u00a0", " ") for name, text in line.items()} == {
-        "pairs": "30",
         "PPL": "0.70 [0.66 to 0.74]",
         "realism": "1.00 [0.96 to 1.04]",
-        "p, Holm": "< 0.0001",
         "verdict": "better",
     }
+
+
+def test_what_was_found_on_each_model_is_one_sentence():
+    found = {"pocket": ["outer", "scores"], "menagerie": []}
+    assert texts.on_models(found) == "on pocket outer, scores; on menagerie none"

@@ -1,6 +1,7 @@
 """Numbers as a reader meets them: rounded, with true signs and thin spaces, in one place."""
 
 import math
+import sys
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from embedding_geometry.pages.findings import Finding
-    from embedding_geometry.statistics.paired import Correlation, PairedComparison, PairedRatio
+    from embedding_geometry.statistics.paired import Correlation, PairedComparison
     from embedding_geometry.statistics.rivals import Advice, Duel
 
 # Of each kind of effect how it is written, and to how many decimals.
@@ -138,13 +139,16 @@ def _shown(finding: "Finding") -> float:
 
 # What follows from a comparison of rivals: with names, and where there are none.
 ADVICE = {
+    "blind": (
+        "Realism does not find {} to be a loss here, so of no way can it be said to be none.",
+    ),
     "better-optimal": (
         "Smoother than the optimal coupling at no loss of fidelity: {}.",
-        "No way is smoother than the optimal coupling at no loss of fidelity.",
+        "No way is found to be smoother than the optimal coupling at no loss of fidelity.",
     ),
     "better-row": (
         "Smoother than row order at no loss of fidelity: {}.",
-        "No way is smoother than row order at no loss of fidelity.",
+        "No way is found to be smoother than row order at no loss of fidelity.",
     ),
     "traps": (
         "Smoother than row order, but at a loss of fidelity: {}.",
@@ -166,6 +170,7 @@ RIVAL_VERDICTS = {
 def advice_sentences(advice: "Advice") -> list[str]:
     """Write which way is to be used, a sentence for each thing that a reader may want."""
     names: dict[str, Sequence[str]] = {
+        "blind": [] if advice.sensitive else ["the cross-fade"],
         **{f"better-{control}": found for control, found in advice.better.items()},
         "traps": advice.traps,
         "open-row": advice.open["row"],
@@ -182,17 +187,21 @@ def advice_sentences(advice: "Advice") -> list[str]:
 def rival_row(duel: "Duel") -> dict[str, str]:
     """Write a way against another as a line of a table."""
     return {
-        "pairs": str(duel.ppl.n),
-        "PPL": ratio_text(duel.ppl),
-        "realism": ratio_text(duel.realism),
-        "p, Holm": p_number(duel.corrected),
+        "PPL": ratio_text(duel.ppl.ratio, duel.ppl.interval),
+        "realism": ratio_text(duel.realism.ratio, duel.realism.interval),
         "verdict": RIVAL_VERDICTS[duel.better],
     }
 
 
-def ratio_text(found: "PairedRatio") -> str:
+def ratio_text(ratio: float, interval: tuple[float, float], digits: int = 2) -> str:
     """Write a ratio with its interval, such as "0.93 [0.90 to 0.97]"."""
-    return f"{number_text(found.ratio, 2)} [{interval_text(found.interval, 2)}]"
+    return f"{number_text(ratio, digits)} [{interval_text(interval, digits)}]"
+
+
+def on_models(found: "Mapping[str, Sequence[str]]") -> str:
+    """Write what was found on each model: "on pocket outer, scores; on menagerie none"."""
+    parts = (f"on {model} {', '.join(names) or 'none'}" for model, names in found.items())
+    return "; ".join(parts)
 
 
 # --- sizes and coverage -------------------------------------------------------------------------
@@ -209,7 +218,19 @@ def at_most(value: float) -> str:
     if value == 0:
         return "0"
     exponent = next((e for e in SIZE_CLASSES if value <= 10.0**e), math.ceil(math.log10(value)))
-    return f"≤\u00a010{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"≤\u00a0{_power_of_ten(exponent)}"
+
+
+def at_least(value: float) -> str:
+    """A power of ten that a large number reaches, such as "≥ 10⁴²"; infinity reaches them all."""
+    if not value > 0:
+        raise ValueError(f"a size above 0 is expected, not {value}")
+    exponent = math.floor(math.log10(min(value, sys.float_info.max)))
+    return f"≥\u00a0{_power_of_ten(exponent)}"
+
+
+def _power_of_ten(exponent: int) -> str:
+    return f"10{str(exponent).translate(SUPERSCRIPTS)}"
 
 
 def coverage_text(study: pd.DataFrame, pairs: int) -> str:

@@ -92,12 +92,12 @@ class Rivals:
     Attributes:
         duels: every way against each control, the one control against the other, in the order of
             the study's ways.
-        left_out: pairs in which some way has a PPL of 0, which has no logarithm.
+        left_out: the pairs in which some way has a PPL of 0, which has no logarithm.
         sensitive: whether the cross-fade is found to be a loss of fidelity against row order.
     """
 
     duels: Sequence[Duel]
-    left_out: int
+    left_out: Sequence[str]
     sensitive: bool
 
     def against(self, control: str) -> dict[str, Duel]:
@@ -148,8 +148,8 @@ def compare_rivals(table: pd.DataFrame) -> Rivals:
     return Rivals(duels, left_out, sensitive)
 
 
-def by_way(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], int]:
-    """PPL and realism by pair and way, means over latents; how many pairs are left out.
+def by_way(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """PPL and realism by pair and way, means over latents; the pairs that are left out.
 
     Returns:
         For each measure a table: index `pair_id`, a column for each way in the study's order.
@@ -160,7 +160,7 @@ def by_way(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], int]:
         for measure in (SMOOTH, FAITHFUL)
     }
     moving = (values[SMOOTH] > 0).all(axis=1)
-    return {measure: each[moving] for measure, each in values.items()}, int((~moving).sum())
+    return {measure: each[moving] for measure, each in values.items()}, [*moving.index[~moving]]
 
 
 def between_latents(table: pd.DataFrame) -> float:
@@ -300,6 +300,7 @@ class Advice:
     """Which way for whom, as names that may be none.
 
     Attributes:
+        sensitive: whether the study can tell a loss of fidelity; if not, nothing is better.
         better: for each control the ways that are better than it.
         traps: smoother than row order, but a loss of fidelity.
         open: for each control the ways of which neither is known.
@@ -308,6 +309,7 @@ class Advice:
         front: the Pareto front.
     """
 
+    sensitive: bool
     better: Mapping[str, Sequence[str]]
     traps: Sequence[str]
     open: Mapping[str, Sequence[str]]
@@ -325,6 +327,7 @@ def advise(rivals: Rivals, points: pd.DataFrame, rows: "pd.Series[float]") -> Ad
     """
     against_row = rivals.against("row")
     return Advice(
+        sensitive=rivals.sensitive,
         better={control: rivals.better(control) for control in CONTROLS},
         traps=[
             way

@@ -5,7 +5,7 @@ clouds along couplings as everywhere in the book, great circles, attention, pred
 steps, and what is mixed when all is denoised.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,53 +42,52 @@ RIVALS = {
 LEGEND_ROW = 0.19  # inches
 SIZES = {"*": 10, "P": 8, "X": 8}  # points, of markers that would look small
 LINES = "12x"  # markers without a face
+DEPTH = 3  # margins of the shaded part
 COLUMNS = 3  # of the legend: so many names stand side by side on a phone
 
 
 def smoothness_and_fidelity(
-    planes: Mapping[str, pd.DataFrame], margin: float, front: Collection[str] = ()
+    planes: Mapping[str, pd.DataFrame], margin: float, fronts: Mapping[str, Sequence[str]]
 ) -> Figure:
     """A point with intervals for each way: further left is smoother, further up more faithful.
 
-    Above the shaded part a loss of fidelity is within the margin. With a single panel its Pareto
-    front is a line of steps, and its ways are in bold in the legend.
+    Above the shaded part a loss of fidelity is within the margin. It is `DEPTH` margins deep: what
+    is less faithful still stands on its floor, without an interval, for else the ways that are no
+    loss would lie in a heap. A Pareto front is a line of steps.
 
     Args:
         planes: for each panel its title and the points, as `statistics.rivals.plane` makes them,
             relative to row order.
         margin: the share of realism that may be lost.
-        front: the ways of the front, from left to right; none where there are several panels.
+        fronts: for a panel's title the ways of its front, from left to right.
     """
     ways = list(dict.fromkeys(way for points in planes.values() for way in points.index))
     columns = min(2, len(planes))
-    rows, height = -(-len(planes) // columns), 3.1 if len(planes) == 1 else 1.9
+    rows, floor = -(-len(planes) // columns), 1 - DEPTH * margin
+    height = 2.8 if rows == 1 else 1.6
     above = LEGEND_ROW * -(-len(ways) // COLUMNS) + 0.1
     figure, axes = panels(len(planes), columns, height + above / rows, shared=True)
     for ax, (title, points) in zip(axes, planes.items(), strict=True):
-        _draw_points(ax, points)
+        _draw_points(ax, points, floor)
         ax.set_title(title)
-        if len(front):
-            on_front = points.loc[list(front)]
-            ax.step(
-                on_front["ppl"], on_front["realism"], where="post", color=INK, lw=0.8, zorder=1
-            )
+        front = points.loc[[*fronts.get(title, ())]]
+        heights = front["realism"].clip(lower=floor)
+        ax.step(front["ppl"], heights, where="post", color=INK, lw=0.8, zorder=1)
     for ax in axes:
         ax.set_xscale("log")
         few_log_ticks(ax.xaxis)
         low, high = ax.get_ylim()
         ax.axhspan(low, 1 - margin, color=FAINT, alpha=0.5, lw=0, zorder=0)
-        ax.set_ylim(low, high)
+        ax.set_ylim(max(low, floor), high)
     figure.supxlabel("PPL over row order's", size=9)
     figure.supylabel("realism over row order's", size=9)
-    legend = figure.legend(
+    figure.legend(
         handles=[Line2D([], [], label=way, **_drawn(way)) for way in ways],
         loc="outside upper left",
         ncols=COLUMNS,
         handletextpad=0.2,
         columnspacing=1.0,
     )
-    for text in legend.get_texts():
-        text.set_fontweight("bold" if text.get_text() in front else "normal")
     return figure
 
 
@@ -97,7 +96,7 @@ def rival_look(way: str) -> Look:
     return RIVALS.get(way, look(way))
 
 
-def _draw_points(ax: Axes, points: pd.DataFrame) -> None:
+def _draw_points(ax: Axes, points: pd.DataFrame, floor: float) -> None:
     """Points with their intervals, and lines through the one that all are held against."""
     ax.axvline(1, color=INK, lw=0.8, zorder=1)
     ax.axhline(1, color=INK, lw=0.8, zorder=1)
@@ -107,7 +106,11 @@ def _draw_points(ax: Axes, points: pd.DataFrame) -> None:
             np.abs([[point[f"{name}_low"] - at], [point[f"{name}_high"] - at]])
             for name, at in (("ppl", x), ("realism", y))
         )
-        ax.errorbar(x, y, reach_y, reach_x, elinewidth=1, **_drawn(str(way)))
+        inside = bool(y >= floor)
+        bar = ax.errorbar(
+            x, max(y, floor), reach_y * inside, reach_x, elinewidth=1, **_drawn(str(way))
+        )
+        bar.lines[0].set_clip_on(inside)
 
 
 def _drawn(way: str) -> dict[str, Any]:
