@@ -1,10 +1,19 @@
 """The local Lipschitz constant of cloud → image: planted steps, and what attention allows."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from embedding_geometry.diffusion.attention import attention_bound, cross_attention
+from embedding_geometry.diffusion.attention import (
+    attention_bound,
+    attention_stretch,
+    cross_attention,
+    cross_attention_layers,
+)
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.statistics.lipschitz import (
     constants_by_time,
     length_and_constant,
@@ -100,3 +109,41 @@ def test_a_bound_of_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="radius -1"):
         attention_bound(np.ones((1, 2)), np.ones((2, 3)), np.ones((4, 3)), -1.0)
     assert np.isinf(attention_bound(np.ones((1, 2)), np.ones((2, 3)), np.ones((4, 3)), 1e4))
+
+
+def test_what_attention_does_along_a_path_is_what_its_layers_do(tiny_model):
+    """Against the layers themselves without their last linear map, of which heads know nothing."""
+    texts = encode(tiny_model, ["a small cat", "two birds over the sea"])
+    x, y = texts.clouds
+    path = np.stack([x, (x + y) / 2, y])
+    found = attention_stretch(tiny_model, path, np.random.default_rng(3))
+    layers = cross_attention_layers(tiny_model)
+    assert found.keys() == layers.keys()
+    rng = np.random.default_rng(3)
+    for name, layer in layers.items():
+        heads = copy.deepcopy(layer)
+        heads.to_out = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+        image = torch.tensor(rng.standard_normal((1, 64, layer.query_dim)), dtype=torch.float32)
+        with torch.no_grad():
+            answers = [heads(image, torch.tensor(z, dtype=torch.float32)[None])[0] for z in path]
+        changes = [
+            (after - before).reshape(64, layer.heads, -1).norm(dim=2).max().item()
+            / wasserstein_distance(*ends, normalized=True)
+            for before, after, ends in zip(
+                answers, answers[1:], [(path[0], path[1]), (path[1], path[2])], strict=False
+            )
+        ]
+        assert found[name].seen == pytest.approx(max(changes), rel=1e-3)
+        keys, values = (w.weight.detach().double().numpy() for w in (layer.to_k, layer.to_v))
+        queries = image[0].double().numpy() @ layer.to_q.weight.detach().double().numpy().T
+        radius = np.linalg.norm(path, axis=2).max()
+        heads = zip(
+            np.split(queries, layer.heads, axis=1),
+            np.split(keys, layer.heads),
+            np.split(values, layer.heads),
+            strict=True,
+        )
+        bounds = [attention_bound(*head, radius) for head in heads]
+        assert found[name].bound == pytest.approx(np.median(bounds), rel=1e-4)
+    with pytest.raises(ValueError, match="1 of 1 steps of the path move no cloud"):
+        attention_stretch(tiny_model, np.stack([x, x]), np.random.default_rng(0))

@@ -17,8 +17,9 @@ same after both, whatever the cloud, is therefore the same after all n! of them.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,11 +32,13 @@ from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import (
     ArrayLike,
     CloudLike,
+    CloudPath,
     Random,
     generator,
     host_array,
     real_array,
 )
+from embedding_geometry.transport.couplings import wasserstein_distance
 
 Response = Callable[[np.ndarray], np.ndarray]
 QUERIES = 64  # places of the image that ask a single layer
@@ -259,6 +262,57 @@ def layer_response(model: TextToImageModel, layer_name: str, rng: np.random.Gene
     layer = layers[layer_name]
     image = as_tensor(model, rng.standard_normal((1, QUERIES, layer.query_dim)))
     return _response(model, lambda cloud: layer(image, encoder_hidden_states=cloud))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How much attention's answers change along a path of clouds, a unit of W2.
+
+    Attributes:
+        seen: the most of all queries, heads and steps.
+        bound: what `attention_bound` allows, the median over queries and heads.
+    """
+
+    seen: float
+    bound: float
+
+
+def attention_stretch(
+    model: TextToImageModel, path: CloudPath, rng: np.random.Generator
+) -> dict[str, Stretch]:
+    """Return how much each cross-attention layer's answers change along a path (t, n, d).
+
+    W2 is that of measures of mass 1. The image that asks is standard normal, as in
+    `layer_response`.
+
+    Raises:
+        ValueError: a step in which no cloud moves.
+    """
+    radius = float(np.linalg.norm(path, axis=2).max())
+    steps = np.array([wasserstein_distance(*ends, normalized=True) for ends in pairwise(path)])
+    if not steps.all():
+        raise ValueError(f"{(steps == 0).sum()} of {len(steps)} steps of the path move no cloud")
+    found = {}
+    for name, layer in cross_attention_layers(model).items():
+        image = rng.standard_normal((QUERIES, layer.query_dim))
+        seen, bound = [], []
+        for query, key, value in _heads(layer):
+            asked = image @ query.T
+            answers = [cross_attention(asked, z @ key.T, z @ value.T) for z in path]
+            changes = np.linalg.norm(np.diff(answers, axis=0), axis=2)
+            seen.append((changes / steps[:, None]).max())
+            bound.append(attention_bound(asked, key, value, radius))
+        found[name] = Stretch(float(max(seen)), float(np.median(bound)))
+    return found
+
+
+def _heads(layer: Attention) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The weights of queries, keys and values of each head of a layer, in float64."""
+    query, key, value = (
+        np.split(linear.weight.detach().cpu().double().numpy(), layer.heads)
+        for linear in (layer.to_q, layer.to_k, layer.to_v)
+    )
+    return zip(query, key, value, strict=True)
 
 
 def unet_response(
