@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageColor
 
 from embedding_geometry.ground import records
 from embedding_geometry.ground.records import DOSE, RETIMING, STUDY
 from embedding_geometry.pages import display as pages
+from embedding_geometry.pages.computed import Walk
 from embedding_geometry.pages.twins import KEY
+from embedding_geometry.study.prompts import PromptPair
 
 
 @pytest.fixture
@@ -125,6 +127,46 @@ def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown)
     assert set(data) == {"image/jpeg", "text/plain"}  # the check compares no JPEG
     assert metadata["scrapbook"]["name"] == "key"
     assert metadata[KEY]["frames"] == 3
+
+
+def test_a_drawing_is_a_small_png_of_what_was_drawn(shown):
+    figure = Figure(figsize=(2, 1))
+    ax = figure.subplots()
+    ax.plot([0, 1], [0, 1], color="#0072B2")
+    colours = ["#D55E00", "#E69F00", "#56B4E9"]  # few points of each, and near to one another
+    ax.scatter([0, 0.5, 1], [1, 1, 0], c=colours)
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png", dpi=150)
+    pages.show_drawing(figure)
+    [(data, _)] = shown
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert len(data["image/png"]) < len(whole.getvalue())
+    drawn = np.asarray(Image.open(whole).convert("RGB"), dtype=int)
+    off = np.abs(np.asarray(picture.convert("RGB"), dtype=int) - drawn).max(axis=2)
+    for colour in colours:
+        assert off[(drawn == ImageColor.getrgb(colour)).all(axis=2)].max() < 16
+
+
+def test_lists_stand_under_their_heads_and_are_recorded(shown):
+    pages.show_lists({"On one": ["a < b.", "c."]}, "advice")
+    [(data, metadata)] = shown
+    assert data["text/html"] == (
+        "<p><strong>On one</strong></p><ul><li>a &lt; b.</li><li>c.</li></ul>"
+    )
+    assert data["text/plain"] == "On one: a < b. c."
+    assert metadata["scrapbook"]["name"] == "advice"
+
+
+def test_a_walk_is_strips_with_their_pair_and_what_captions_quote(shown, tiny_model):
+    pair = PromptPair("p", "a cat", "two birds", 3.0)
+    frames = {"row": np.zeros((3, 8, 8, 3), np.uint8), "pooled": np.ones((3, 8, 8, 3), np.uint8)}
+    pages.show_walk(Walk(tiny_model, pair, frames, np.array([True, True])), "one", ["pooled"])
+    names = {meta["scrapbook"]["name"]: data for data, meta in shown if "scrapbook" in meta}
+    assert names.keys() == {"model_one", "source_one", "target_one"}
+    assert list(names["target_one"].values()) == ["'two birds'"]
+    picture, metadata = shown[-1]
+    assert "image/jpeg" in picture
+    assert metadata["tried_pair"]["asked"] == {"source": "a cat", "target": "two birds", "seed": 0}
 
 
 def test_written_table_is_shown_and_recorded_for_other_pages(shown):

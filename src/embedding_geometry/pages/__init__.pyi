@@ -7,9 +7,12 @@ from .display import note_other_revision as note_other_revision
 from .display import provenance_line as provenance_line
 from .display import recorded_line as recorded_line
 from .display import show_agreement as show_agreement
+from .display import show_drawing as show_drawing
 from .display import show_html as show_html
+from .display import show_lists as show_lists
 from .display import show_photo as show_photo
 from .display import show_twins as show_twins
+from .display import show_walk as show_walk
 from .display import studied_model as studied_model
 from .encoders import encoder_text as encoder_text
 from .texts import SUPERSCRIPTS as SUPERSCRIPTS

@@ -4,9 +4,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from embedding_geometry.diffusion.attention import shuffling_changes
 from embedding_geometry.diffusion.clouds import Texts, encode
@@ -14,13 +16,18 @@ from embedding_geometry.diffusion.generation import (
     decode_latents,
     default_settings,
     initial_latent,
+    render,
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
-from embedding_geometry.ground.records import Manifest
-from embedding_geometry.ground.types import Clouds
+from embedding_geometry.ground.records import Manifest, Record
+from embedding_geometry.ground.types import Cloud, Clouds, Frames
+from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
+from embedding_geometry.statistics.by_pair import by_pair, of_first_seed, representative_pairs
+from embedding_geometry.study.cells import cloud_path
 from embedding_geometry.study.prompts import PromptPair, write_prompt_pairs
+from embedding_geometry.study.recorded import studied_pairs
 from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.barycenters import (
@@ -32,6 +39,10 @@ from embedding_geometry.transport.barycenters import (
     triangle_grid,
     wasserstein_barycenter,
 )
+from embedding_geometry.transport.couplings import wasserstein_distance
+from embedding_geometry.transport.ways import WAYS, Ends
+
+TOLERANCE = 1e-2  # of a PPL that another processor computes
 
 
 def order_table(model: TextToImageModel, pairs: Sequence[PromptPair]) -> pd.DataFrame:
@@ -50,6 +61,120 @@ def order_table(model: TextToImageModel, pairs: Sequence[PromptPair]) -> pd.Data
 
     by_order, by_text = shuffling_changes(pictures, texts.clouds, np.random.default_rng(0))
     return pd.DataFrame({"by_order": by_order, "by_text": by_text}, index=prompts)
+
+
+def where_ways_lead(
+    model: TextToImageModel,
+    metric: PerceptualMetric,
+    rendering: RenderSettings,
+    pairs: Sequence[PromptPair],
+    ways: Sequence[str],
+) -> pd.DataFrame:
+    """What paths of clouds do to the tokens of some pairs, and how far from the target they end.
+
+    Returns:
+        Index: the ways; medians over the pairs: `half` and `end`, the mean norm of a token
+        half-way and at the end over that of the two prompts; `cloud` and `picture`, the distance
+        of the last one from the target's over that of the two prompts, 0 for ways that arrive.
+    """
+    latent = initial_latent(model, 0, rendering)
+
+    def pictures(texts: Texts, clouds: Sequence[Cloud]) -> Frames:
+        """The pictures of a source, of its target, and of other clouds at the target's end."""
+        times = np.minimum(np.arange(len(clouds)), 1.0)
+        return render(model, texts.along(np.stack(clouds), times), latent, rendering)
+
+    found = []
+    for pair in pairs:
+        texts = encode(model, [pair.source, pair.target])
+        last, table = _tokens_on_the_way(texts.ends, ways)
+        source, target, *others = pictures(texts, [*texts.clouds, *last.values()])
+        for way, picture in zip(last, others, strict=True):
+            gap, whole = perceptual_distances(metric, np.stack([picture, target, source]))
+            table.loc[way, "picture"] = gap / whole
+        found.append(table)
+    return pd.concat(found).groupby(level=0, sort=False).median()
+
+
+def _tokens_on_the_way(ends: Ends, ways: Sequence[str]) -> tuple[dict[str, Cloud], pd.DataFrame]:
+    """The last cloud of each way that does not arrive; of all ways what clouds alone say."""
+    level = (_norm(ends.x) + _norm(ends.y)) / 2
+    apart = wasserstein_distance(ends.x, ends.y, normalized=False)
+    last, rows = {}, {}
+    for way in ways:
+        path = np.asarray(WAYS[way](ends, np.array([0.5, 1.0]), np.random.default_rng(0)))
+        gap = wasserstein_distance(path[-1], ends.y, normalized=False)
+        half, end = (_norm(cloud) / level for cloud in path)
+        rows[way] = {"half": half, "end": end, "cloud": gap / apart, "picture": 0.0}
+        if not ends.arrives(path):
+            last[way] = path[-1]
+    return last, pd.DataFrame(rows).T
+
+
+def _norm(cloud: Cloud) -> float:
+    """Mean norm of a cloud's tokens."""
+    return float(np.linalg.norm(cloud, axis=1).mean())
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a page shows of a recorded study.
+
+    Attributes:
+        model: its model.
+        pair: the prompts.
+        frames: along every way of the study, from its first initial latent.
+        agree: of each way, whether the PPL of these frames is the recorded one, to `TOLERANCE`.
+    """
+
+    model: TextToImageModel
+    pair: PromptPair
+    frames: Mapping[str, Frames]
+    agree: Bool[np.ndarray, " ways"]
+
+
+def walk(model: TextToImageModel, metric: PerceptualMetric, record: Record, grade: int) -> Walk:
+    """Render anew the pair of a grade that the protocol's rule picks from a recorded study.
+
+    Args:
+        model: its model.
+        metric: its metric.
+        record: the study.
+        grade: which grade.
+
+    Raises:
+        FileNotFoundError: no such study of the model is recorded.
+        RecordError: it is damaged.
+        KeyError: it has no pair of this grade.
+    """
+    name = model.provenance.name
+    study, manifest = record.read(name)
+    pairs = {pair.pair_id: pair for pair in studied_pairs(name, record)}
+    table = by_pair(study)
+    chosen = {table["grade"][pair_id]: pair_id for pair_id in representative_pairs(table)}
+    pair, conditions = pairs[chosen[grade]], manifest["settings"]
+    paths = of_first_seed(study[study["pair_id"] == pair.pair_id]).set_index("coupling")["ppl"]
+    frames = _frames(model, pair, [*paths.index], conditions)
+    again = [perceptual_distances(metric, each).mean() for each in frames.values()]
+    return Walk(model, pair, frames, np.isclose(again, paths, rtol=TOLERANCE, atol=1e-5))
+
+
+def _frames(
+    model: TextToImageModel, pair: PromptPair, ways: Sequence[str], conditions: Mapping[str, Any]
+) -> dict[str, Frames]:
+    """The frames of a pair along some ways, as a study with these settings renders them."""
+    rendering, count = RenderSettings.recorded(conditions), conditions["frames"]
+    texts, times = encode(model, [pair.source, pair.target]), np.linspace(0.0, 1.0, count)
+    latent = initial_latent(model, conditions["seeds"][0], rendering)
+    return {
+        way: render(
+            model,
+            texts.along(cloud_path(pair, way, texts.ends, count), times),
+            latent,
+            rendering,
+        )
+        for way in ways
+    }
 
 
 def recompute(

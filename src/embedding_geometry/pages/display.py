@@ -6,7 +6,8 @@ enough to commit.
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -15,15 +16,18 @@ from IPython.display import HTML, Markdown, display
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from embedding_geometry.ground.places import EMBEDDED
 from embedding_geometry.ground.records import STUDY, Record
 from embedding_geometry.pages.figures.strips import Images, film_strips
 from embedding_geometry.pages.texts import number_text
+from embedding_geometry.pages.tried_pairs import pair_metadata
 from embedding_geometry.pages.twins import twin_metadata
 
 if TYPE_CHECKING:
     from embedding_geometry.diffusion.loading import TextToImageModel
+    from embedding_geometry.pages.computed import Walk
     from embedding_geometry.perception.metric import PerceptualMetric
 
 
@@ -155,6 +159,18 @@ def show_photo(
     display(bundle, metadata=metadata | dict(extra or {}), raw=True)
 
 
+def show_drawing(figure: Figure) -> None:
+    """Show a drawing as PNG of 256 colours, a third of the size of one of all; it is closed."""
+    buffer, drawn = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=150)
+    plt.close(figure)
+    picture = Image.open(drawn).convert("RGB")
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(buffer, "png", optimize=True)
+    data = {"image/png": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
+    display(data, raw=True)
+
+
 def show_twins(
     frames_by_coupling: Mapping[str, Images],
     distances_by_coupling: Mapping[str, Float[np.ndarray, " steps"]],
@@ -172,6 +188,37 @@ def show_twins(
     sheet = film_strips(frames_by_coupling, distances_by_coupling)
     twins = twin_metadata(frames_by_coupling, distances_by_coupling)
     show_photo(sheet, name, quality=40, extra=twins | dict(extra or {}))
+
+
+def show_walk(walk: "Walk", place: str, dagger: Collection[str] = ()) -> None:
+    """Film strips of one pair along all ways of a study, with a link to the laboratory.
+
+    The prose finds the model and the prompts as `model_<place>`, `source_<place>` and
+    `target_<place>`.
+
+    Args:
+        walk: of `computed.walk`.
+        place: by what its names end.
+        dagger: the ways that are marked with one.
+    """
+    said = {
+        "model": walk.model.provenance.name,
+        "source": walk.pair.source,
+        "target": walk.pair.target,
+    }
+    glue_all({f"{name}_{place}": text for name, text in said.items()})
+    strips = {way + " †" * (way in dagger): frames for way, frames in walk.frames.items()}
+    show_photo(film_strips(strips), quality=35, extra=pair_metadata(walk.model, walk.pair, 0))
+
+
+def show_lists(lists: Mapping[str, Sequence[str]], name: str) -> None:
+    """Show a list of sentences under each head, and record them for other pages under a name."""
+    html = "".join(
+        f"<p><strong>{escape(head)}</strong></p>"
+        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+        for head, lines in lists.items()
+    )
+    show_html(html, name, "\n".join(f"{head}: {' '.join(lists[head])}" for head in lists))
 
 
 def show_html(html: str, name: str, plain: str) -> None:
