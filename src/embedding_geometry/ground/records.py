@@ -119,7 +119,15 @@ STUDY, DOSE, WAYS = (
     Record(name, "python -m embedding_geometry study --publish")
     for name in ("{model}", "{model}_dose", "{model}_ways")
 )
-RETIMING = Record("{model}_retiming", "python -m embedding_geometry tempo", (".csv",))
+RIVALS = Record(
+    "{model}_rivals",
+    "python -m embedding_geometry study --publish",
+    ("_study.csv", "_steps.parquet", "_pairs.csv", "_fidelity.csv"),
+)
+RETIMING, RIVALS_RETIMING = (
+    Record(name, "python -m embedding_geometry tempo", (".csv",))
+    for name in ("{model}_retiming", "{model}_rivals_retiming")
+)
 MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
 BENCHMARKS = {
