@@ -18,7 +18,7 @@ import pandas as pd
 from embedding_geometry.ground.places import DATA, EMBEDDED, short_name
 from embedding_geometry.ground.records import Manifest, Record, recording_day
 from embedding_geometry.pages.findings import Finding, Findings
-from embedding_geometry.pages.tables import Cell, Row, SortableTable, css_class, tone_rules
+from embedding_geometry.pages.tables import STYLE, Cell, Row, SortableTable, css_class, tone_rules
 from embedding_geometry.pages.texts import (
     effect_interval,
     effect_key,
@@ -242,7 +242,7 @@ def claims_table(entries: Sequence[Entry]) -> str:
         for entry in entries
     )
     heads = ["claim", *(f"on {short_name(model)}" for model in models), "together"]
-    return f"<style>{tone_rules(TONES)}</style>{_html_table(heads, rows, 'sortable')}"
+    return f"<style>{STYLE}{tone_rules(TONES)}</style>{_html_table(heads, rows, 'sortable')}"
 
 
 def _models(entries: Sequence[Entry]) -> Sequence[str]:

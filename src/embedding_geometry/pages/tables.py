@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "tables.css").read_text(encoding="utf-8")
 Tones = Mapping[str, tuple[str, str]]
 
 
@@ -63,10 +64,10 @@ class SortableTable:
     def _repr_html_(self) -> str:
         heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in self.heads)
         rows = "\n".join(self._row(row) for row in self.rows)
-        style, script = ((FOLDER / f"tables.{kind}").read_text() for kind in ("css", "js"))
+        script = (FOLDER / "tables.js").read_text(encoding="utf-8")
         return (
             f'<div class="sortable" data-choice="{escape(self.choice)}">'
-            f"<style>{style}{tone_rules(self.tones)}</style>\n"
+            f"<style>{STYLE}{tone_rules(self.tones)}</style>\n"
             f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
             f"<script>{script}</script>"
         )
