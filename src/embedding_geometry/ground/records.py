@@ -109,7 +109,7 @@ POCKET, REPEAT, DOSE, WAYS = (
     Record(name, f"{NAMED} {name}")
     for name in ("pocket", "pocket_repeat", "pocket_dose", "pocket_ways")
 )
-MENAGERIE, MENAGERIE_DOSE, MENAGERIE_WAYS = (
+SECOND = tuple(  # the second study, of which no page tells yet
     Record(name, f"{NAMED} {name}") for name in ("menagerie", "menagerie_dose", "menagerie_ways")
 )
 RETIMING = Record("pocket_retiming", f"{NAMED} pocket_retiming", (".csv",))
@@ -135,10 +135,9 @@ KILLS = Record(
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
-SECOND = (MENAGERIE, MENAGERIE_DOSE, MENAGERIE_WAYS)
-_ALL = (POCKET, REPEAT, DOSE, WAYS, *SECOND, RETIMING)
+_STUDIES = (POCKET, REPEAT, DOSE, WAYS, *SECOND, RETIMING)
 _OTHERS = (ATLAS, *BENCHMARKS.values(), KILLS, COSTS, ORDER, GRIDS)
-RECORDS = {"study": STUDY} | {record.name: record for record in (*_ALL, *_OTHERS)}
+RECORDS = {"study": STUDY} | {record.name: record for record in (*_STUDIES, *_OTHERS)}
 
 
 # --- reading and writing ------------------------------------------------------------------------
