@@ -12,14 +12,13 @@ CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
 USABLE := import sys, pip, venv; raise SystemExit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
 
-# `make book MODEL=...` is short for the environment variable that the pages read. The embedded
-# models lie in data, so nothing may be looked up on a hub for them.
+# `make book MODEL=...` is short for the environment variable that the pages read; empty, it leaves
+# them the default. The embedded models lie in data, so nothing may be looked up on a hub for them.
 ifeq ($(origin MODEL),command line)
 EMBEDDING_GEOMETRY_MODEL := $(MODEL)
 endif
-override EMBEDDING_GEOMETRY_MODEL := $(or $(EMBEDDING_GEOMETRY_MODEL),pocket)
 # pages run in notebooks/, where a folder named from here would not be found
-ifneq ($(wildcard $(EMBEDDING_GEOMETRY_MODEL)/.),)
+ifneq ($(and $(EMBEDDING_GEOMETRY_MODEL),$(wildcard $(EMBEDDING_GEOMETRY_MODEL)/.)),)
 override EMBEDDING_GEOMETRY_MODEL := $(abspath $(EMBEDDING_GEOMETRY_MODEL))
 endif
 export EMBEDDING_GEOMETRY_MODEL
@@ -27,13 +26,13 @@ ifneq ($(EMBEDDING_GEOMETRY_RESULTS),)
 override EMBEDDING_GEOMETRY_RESULTS := $(abspath $(EMBEDDING_GEOMETRY_RESULTS))
 export EMBEDDING_GEOMETRY_RESULTS
 endif
-ifneq ($(wildcard data/$(EMBEDDING_GEOMETRY_MODEL)/model_index.json),)
+ifneq ($(wildcard data/$(or $(EMBEDDING_GEOMETRY_MODEL),*)/model_index.json),)
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 endif
 
-# The stored outputs of the notebooks were recorded on the CPU with two threads and without a network.
-REFERENCE := EMBEDDING_GEOMETRY_MODEL=pocket HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
+# The stored outputs of the notebooks were recorded on the default model, on the CPU with two threads and without a network.
+REFERENCE := EMBEDDING_GEOMETRY_MODEL= HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 PYTHONPATH="$(CURDIR)/tests/offline"
 
 COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg

@@ -19,17 +19,17 @@ from reading import costs, recorded_on, table_named
 from recorded import put_beside
 
 from embedding_geometry.ground import records
-from embedding_geometry.ground.places import PROMPTS, RESULTS
+from embedding_geometry.ground.places import DEFAULT, PROMPTS, RESULTS
 
 
-def test_a_page_names_the_models_table_else_pockets_wherever_results_are_kept(
+def test_a_page_names_the_models_table_else_the_defaults_wherever_results_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pocket's own tables come with the book, also where another folder holds the results."""
+    """Those of the embedded models come with the book, also where results are kept elsewhere."""
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
     monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "some/model")
-    assert table_named("study.csv") == RESULTS / "pocket_study.csv"
-    for name in ("pocket_study.csv", "model_study.csv"):
+    assert table_named("study.csv") == RESULTS / f"{DEFAULT}_study.csv"
+    for name in (f"{DEFAULT}_study.csv", "model_study.csv"):
         (tmp_path / name).touch()
         assert table_named("study.csv") == tmp_path / name
     assert table_named("benchmark_costs.csv") == RESULTS / "benchmark_costs.csv"

@@ -50,7 +50,7 @@ def test_where_no_model_is_embedded_the_package_is_to_be_installed_again(tmp_pat
     monkeypatch.setattr(folders, "EMBEDDED", {})
     message = r"'pocket' is neither embedded \(no model is at .*data; they ship with the package"
     with pytest.raises(ModelNotFoundError, match=message):
-        load_model(device="cpu")
+        load_model("pocket", device="cpu")
 
 
 @pytest.mark.parametrize("name", ["pockett", "second", "/nowhere/at/all", "a/b/c", "a/file"])

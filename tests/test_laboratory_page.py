@@ -141,7 +141,7 @@ def test_eleven_frames_a_strip_are_those_of_the_package(scheme, ways, seed, open
     said = finished(page)
     pace = re.search(r"([\d.]+) s each", page.locator(".stage").inner_text())[1]
     print(f"{pace} s a picture, {time.perf_counter() - began:.0f} s in all", end=" ")
-    model, metric = load_model("pocket", "cpu"), load_metric("alex", "cpu")
+    model, metric = load_model(device="cpu"), load_metric("alex", "cpu")
     texts, times = encode(model, PAIR), np.linspace(0, 1, 11)
     drawn, rows = strips(page, 11), [*csv.DictReader(saved(page, "CSV").read_text().splitlines())]
     assert [*drawn] == ways
@@ -180,7 +180,7 @@ def test_pictures_come_ends_first_and_a_token_leads_to_its_partner(open_page):
     ask(page, ways=["optimal"])
     finished(page)
     assert page.evaluate("order") == [0, 4, 2, 1, 3]
-    model = load_model("pocket", "cpu")
+    model = load_model(device="cpu")
     sigma = optimal_coupling(*encode(model, PAIR).clouds).tolist()
     labels = [[*token_labels(model, text)] for text in PAIR]
     for side, row in [(0, 2), (0, 3), (1, 2), (1, 4)]:

@@ -19,10 +19,10 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.ground.places import DEFAULT
 from embedding_geometry.pages.laboratory import export
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
-from embedding_geometry.pocket.pictographs.captions import caption
-from embedding_geometry.pocket.pictographs.scenes import sample_scene
+from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.transport.couplings import (
     coupling_cost,
     optimal_coupling,
@@ -63,7 +63,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("pocket", "cpu")
+    return load_model(device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def page(browser, serve, folder):  # noqa: F811
 
 
 def captions(count):
-    rng = np.random.default_rng(0)
-    return [caption(sample_scene(rng), rng) for _ in range(count)]
+    rng, world = np.random.default_rng(0), RECIPES[DEFAULT].world
+    return [world.caption(world.sample_scene(rng), rng) for _ in range(count)]
 
 
 def test_a_thousand_captions_have_the_ids_of_the_package(page, model):

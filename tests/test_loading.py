@@ -12,6 +12,7 @@ from tiny_model import write_tiny_model
 
 from embedding_geometry.diffusion import folders
 from embedding_geometry.diffusion.loading import configured_model, load_model
+from embedding_geometry.ground.places import DEFAULT
 
 
 @pytest.fixture
@@ -153,14 +154,14 @@ def test_provenance_of_a_folder_follows_its_content(tiny_folder, tiny_model, cop
     assert load(copy).provenance.revision not in {provenance.revision, changed}
 
 
-def test_the_pocket_is_the_default(tiny_folder, monkeypatch):
-    monkeypatch.setitem(folders.EMBEDDED, "pocket", tiny_folder)
-    assert load_model(device="cpu").provenance.name == "pocket"
+def test_an_embedded_model_is_the_default(tiny_folder, monkeypatch):
+    monkeypatch.setitem(folders.EMBEDDED, DEFAULT, tiny_folder)
+    assert load_model(device="cpu").provenance.name == DEFAULT
 
 
 def test_the_configured_model(monkeypatch):
     monkeypatch.delenv("EMBEDDING_GEOMETRY_MODEL", raising=False)
-    assert configured_model() == "pocket"
+    assert configured_model() == DEFAULT
     monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "owner/name")
     assert configured_model() == "owner/name"
     assert configured_model("another") == "another"

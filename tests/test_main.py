@@ -20,6 +20,7 @@ from PIL import Image
 from embedding_geometry import __main__ as main_module
 from embedding_geometry.__main__ import main, print_table
 from embedding_geometry.diffusion import generation
+from embedding_geometry.ground.places import MODELS
 from embedding_geometry.perception.frames import read_frames, write_animation
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
@@ -604,7 +605,7 @@ def test_info_says_what_is_in_use(
     for fact in (
         f"revision {tiny_model.provenance.revision}, float32",
         f"alex, revision {alex.revision}",
-        str(Path("data/pocket")),
+        str(MODELS),
         f"python        {sys.version.split()[0]}",
         f"torch         {tiny_model.provenance.versions['torch']}",
     ):
@@ -667,7 +668,10 @@ def test_the_model_of_the_environment_is_used_unless_another_is_named(
         ("study --pairs {pairs} --publish {tmp}", ", a folder; name the beginning of the files"),
         ("info --device meta", "device 'meta' computes nothing"),
         ("ppl {tmp}/single {tmp}/mixed --compare", "to measure two folders of images leave out"),
-        ("render cat dog --model=", "the model's name is empty; name pocket, a folder or"),
+        (
+            "render cat dog --model=",
+            "the model's name is empty; name an embedded one, a folder",
+        ),
         ("study --pairs {pairs} --model= --out {tmp}/o", "the model's name is empty"),
         ("info --model=", "the model's name is empty"),
         (

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from jupytext.compare import NotebookDifference, compare_notebooks
 
+from embedding_geometry.ground.places import DEFAULT
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "notebooks").glob("*.md"))
 FORMAT = {"extension": ".md", "format_name": "myst"}
@@ -127,7 +129,8 @@ def test_page_opens_with_one_sentence_and_ends_with_what_was_learnt(page):
 def test_page_states_its_provenance(page):
     outputs = [output for cell in code_cells(page) for output in cell.outputs]
     lines = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
-    assert [line.startswith("**Provenance.** Model pocket") for line in lines] == [True]
+    model = DEFAULT if "configured_model()" in page.read_text() else "pocket"
+    assert [line.startswith(f"**Provenance.** Model {model}") for line in lines] == [True]
 
 
 @every_page

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedding_geometry.ground.places import (
+    DEFAULT,
     EMBEDDED,
     RESULTS,
     data_folder,
@@ -45,15 +46,15 @@ def test_the_models_of_a_wheel_lie_beside_the_code_else_in_the_clone(tmp_path):
     assert models_folder(package) == package / "data"
 
 
-def test_every_folder_with_the_index_of_diffusers_is_an_embedded_model_pocket_first(tmp_path):
-    for name in ("another", "pocket", "prompts"):
+def test_every_folder_with_the_index_of_diffusers_is_an_embedded_model_the_default_first(tmp_path):
+    for name in ("another", DEFAULT, "prompts"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model_index.json").touch()
     (tmp_path / "prompts/model_index.json").unlink()
     (tmp_path / "studies.toml").touch()
     found = embedded_models(tmp_path)
-    assert found == {name: tmp_path / name for name in ("pocket", "another")}
-    assert (next(iter(found)), next(iter(EMBEDDED))) == ("pocket", "pocket")
+    assert found == {name: tmp_path / name for name in (DEFAULT, "another")}
+    assert (next(iter(found)), next(iter(EMBEDDED))) == (DEFAULT, DEFAULT)
 
 
 def test_records_belong_to_the_clone_that_one_works_in_else_to_the_working_folder(tmp_path):

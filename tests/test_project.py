@@ -156,9 +156,9 @@ def test_pages_are_stored_and_checked_in_the_same_environment():
         (["EMBEDDING_GEOMETRY_MODEL=some/model"], "some/model", False),
         (["MODEL=data/pocket"], str(ROOT / "data/pocket"), False),  # pages run in notebooks/
         (["EMBEDDING_GEOMETRY_MODEL=data/pocket"], str(ROOT / "data/pocket"), False),
-        (["MODEL="], "pocket", True),
-        (["EMBEDDING_GEOMETRY_MODEL="], "pocket", True),
-        ([], "pocket", True),
+        (["MODEL="], "", True),
+        (["EMBEDDING_GEOMETRY_MODEL="], "", True),
+        ([], "", True),
     ],
 )
 def test_model_is_chosen_by_either_name(arguments, model, offline):

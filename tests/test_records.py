@@ -98,9 +98,9 @@ def test_what_is_missing_or_damaged_is_named_with_its_command(mine, monkeypatch)
     (mine / "pocket_dose_study.csv").write_text("pair_id,seed\n")
     (mine / "pocket_dose_manifest.json").write_text("{")
     with pytest.raises(RecordError, match=r"dose_study\.csv has no rows.*record pocket_dose`"):
-        DOSE.rows()
+        DOSE.rows("pocket")
     with pytest.raises(RecordError, match=r"dose_manifest\.json is damaged.*record pocket_dose`"):
-        DOSE.facts()
+        DOSE.facts("pocket")
     with pytest.raises(FileNotFoundError, match=r"benchmark_costs\.csv; `make benchmark`"):
         BENCHMARKS["costs"].rows()
 

@@ -5,7 +5,7 @@
     python tools/run_notebooks.py --costs             # and record the time and memory they take
 
 The text of a page is its .md file; its .ipynb is made from that and holds the outputs. The kernels
-run as those of the check do that compares them: on the pocket model, on the processor, with two
+run as those of the check do that compares them: on the default model, on the processor, with two
 threads and without a network. Times change with every run, so they are recorded when asked for.
 """
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 FORMAT = {"extension": ".md", "format_name": "myst"}
 THREADS = 2
 REFERENCE = {
-    "EMBEDDING_GEOMETRY_MODEL": "pocket",
+    "EMBEDDING_GEOMETRY_MODEL": "",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",

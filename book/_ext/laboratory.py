@@ -26,13 +26,13 @@ from sphinx.util.osutil import relative_uri
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.ground.disk import digest
 from embedding_geometry.ground.machine import library_versions
-from embedding_geometry.ground.places import prompt_table
+from embedding_geometry.ground.places import DEFAULT, prompt_table
 from embedding_geometry.pages import graphs, laboratory
 from embedding_geometry.perception.metric import load_metric
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 LABORATORY = "book/laboratory"  # the page
-MODEL, NET = "pocket", "alex"
+NET = "alex"
 FETCHED = Path(sys.prefix) / "laboratory"
 RUNTIME = FETCHED / "node_modules/onnxruntime-web/dist"
 NAMES = {
@@ -55,7 +55,7 @@ def fetched() -> bool:
 @functools.cache
 def exported() -> Path:
     """The folder with the model's graphs, made once for each content of what they are made of."""
-    model, metric = load_model(MODEL, "cpu"), load_metric(NET, "cpu")
+    model, metric = load_model(DEFAULT, "cpu"), load_metric(NET, "cpu")
     sources = [Path(str(module.__file__)).read_text() for module in (graphs, laboratory)]
     versions = library_versions("onnx", "onnxruntime", "torch")
     key = digest([model.provenance.revision, metric.revision, sources, versions])
@@ -112,7 +112,7 @@ def written(scripts: Path, folder: Path) -> dict[str, Any]:
 
 def suggestions() -> list[str]:
     """Prompts from all over the model's world, each once; the first two make the first pair."""
-    pairs = read_prompt_pairs(prompt_table(MODEL))
+    pairs = read_prompt_pairs(prompt_table(DEFAULT))
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.source, pair.target)))
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:SUGGESTIONS]
 

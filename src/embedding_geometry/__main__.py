@@ -19,7 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
-from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS, STUDIES
+from embedding_geometry.ground.places import MODELS, RESULTS, STUDIES
 from embedding_geometry.ground.types import NET, Frames, NetName, check_seed
 from embedding_geometry.study.engines import EngineSettings
 from embedding_geometry.study.settings import StudySettings
@@ -481,7 +481,7 @@ class Info:
         facts = {
             "model": f"{source.name}, revision {source.revision}, {source.dtype}",
             "metric": f"{metric.net}, revision {metric.revision}",
-            "pocket": POCKET_FOLDER,
+            "embedded": MODELS,
             **environment(model),
         }
         versions = cast("dict[str, object]", facts.pop("versions"))

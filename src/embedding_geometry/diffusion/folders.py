@@ -106,7 +106,9 @@ def find_folder(name: str, revision: str | None, *, half: bool = False) -> tuple
         ValueError: a revision of what is not a hub id, or a hub id of another architecture.
     """
     if not name:
-        raise ModelNotFoundError("the model's name is empty; name pocket, a folder or a hub id")
+        raise ModelNotFoundError(
+            "the model's name is empty; name an embedded one, a folder or a hub id"
+        )
     folder = EMBEDDED.get(name, Path(name))
     if (folder / "snapshots").is_dir():
         return _cached_snapshot(folder, revision)

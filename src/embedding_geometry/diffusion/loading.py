@@ -13,7 +13,7 @@ in what the UNet predicts; all of it stands in the folder's configs. SDXL (Podel
 2024) has a second tokenizer and text encoder: its cloud is both encoders' side by side (768 +
 1280), and one pooled vector of the second travels beside it.
 
-The same code loads the pocket model that ships with this project, a local folder, and a hub id,
+The same code loads the models that ship with this project, a local folder, and a hub id,
 which ``folders`` finds and checks. Weights come from safetensors files only; none is replaced.
 """
 
@@ -55,6 +55,7 @@ from embedding_geometry.diffusion.folders import (
 from embedding_geometry.diffusion.samplers import as_ddim, default_sampler, load_scheduler
 from embedding_geometry.ground.devices import find_device, use_full_float32
 from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.places import DEFAULT
 from embedding_geometry.ground.types import SchedulerName
 
 NETWORKS = {
@@ -152,14 +153,14 @@ class TextToImageModel:
 
 
 def configured_model(named: str | None = None) -> str:
-    """Return the named model, by default that of ``EMBEDDING_GEOMETRY_MODEL``, else the pocket."""
+    """Return the named model, else that of ``EMBEDDING_GEOMETRY_MODEL``, else the default."""
     if named is not None:
         return named
-    return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or "pocket"
+    return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or DEFAULT
 
 
 def load_model(
-    name: str = "pocket",
+    name: str = DEFAULT,
     device: str | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,

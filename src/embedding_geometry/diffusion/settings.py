@@ -20,7 +20,8 @@ class LoadSettings:
     """Which model computes, and where.
 
     Attributes:
-        model: pocket, a diffusers folder, or a hub id; EMBEDDING_GEOMETRY_MODEL if not given.
+        model: an embedded model, a diffusers folder, or a hub id; if not given,
+            EMBEDDING_GEOMETRY_MODEL, else menagerie.
         device: Where to compute (cpu, cuda, cuda:1, mps ...); the best there is if not given.
         dtype: Precision (float32, float16, bfloat16, float64); float32 if not given.
         revision: Branch, tag or commit of a hub id.

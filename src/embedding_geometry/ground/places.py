@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+DEFAULT = "menagerie"
+"""The model that is taken where none is named: the embedded one whose pictures move."""
 
 
 def models_folder(package: Path = PACKAGE) -> Path:
@@ -20,7 +22,7 @@ def models_folder(package: Path = PACKAGE) -> Path:
 def embedded_models(folder: Path) -> dict[str, Path]:
     """The models in a folder by name, the default first: each is a folder as diffusers has it."""
     folders = sorted(index.parent for index in folder.glob("*/model_index.json"))
-    return {each.name: each for each in sorted(folders, key=lambda each: each.name != "pocket")}
+    return {each.name: each for each in sorted(folders, key=lambda each: each.name != DEFAULT)}
 
 
 def data_folder(here: Path) -> Path:

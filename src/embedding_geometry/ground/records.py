@@ -14,6 +14,7 @@ import pandas as pd
 
 from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.places import (
+    DEFAULT,
     EMBEDDED,
     RESULTS,
     prompt_table,
@@ -53,28 +54,28 @@ class Record:
         """Whether every model has one of its own."""
         return self.manifest is None or "{model}" in self.name
 
-    def made_by(self, model_name: str = "pocket") -> str:
+    def made_by(self, model_name: str = DEFAULT) -> str:
         """What makes it; for an embedded model the studies of the book have it by name."""
         model = short_name(model_name)
         if "{model}" in self.name and model in EMBEDDED:
             return f"python -m embedding_geometry record {self.name.format(model=model)}"
         return self.command
 
-    def file(self, ending: str, model_name: str = "pocket") -> Path:
+    def file(self, ending: str, model_name: str = DEFAULT) -> Path:
         """Where one of its files is looked for, as `recorded_file` says."""
         return recorded_file(self.name + ending, model_name)
 
-    def path(self, model_name: str = "pocket") -> Path:
+    def path(self, model_name: str = DEFAULT) -> Path:
         """Where the table is looked for; the prompt pairs of one that a page computes."""
         if self.manifest is None:
             return prompt_table(model_name)
         return self.file(self.tables[0], model_name)
 
-    def recorded(self, model_name: str = "pocket") -> bool:
+    def recorded(self, model_name: str = DEFAULT) -> bool:
         """Whether the table is there; one that a page computes is not recorded."""
         return self.manifest is not None and self.path(model_name).is_file()
 
-    def rows(self, model_name: str = "pocket") -> pd.DataFrame:
+    def rows(self, model_name: str = DEFAULT) -> pd.DataFrame:
         """The table.
 
         Raises:
@@ -83,7 +84,7 @@ class Record:
         """
         return read_table(self.path(model_name), self.made_by(model_name))
 
-    def facts(self, model_name: str = "pocket") -> Manifest:
+    def facts(self, model_name: str = DEFAULT) -> Manifest:
         """What the table was made with; nothing is known of one that a page computes.
 
         Raises:
@@ -94,12 +95,12 @@ class Record:
             return {}
         return read_manifest(self.file(self.manifest, model_name), self.made_by(model_name))
 
-    def read(self, model_name: str = "pocket") -> tuple[pd.DataFrame, Manifest]:
+    def read(self, model_name: str = DEFAULT) -> tuple[pd.DataFrame, Manifest]:
         """The table and what it was made with; raises as `rows` and `facts` do."""
         return self.rows(model_name), self.facts(model_name)
 
 
-def recorded_file(name: str, model_name: str = "pocket") -> Path:
+def recorded_file(name: str, model_name: str = DEFAULT) -> Path:
     """Where a recorded file is looked for.
 
     Args:
