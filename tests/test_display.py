@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from PIL import Image, ImageColor
 
@@ -129,7 +130,8 @@ def test_twins_are_a_jpeg_whose_frames_travel_where_nothing_compares_them(shown)
     assert metadata[KEY]["frames"] == 3
 
 
-def test_a_drawing_is_a_small_png_of_what_was_drawn(shown):
+def test_a_drawing_is_a_small_png_of_what_was_drawn(shown, monkeypatch):
+    monkeypatch.setitem(rcParams, "figure.constrained_layout.use", False)  # moves when drawn again
     figure = Figure(figsize=(2, 1))
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color="#0072B2")

@@ -136,7 +136,7 @@ def test_what_attention_does_along_a_path_is_what_its_layers_do(tiny_model):
         assert found[name].seen == pytest.approx(max(changes), rel=1e-3)
         keys, values = (w.weight.detach().double().numpy() for w in (layer.to_k, layer.to_v))
         queries = image[0].double().numpy() @ layer.to_q.weight.detach().double().numpy().T
-        radius = np.linalg.norm(path, axis=2).max()
+        radius = float(np.linalg.norm(path, axis=2).max())
         heads = zip(
             np.split(queries, layer.heads, axis=1),
             np.split(keys, layer.heads),
