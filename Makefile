@@ -31,13 +31,15 @@ export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 endif
 
-# The stored outputs of the notebooks were recorded on the default model, on the CPU with two threads and without a network.
+# The stored outputs of the notebooks were recorded on the default model, on the CPU with two threads and without a
+# network. Two pages at a time are compared with them, each with one thread.
 REFERENCE := EMBEDDING_GEOMETRY_MODEL= HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 PYTHONPATH="$(CURDIR)/tests/offline"
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 PYTHONPATH="$(CURDIR)/tests/offline"
 
-COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	--numprocesses 2 --dist loadfile
 # The pages that measure pictures are computed a second time, as a processor without wide vectors rounds.
-NARROW := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
+NARROW := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
 STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming))
