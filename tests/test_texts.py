@@ -75,7 +75,7 @@ def finding(kind, estimate, interval=None, test="counted", n=24, **rest):
         ),
         (
             finding("change", 3e-6, test="below {:g}; at least {:.1f}", facts=(1e-3, 0.74)),
-            ("relative change ≤\u00a010⁻⁵", "", "below 0.001; at least 0.7"),
+            ("relative change ≤\u00a010⁻⁴", "", "below 0.001; at least 0.7"),
         ),
         (
             finding("straightness", 0.9996, test="the least for {1}", facts=(0.99, "frames")),
@@ -106,10 +106,10 @@ def test_effects_of_one_kind_are_sorted_by_their_number():
     [
         (0.0, "0"),
         (3e-16, "≤ 10⁻¹²"),
-        (8e-8, "≤ 10⁻⁵"),
-        (2e-6, "≤ 10⁻⁵"),
-        (1e-5, "≤ 10⁻⁵"),
-        (1.1e-5, "≤ 10⁻²"),
+        (8e-8, "≤ 10⁻⁴"),
+        (1.1e-5, "≤ 10⁻⁴"),
+        (1e-4, "≤ 10⁻⁴"),
+        (1.1e-4, "≤ 10⁻²"),
         (2.0, "≤ 10¹"),
     ],
 )

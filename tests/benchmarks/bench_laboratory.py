@@ -19,6 +19,8 @@ from opponents import PAIR
 from playwright.sync_api import Browser, sync_playwright
 from test_browser import ARGUMENTS, BROWSERS
 
+from embedding_geometry.ground.places import DEFAULT
+
 BOOK = Path(__file__).parents[2] / "book"
 sys.path.insert(0, str(BOOK / "_ext"))
 
@@ -87,6 +89,11 @@ def test_what_the_laboratory_loads_and_takes(browser, tmp_path, record) -> None:
     table = pd.DataFrame(
         {"what": what, "seconds": median(times[what] for times in rounds)} for what in rounds[0]
     )
-    facts = {"browser": f"Chromium {browser.version}", "frames": FRAMES, "rounds": ROUNDS}
+    facts = {
+        "model": DEFAULT,
+        "browser": f"Chromium {browser.version}",
+        "frames": FRAMES,
+        "rounds": ROUNDS,
+    }
     record("laboratory", table, **megabytes, **facts, load=load)
     assert megabytes["megabytes"] <= MOST_MEGABYTES

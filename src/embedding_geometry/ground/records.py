@@ -160,7 +160,7 @@ FIRST, FIRST_REPEAT, FIRST_LEDGER = (
     }.items()
 )
 _OF_MODELS = {"study": STUDY, "dose": DOSE, "ways": WAYS, "retiming": RETIMING}
-_OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
+_OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, MOTION, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
 RECORDS = _OF_MODELS | {record.name: record for record in (*_OTHERS, ORDER, GRIDS)}
 
 

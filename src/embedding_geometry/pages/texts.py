@@ -26,7 +26,7 @@ EFFECTS = {
     "straightness": ("R² ≥\u00a0{}", 3),
     "speed": ("{} times as fast", 1),
 }
-SIZE_CLASSES = (-12, -9, -5, -2, -1, 0)  # powers of ten
+SIZE_CLASSES = (-12, -9, -4, -2, -1, 0)  # powers of ten
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

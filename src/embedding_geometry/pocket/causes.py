@@ -6,7 +6,6 @@ says; what its pictures are worth is what a judge recognises in them.
 """
 
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -109,7 +108,6 @@ def _models(folder: Path) -> Iterator[tuple[str, Recipe, TextToImageModel, float
 
 def record_causes(folder: Path) -> None:
     """Measure, and write the record `causes`: the table and what it was made with."""
-    started = time.monotonic()
     table, recognised = measure_causes(folder)
     manifest = {
         "pairs": PAIRS_A_GRADE * len(GRADES),
@@ -118,7 +116,6 @@ def record_causes(folder: Path) -> None:
         "samples": SHORT.unet.steps * SHORT.unet.batch,
         "steps": STEPS,
         "net": "alex",
-        "seconds": round(time.monotonic() - started, 1),
         "cpu": cpu_name(),
         **package_source(),
         **library_versions("torch", "diffusers", "lpips"),
