@@ -52,7 +52,7 @@ def default_settings(model: TextToImageModel) -> RenderSettings:
     Examples:
         >>> settings = eg.default_settings(model)
         >>> settings.steps, settings.guidance_scale
-        (16, 4.0)
+        (16, 9.0)
     """
     return RenderSettings().resolve(model)
 
