@@ -84,7 +84,7 @@ def motion_medians(motion: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
 def motion_table(medians: pd.DataFrame) -> pd.DataFrame:
     """The medians of `motion_medians` as they are read, the most even way first."""
-    ordered = medians.sort_values("gini", kind="stable")
+    ordered = medians.sort_values("gini", kind="stable").rename_axis(None)
     return pd.DataFrame(
         {
             "pairs": ordered["pairs"],
