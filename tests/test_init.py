@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import embedding_geometry
 
@@ -60,12 +61,22 @@ def test_the_mathematics_starts_without_torch():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_frames_are_measured_without_a_model():
+def test_ppl_starts_without_what_it_does_not_need(tmp_path):
+    """Of these torchvision alone takes longer to import than torch, as it loads its compiler."""
+    heavy = {
+        *("diffusers", "transformers", "torchvision", "torch._dynamo", "lpips", "matplotlib"),
+        *("scipy.stats", "scipy.optimize", "statsmodels", "ot", "numba", "ray", "onnx"),
+    }
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
     program = (
-        "import sys, embedding_geometry.perception.evaluation; "
-        "assert not {'diffusers', 'transformers'} & set(sys.modules)"
+        "import sys; from embedding_geometry.__main__ import main; "
+        f"code = main(['ppl', {str(tmp_path)!r}, '--device', 'cpu']); "
+        f"print(code, sorted({heavy} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_the_version_is_that_of_the_distribution():

