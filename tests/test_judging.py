@@ -1,5 +1,7 @@
 """A judge says how sure it is, and is asked by a study by its name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.pocket import judging
 from embedding_geometry.pocket.evaluate import JUDGE, untrained_judge
 from embedding_geometry.pocket.recipes import MENAGERIE
+from embedding_geometry.study.recorded import with_judge_there
+from embedding_geometry.study.settings import StudySettings
 
 NAME = "embedding_geometry.pocket.judging:menagerie"
 
@@ -42,3 +46,15 @@ def test_a_judge_that_is_not_trained_is_one_error_with_the_remedy(tmp_path, monk
     judging.load_judge.cache_clear()
     with pytest.raises(FileNotFoundError, match="evaluate --recipe menagerie. trains it"):
         judging.menagerie.function(np.zeros((1, 64, 64, 3), np.uint8))
+
+
+def test_a_study_goes_without_a_judge_that_has_not_been_trained_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    judging.load_judge.cache_clear()
+    study = StudySettings("pairs.csv", nets_beside=["vgg"], reference="others.csv", judge=NAME)
+    with pytest.warns(UserWarning, match=r"without its judge: no judge at .*--recipe menagerie"):
+        left = with_judge_there(study)
+    assert left == replace(study, judge=None)
+    assert with_judge_there(left) is left
+    there = replace(study, judge="bright", own={"bright": lambda frames: frames.mean((1, 2, 3))})
+    assert with_judge_there(there) is there

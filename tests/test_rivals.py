@@ -18,6 +18,8 @@ from embedding_geometry.statistics.rivals import (
     planes_by_grade,
     rival_table,
 )
+from embedding_geometry.study.recorded import named_study
+from embedding_geometry.transport.ways import RULES
 
 OPEN = "undecided on this model"
 # PPL and realism as multiples of row order's, and rows of the UNet a frame
@@ -194,3 +196,21 @@ def test_the_margin_is_the_protocols_and_is_held_against_the_latents():
     assert rivals.between_latents(table) == pytest.approx(0.1)
     with pytest.raises(ValueError, match="one initial latent"):
         rivals.between_latents(table[table["seed"] == 0])
+
+
+@pytest.mark.parametrize("model", ["pocket", "menagerie"])
+def test_the_rivals_are_those_of_the_protocol(model):
+    """In the order of the protocol, with its pairs, reference, latents and judge."""
+    command, study = named_study(f"{model}_rivals")
+    tempo, retimed = named_study(f"{model}_rivals_retiming")
+    assert (command, tempo) == ("study", "tempo")
+    for settings in (study, retimed):
+        settings.check()
+        assert settings.pairs.name == f"{model}_pairs_rivals.csv"
+        assert settings.reference.name == f"{model}_reference.csv"
+        assert (settings.net, settings.nets_beside) == ("alex", ("vgg",))
+        assert settings.couplings[:3] == ("row", "optimal", "random")
+        assert len(settings.named_couplings) == 15
+        assert set(RULES) < set(settings.named_couplings)
+    assert (study.seeds, retimed.seeds) == ((0, 1), (0,))
+    assert study.judge == f"embedding_geometry.pocket.judging:{model}"

@@ -123,6 +123,8 @@ class Tempo:
 class Record:
     """Make recorded studies of the book again, or resume them, and put them into data/results.
 
+    A study whose judge has not been trained goes without it, and says so.
+
     Attributes:
         names: Which, as data/studies.toml calls them.
         out: Folder for their results folders. Finished cells in these are never computed again.
@@ -133,7 +135,7 @@ class Record:
 
     def run(self) -> None:
         """Run one study after the other, once all names are known to be right."""
-        from embedding_geometry.study.recorded import named_study
+        from embedding_geometry.study.recorded import named_study, with_judge_there
 
         if not self.names:
             raise ValueError(f"no study is named; {STUDIES} lists those of the book")
@@ -142,7 +144,8 @@ class Record:
             if command == "tempo":
                 Tempo(settings, out=RESULTS / name).run()
             else:
-                Study(settings, self.out / name, publish=RESULTS / name).run()
+                judged = with_judge_there(settings)
+                Study(judged, self.out / name, publish=RESULTS / name).run()
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 import re
 import tomllib
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
@@ -66,6 +69,22 @@ def _settings(entry: Mapping[str, Any]) -> StudySettings:
     tables = {name: PROMPTS / entry[name] for name in named}
     loading = LoadSettings(**entry["loading"])
     return StudySettings(**{**entry, **tables, "loading": loading})
+
+
+def with_judge_there(settings: StudySettings) -> StudySettings:
+    """The same without its judge where that has not been trained, which is said in a warning.
+
+    A judge does not come with its model. Without one the table has no column `confidence`, and
+    the manifest names no judge.
+    """
+    if settings.judging is None:
+        return settings
+    try:
+        settings.judging.function(np.zeros((1, 64, 64, 3), np.uint8))
+    except FileNotFoundError as error:
+        warnings.warn(f"the study goes without its judge: {error}", stacklevel=2)
+        return replace(settings, judge=None)
+    return settings
 
 
 # --- the study of a model -----------------------------------------------------------------------
