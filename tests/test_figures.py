@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from embedding_geometry.pages import figures
-from embedding_geometry.transport.ways import RULES
+from embedding_geometry.transport.ways import RULES, Ends
 
 PAD = figures.PADDING
 
@@ -303,7 +303,7 @@ def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
     y[2] = x[2]
     times = np.linspace(0, 1, 7)[:, None, None]
     paths = {"row": (1 - times) * x + times * y, "short": (1 - times) * x + times * stop}
-    figure = figures.way_panels(x, y, paths)
+    figure = figures.way_panels(Ends(x, y, x_end=3, y_end=3), paths)
     drawn = [ax for ax in figure.axes if ax.get_title()]
     assert [ax.get_title() for ax in drawn] == ["row", "short"]
     assert drawn[0].title.get_color() == figures.look("row").colour
@@ -314,6 +314,12 @@ def test_panels_of_ways_show_every_curve_both_clouds_and_what_is_in_both(rng):
             (ends, dots, rings, crosses), (path[-1], x, y, x[[2]]), strict=True
         ):
             np.testing.assert_array_equal(line.get_xydata(), points)
+
+
+def test_planted_ends_share_their_start_and_move_all_else():
+    ends = figures.planted_ends()
+    assert ends.x.shape == ends.y.shape == (7, 2)
+    assert (ends.x == ends.y).all(axis=1).tolist() == [True] + [False] * 6
 
 
 def test_improvement_plot_shows_medians_in_per_cent_and_keeps_outliers_at_the_edge(rng):

@@ -2,6 +2,7 @@ from .clouds import classical_scaling as classical_scaling
 from .clouds import coupling_map as coupling_map
 from .clouds import coupling_matrix as coupling_matrix
 from .clouds import pipeline_diagram as pipeline_diagram
+from .clouds import planted_ends as planted_ends
 from .clouds import principal_plane as principal_plane
 from .clouds import shares_by_place as shares_by_place
 from .clouds import token_flows as token_flows

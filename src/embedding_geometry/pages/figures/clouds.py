@@ -23,6 +23,7 @@ from embedding_geometry.pages.figures.style import (
     new_axes,
     panels,
 )
+from embedding_geometry.transport.ways import Ends
 
 sns = lazy_loader.load("seaborn")  # takes two seconds, and half of the pages draw without it
 
@@ -166,17 +167,27 @@ def coupling_matrix(
     return ax
 
 
-def way_panels(
-    x: Float[np.ndarray, "n 2"],
-    y: Float[np.ndarray, "n 2"],
-    paths: Mapping[str, Float[np.ndarray, "t n 2"]],
-) -> Figure:
+def planted_ends() -> Ends:
+    """Two clouds in the plane as prompts have them: a start token, four others, two of padding."""
+
+    def around(degrees: Sequence[float], radii: Sequence[float]) -> Float[np.ndarray, "7 2"]:
+        angles, start = np.radians(degrees), [0.0, 2.1]
+        places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array(radii)[:, None]
+        return np.concatenate([[start], places])
+
+    x = around([150, 205, 125, 230, 165, 190], [1.3, 1.1, 1.5, 1.3, 0.75, 0.6])
+    y = around([-35, 50, 5, -10, 25, -25], [1.5, 1.2, 0.9, 1.4, 1.5, 0.8])
+    return Ends(x, y, x_end=4, y_end=4)
+
+
+def way_panels(ends: Ends, paths: Mapping[str, Float[np.ndarray, "t n 2"]]) -> Figure:
     """A panel for each way between two clouds in the plane: the curve of every token.
 
     Tokens of x are dots, those of y rings, one that is the same in both a cross. A curve ends in a
     diamond, which a ring covers where it is reached.
     """
     figure, axes = panels(len(paths), 3, 1.4, shared=True)
+    x, y = ends.x, ends.y
     for ax, (name, path) in zip(axes, paths.items(), strict=True):
         colour = look(name).colour
         ax.plot(*path.transpose(2, 0, 1), color=colour, lw=1.1)
