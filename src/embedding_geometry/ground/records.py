@@ -159,7 +159,14 @@ FIRST, FIRST_REPEAT, FIRST_LEDGER = (
         "first_ledger": (".csv",),
     }.items()
 )
-_OF_MODELS = {"study": STUDY, "dose": DOSE, "ways": WAYS, "retiming": RETIMING}
+_OF_MODELS = {
+    "study": STUDY,
+    "dose": DOSE,
+    "ways": WAYS,
+    "retiming": RETIMING,
+    "rivals": RIVALS,
+    "rivals_retiming": RIVALS_RETIMING,
+}
 _OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, MOTION, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
 RECORDS = _OF_MODELS | {record.name: record for record in (*_OTHERS, ORDER, GRIDS)}
 
