@@ -82,7 +82,7 @@ pdf: $(INSTALLED) ## the book, then as one document in _build/pdf/book.pdf (need
 	$(BIN)/python tools/print_book.py
 
 test: $(INSTALLED) $(FETCHED) ## unit tests, then every notebook against its stored outputs
-	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(REFERENCE) $(COMPARE) notebooks
 	$(REFERENCE) $(NARROW) $(COMPARE) $(MEASURING)
 

@@ -12,6 +12,10 @@ import embedding_geometry  # noqa: E402, F401 - before torch: it says how thread
 # isort: split
 import pytest  # noqa: E402
 
+# A file is run by one process. These take minutes each, so they are begun first: the last to begin
+# would have all other processes wait.
+LONGEST = ("test_other_models.py", "test_cluster.py", "test_wheel.py")
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -19,6 +23,10 @@ def pytest_addoption(parser):
         action="store_true",
         help="fail, instead of skip, where the book is not built or there is no browser",
     )
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
