@@ -52,14 +52,12 @@ class Contest:
         study: a row for each path.
         manifest: what they were made with.
         kernels: the kernel distances of each way.
-        retimed: a row for each round of re-timing of some of the paths.
     """
 
     model: str
     study: pd.DataFrame
     manifest: Manifest
     kernels: pd.DataFrame
-    retimed: pd.DataFrame
 
     @cached_property
     def made(self) -> rivals.Rivals:
@@ -78,9 +76,10 @@ class Contest:
 
     @cached_property
     def retimed_points(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The planes of the paths that were re-timed, before and after."""
-        first = self.retimed[self.retimed["round"] == 0]
-        return rivals.plane(first), rivals.plane(rivals.last_round(self.retimed))
+        """The planes of the paths that were re-timed, recorded apart, before and after."""
+        rounds = RIVALS_RETIMING.rows(self.model)
+        first, last = rounds[rounds["round"] == 0], rivals.last_round(rounds)
+        return rivals.plane(first), rivals.plane(last)
 
     @property
     def medians(self) -> pd.DataFrame:
@@ -115,7 +114,7 @@ def recorded(model_names: Sequence[str]) -> dict[str, Contest]:
 def _contest(name: str) -> Contest:
     study, manifest = RIVALS.read(name)
     kernels = read_table(RIVALS.file("_fidelity.csv", name), RIVALS.made_by(name))
-    return Contest(name, study, manifest, kernels, RIVALS_RETIMING.rows(name))
+    return Contest(name, study, manifest, kernels)
 
 
 # --- planes -------------------------------------------------------------------------------------
@@ -323,9 +322,26 @@ def glued(found: Contests) -> dict[str, str]:
 
 
 def front_page(found: Contests) -> str:
-    """What the front page of the book says of the rivals, whatever was found."""
-    better = {model: contest.made.better("optimal") for model, contest in found.items()}
-    return f"Smoother than the optimal coupling at no loss of fidelity: {on_models(better)}"
+    """What the front page of the book says of the rivals, whatever was found.
+
+    Where the measure tells no loss of fidelity, nothing is better, and what is smoother is said.
+    """
+    better = {model: each.made.better("optimal") for model, each in found.items()}
+    smoother = {
+        model: [w for w, duel in each.made.against("optimal").items() if duel.smoother == "holds"]
+        for model, each in found.items()
+    }
+    blind = " and ".join(model for model, each in found.items() if not each.made.sensitive)
+    sentences = [
+        f"Smoother than the optimal coupling at no loss of fidelity: {on_models(better)}",
+        f"Smoother, whatever their fidelity: {on_models(smoother)}",
+    ]
+    if blind:
+        sentences.append(
+            f"On {blind} the measure of fidelity does not find even the cross-fade to be a loss, "
+            "so no way is called better there"
+        )
+    return ". ".join(sentences)
 
 
 def study_ties(model_names: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -141,6 +141,7 @@ def show_photo(
     name: str | None = None,
     quality: int = 72,
     extra: Mapping[str, Any] | None = None,
+    dpi: int = 125,
 ) -> None:
     """Show a figure made of photographs as JPEG, many times smaller than PNG.
 
@@ -149,10 +150,11 @@ def show_photo(
         name: a name under which another page can show the same picture.
         quality: of the JPEG, 1 to 95.
         extra: metadata of the output, for what the book makes of the picture.
+        dpi: pixels an inch.
     """
     buffer = io.BytesIO()
     encoding = {"quality": quality, "optimize": True, "progressive": True}
-    figure.savefig(buffer, format="jpeg", dpi=125, pil_kwargs=encoding)
+    figure.savefig(buffer, format="jpeg", dpi=dpi, pil_kwargs=encoding)
     plt.close(figure)
     metadata = _record(name) if name else {}
     bundle = {"image/jpeg": b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
@@ -208,7 +210,8 @@ def show_walk(walk: "Walk", place: str, dagger: Collection[str] = ()) -> None:
     }
     glue_all({f"{name}_{place}": text for name, text in said.items()})
     strips = {way + " †" * (way in dagger): frames for way, frames in walk.frames.items()}
-    show_photo(film_strips(strips), quality=35, extra=pair_metadata(walk.model, walk.pair, 0))
+    about = pair_metadata(walk.model, walk.pair, 0)
+    show_photo(film_strips(strips), quality=22, extra=about, dpi=100)  # two of them fit a page
 
 
 def show_lists(lists: Mapping[str, Sequence[str]], name: str) -> None:
