@@ -211,7 +211,7 @@ def show_walk(walk: "Walk", place: str, dagger: Collection[str] = ()) -> None:
     glue_all({f"{name}_{place}": text for name, text in said.items()})
     strips = {way + " †" * (way in dagger): frames for way, frames in walk.frames.items()}
     about = pair_metadata(walk.model, walk.pair, 0)
-    show_photo(film_strips(strips), quality=22, extra=about, dpi=100)  # two of them fit a page
+    show_photo(film_strips(strips), quality=20, extra=about, dpi=96)  # a page has two of them
 
 
 def show_lists(lists: Mapping[str, Sequence[str]], name: str) -> None:
