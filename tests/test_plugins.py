@@ -21,7 +21,7 @@ import embedding_geometry as eg
 from embedding_geometry import pages
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
-from embedding_geometry.ground.places import PROMPTS
+from embedding_geometry.ground.places import prompt_table
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.perception.metric import load_metric, perceptual_distances
 from embedding_geometry.study.run import run_study
@@ -341,7 +341,8 @@ def test_what_the_book_shows_of_ones_own_works_as_it_stands(
     """Each cell with what its page has by then; the pages themselves are run whole, too."""
     pictures = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3)).astype(np.uint8)
     has = {
-        **{"np": np, "eg": eg, "torch": torch, "PROMPTS": PROMPTS, "pages": pages},
+        **{"np": np, "eg": eg, "torch": torch, "pages": pages},
+        **{"prompt_table": prompt_table, "owner": "pocket"},
         **{"toy": ends, "times": TIMES, "x": ends.x, "y": ends.y, "model": tiny_model},
         **{
             "frames": {"row": pictures, "optimal": pictures},

@@ -170,7 +170,7 @@ def coupling_matrix(
 def planted_ends() -> Ends:
     """Two clouds in the plane as prompts have them: a start token, four others, two of padding."""
 
-    def around(degrees: Sequence[float], radii: Sequence[float]) -> Float[np.ndarray, "7 2"]:
+    def around(degrees: Sequence[int], radii: Sequence[float]) -> Float[np.ndarray, "7 2"]:
         angles, start = np.radians(degrees), [0.0, 2.1]
         places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array(radii)[:, None]
         return np.concatenate([[start], places])
