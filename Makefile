@@ -42,7 +42,7 @@ COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-
 NARROW := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
-STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming rivals rivals_retiming))
+STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming rivals))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf test lint study benchmark pocket clean

@@ -342,7 +342,7 @@ def test_what_the_book_shows_of_ones_own_works_as_it_stands(
     pictures = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3)).astype(np.uint8)
     has = {
         **{"np": np, "eg": eg, "torch": torch, "pages": pages},
-        **{"prompt_table": prompt_table, "owner": "pocket"},
+        **{"prompt_table": prompt_table, "owner": "pocket", "rng": np.random.default_rng(0)},
         **{"toy": ends, "times": TIMES, "x": ends.x, "y": ends.y, "model": tiny_model},
         **{
             "frames": {"row": pictures, "optimal": pictures},

@@ -165,7 +165,6 @@ _OF_MODELS = {
     "ways": WAYS,
     "retiming": RETIMING,
     "rivals": RIVALS,
-    "rivals_retiming": RIVALS_RETIMING,
 }
 _OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, MOTION, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
 RECORDS = _OF_MODELS | {record.name: record for record in (*_OTHERS, ORDER, GRIDS)}
