@@ -92,7 +92,7 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-study: $(INSTALLED) ## run or resume the recorded studies (two to three hours on two cores)
+study: $(INSTALLED) ## run or resume the recorded studies (four to five hours on two cores)
 	$(BIN)/python -m embedding_geometry record $(STUDIES)
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables
