@@ -211,15 +211,20 @@ def _written(medians: pd.DataFrame, columns: Mapping[str, tuple[str, int]]) -> p
 
 def kernel_table(found: Contests) -> pd.DataFrame:
     """The kernel distance of each way's frames from both references, and less the controls'."""
-    return pd.concat({model: _kernels(each.kernels) for model, each in found.items()})
+    parts = {
+        (model, str(reference)): _kernels(part)
+        for model, each in found.items()
+        for reference, part in each.kernels.groupby("reference", sort=False)
+    }
+    return pd.concat(parts)
 
 
 def _kernels(kernels: pd.DataFrame) -> pd.DataFrame:
     table: dict[str, dict[str, str]] = {}
     for row in kernels[kernels["grade"] == "all"].to_dict("records"):
-        less = "" if row["control"] == "none" else f", less {row['control']}"
+        heading = "distance" if row["control"] == "none" else f"less {row['control']}"
         text = ratio_text(row["kid"], (row["low"], row["high"]), digits=3)
-        table.setdefault(row["coupling"], {})[f"{row['reference']}{less}"] = text
+        table.setdefault(row["coupling"], {})[heading] = text
     return pd.DataFrame(table).T.fillna(NOTHING)
 
 
