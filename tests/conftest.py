@@ -12,7 +12,7 @@ import embedding_geometry  # noqa: E402, F401 - before torch: it says how thread
 # isort: split
 import pytest  # noqa: E402
 
-# A file is run by one process. These take minutes each, so they are begun first: the last to begin
+# A file is run by one process. These take longest, so they are begun first: the last to begin
 # would have all other processes wait.
 LONGEST = ("test_other_models.py", "test_cluster.py", "test_wheel.py")
 
