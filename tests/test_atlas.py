@@ -172,7 +172,7 @@ def zero_gate():
             "cannot be called with 6 tokens and text: TypeErr",
         ),
         ({"call": lambda model, inputs: "picture"}, "returned a str; a tensor"),
-        ({"build": lambda: print}, r"build\(\) returned a builtin_function_or_method"),
+        ({"build": lambda: len}, r"build\(\) returned a builtin_function_or_method"),
         ({"tokens": {}}, "planted: no input travels"),
         ({"other": normal(1, 6, 4)}, r"other text is \(1, 6, 4\), the text 'text' \(1, 6, 5\)"),
         ({"other": normal(6, 5)}, r"other text is \(6, 5\)"),
