@@ -183,8 +183,8 @@ def test_what_is_published_has_the_kernel_distances(finished, tmp_path):
     assert manifest["fidelity"] == {"file": "others.csv", "pictures": 5, "judge": "bright"}
 
 
-def test_re_timed_paths_have_their_realism(settings, finished):
-    table, _ = retime_study(replace(settings, couplings=("row",)), per_grade=1, rounds=1)
+def test_re_timed_paths_have_their_realism(settings, finished, tmp_path):
+    table, _ = retime_study(replace(settings, couplings=("row",)), 1, 1, tmp_path)
     before, after = (table[table["round"] == k].set_index("pair_id")["realism"] for k in (0, 1))
     wanted = finished[1].query("coupling == 'row'").set_index("pair_id")["realism"]
     assert before.to_numpy() == pytest.approx(wanted[before.index].to_numpy(), rel=1e-2)

@@ -14,8 +14,10 @@ from embedding_geometry.ground.records import RETIMING, STUDY
 from embedding_geometry.ground.types import COUPLINGS
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
+from embedding_geometry.study import tempo
 from embedding_geometry.study.cells import cloud_path, prepare_bench, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study.results import DamagedCellWarning
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.tempo import retimed_rows, sample
 
@@ -37,7 +39,8 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def arguments(pairs, tiny_folder, tmp_path):
-    options = f"--pairs {pairs} --model {tiny_folder} --out {tmp_path / 'tiny'} --device cpu"
+    places = f"--kept {tmp_path / 'kept'} --out {tmp_path / 'tiny'}"
+    options = f"--pairs {pairs} --model {tiny_folder} {places} --device cpu"
     fixed = "--seeds 3 --extra-couplings-first-seed --per-grade 1 --rounds 1 --frames 4"
     return ["tempo", *options.split(), *fixed.split()]
 
@@ -99,6 +102,56 @@ def test_first_round_is_the_studys_path(pairs, tiny_folder):
         )
         assert row["ppl"] == pytest.approx(wanted.mean, rel=1e-2)
         assert row["gini"] == pytest.approx(wanted.gini, rel=1e-2)
+
+
+@pytest.fixture
+def stopped(pairs, tiny_folder, tmp_path, monkeypatch):
+    """A re-timing that was killed while its third path of six was under way."""
+
+    def re_time(rounds=1):
+        measured.clear()
+        return tempo.retime_study(settings, 1, rounds, tmp_path)[0]
+
+    def timed(bench, known, rounds):
+        measured.append(known)
+        if len(measured) == 3 and not list(tmp_path.glob("*.done")):
+            raise KeyboardInterrupt
+        return retime_path(bench, known, rounds)
+
+    measured, retime_path = [], tempo.retime_path
+    settings = StudySettings(
+        pairs,
+        couplings=COUPLINGS,
+        extra_couplings_first_seed=(),
+        seeds=(3,),
+        frames=4,
+        loading=LoadSettings(str(tiny_folder), "cpu"),
+    )
+    monkeypatch.setattr(tempo, "retime_path", timed)
+    with pytest.raises(KeyboardInterrupt):
+        re_time()
+    (tmp_path / "stop.done").touch()
+    return re_time, measured
+
+
+def test_what_was_finished_before_a_stop_is_not_computed_again(stopped, tmp_path, pairs):
+    re_time, measured = stopped
+    table = re_time()
+    assert len(measured) == 6 - 2
+    pairs.write_text(PAIRS.replace("cat,5", "cat,4.9"))
+    again = re_time()
+    assert not measured
+    assert again["similarity"].tolist() == [4.9] * 6 + [0.0] * 6  # of the table as it is now
+    pd.testing.assert_frame_equal(
+        again.drop(columns="similarity"), table.drop(columns="similarity")
+    )
+    damaged, *_ = sorted((tmp_path / "cells").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.warns(DamagedCellWarning, match=f"{damaged.name} is damaged"):
+        pd.testing.assert_frame_equal(re_time(), again)
+    assert len(measured) == 1
+    re_time(rounds=2)
+    assert len(measured) == 6  # none was made with as many rounds
 
 
 def test_no_pair_left_is_an_error(pairs):

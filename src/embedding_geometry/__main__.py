@@ -100,12 +100,14 @@ class Tempo:
         settings: What the study computes.
         per_grade: Pairs of each grade, the first ones of the table without the stratum rigid.
         rounds: How often the times of a path are improved.
+        kept: Folder for finished paths. None of them is ever computed again.
         out: Beginning of the names of the two files, PREFIX.csv and PREFIX_manifest.json.
     """
 
     settings: OmitArgPrefixes[StudySettings]
     per_grade: int = 8
     rounds: int = 2
+    kept: Path = Path("runs/retimed")
     out: Annotated[Path, arg(metavar="PREFIX")] = Path("runs/retiming")
 
     def run(self) -> None:
@@ -114,7 +116,7 @@ class Tempo:
         from embedding_geometry.study.tempo import retime_study
 
         make_folder(self.out.parent)
-        table, manifest = retime_study(self.settings, self.per_grade, self.rounds)
+        table, manifest = retime_study(self.settings, self.per_grade, self.rounds, self.kept)
         write_record(self.out, table, manifest)
         print(f"{table['pair_id'].nunique()} pairs -> {self.out}.csv")
 
@@ -127,7 +129,7 @@ class Record:
 
     Attributes:
         names: Which, as data/studies.toml calls them.
-        out: Folder for their results folders. Finished cells in these are never computed again.
+        out: Folder for their results folders. What is finished in these is never computed again.
     """
 
     names: Positional[tuple[str, ...]]
@@ -142,7 +144,7 @@ class Record:
         studies = {name: named_study(name) for name in self.names}
         for name, (command, settings) in studies.items():
             if command == "tempo":
-                Tempo(settings, out=RESULTS / name).run()
+                Tempo(settings, kept=self.out / name, out=RESULTS / name).run()
             else:
                 judged = with_judge_there(settings)
                 Study(judged, self.out / name, publish=RESULTS / name).run()

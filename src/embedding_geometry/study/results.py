@@ -3,7 +3,8 @@
 A cell is one image interpolation: one prompt pair, one seed of the initial latent, one coupling.
 
     <folder>/settings.json          what the folder's study computes
-    <folder>/cells/<name>.json      a finished cell, named by a hash of all that determines it
+    <folder>/cells/<name>.json      a finished cell, named by a hash of all that determines it; in
+                                    the folder of a re-timing, a re-timed path
     <folder>/seen/<name>.npz        what is kept of its pictures, where fidelity is asked for
 
 A file appears whole or not at all (written under a temporary name, flushed to disk, renamed), so
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -149,10 +151,7 @@ def save_cell(folder: Path, cell: Cell) -> None:
     Raises:
         ResultsFolderError: The folder cannot be written (disk full, read-only ...).
     """
-    content = asdict(cell)
-    signed = {"sha256": digest(content), "cell": content}
-    text = json.dumps(signed, ensure_ascii=False, allow_nan=False)
-    write_whole(cell_path(folder, cell.identity), text.encode())
+    _save_signed(cell_path(folder, cell.identity), asdict(cell))
 
 
 def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
@@ -160,19 +159,28 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 
     A damaged file is reported as a `DamagedCellWarning` that names it.
     """
-    path = cell_path(folder, identity)
+    content = _load_signed(cell_path(folder, identity), identity)
+    return None if content is None else Cell(**content)
+
+
+def _save_signed(path: Path, content: Mapping[str, object]) -> None:
+    signed = {"sha256": digest(content), "cell": content}
+    write_whole(path, json.dumps(signed, ensure_ascii=False, allow_nan=False).encode())
+
+
+def _load_signed(path: Path, identity: Mapping[str, object]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
         signed = json.loads(path.read_text(encoding="utf-8"))
-        content = signed["cell"]
+        content: dict[str, Any] = signed["cell"]
         intact = signed["sha256"] == digest(content) and content["identity"] == dict(identity)
     except (ValueError, TypeError, KeyError):
         intact = False
     if intact:
-        return Cell(**content)
+        return content
     warnings.warn(
-        f"{path} is damaged; this cell is computed again", DamagedCellWarning, stacklevel=2
+        f"{path} is damaged; this cell is computed again", DamagedCellWarning, stacklevel=3
     )
     return None
 
@@ -180,6 +188,34 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
     """The file of the cell that is determined by `identity`."""
     return folder / "cells" / f"{digest(dict(identity))}.json"
+
+
+@dataclass(frozen=True)
+class RetimedPath:
+    """A path that was re-timed.
+
+    Attributes:
+        identity: Everything that determines it.
+        rounds: What was measured before the first round and after each, by column.
+        started: When its computation began, ISO 8601 in UTC.
+        ended: When it ended.
+    """
+
+    identity: dict[str, object]
+    rounds: list[dict[str, object]]
+    started: str
+    ended: str
+
+
+def save_retimed(folder: Path, path: RetimedPath) -> None:
+    """Write a re-timed path where `cell_path` has it; raises as `save_cell`."""
+    _save_signed(cell_path(folder, path.identity), asdict(path))
+
+
+def load_retimed(folder: Path, identity: Mapping[str, object]) -> RetimedPath | None:
+    """Read it; None where it is missing or, which a `DamagedCellWarning` says, damaged."""
+    content = _load_signed(cell_path(folder, identity), identity)
+    return None if content is None else RetimedPath(**content)
 
 
 def save_seen(folder: Path, identity: Mapping[str, object], judge: str, seen: Seen) -> None:

@@ -2,7 +2,8 @@
 
 For the first pairs of each grade, the rigid control left out, the path of every coupling is
 rendered at equally spaced times, re-timed (`retiming.retime`), and measured after each round. The
-book's protocol says which comparisons are made.
+book's protocol says which comparisons are made. A finished path is kept, so that a run that was
+stopped at any moment goes on where it was.
 """
 
 from collections import Counter
@@ -16,27 +17,42 @@ from tqdm import tqdm
 
 from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
+from embedding_geometry.ground.disk import digest, make_folder
 from embedding_geometry.ground.grades import RIGID
 from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.fidelity import Reference, picture_features, realism
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.retiming import KnownFrames, Timing, retime
-from embedding_geometry.study.cells import Bench, check_prompts, coupling_rng, prepare_bench
+from embedding_geometry.study.cells import (
+    Bench,
+    check_prompts,
+    conditions_of_cells,
+    coupling_rng,
+    prepare_bench,
+)
 from embedding_geometry.study.fidelity import (
     feature_net,
     reference_features,
     reference_prompts,
 )
+from embedding_geometry.study.planning import Task, plan_tasks
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study.results import RetimedPath, load_retimed, save_retimed
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.transport.ways import find_way
 
 
 def retime_study(
-    settings: StudySettings, per_grade: int, rounds: int
+    settings: StudySettings, per_grade: int, rounds: int, folder: Path
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Re-time the paths of a study's first pairs of each grade, as often as there are rounds.
+
+    Args:
+        settings: what the study computes.
+        per_grade: pairs of each grade.
+        rounds: how often the times of a path are improved.
+        folder: where finished paths are kept. None of them is computed again.
 
     Returns:
         The rows of `retimed_rows` for every pair and seed, and what they were made with.
@@ -44,6 +60,7 @@ def retime_study(
     Raises:
         ValueError: A setting, a table of pairs or a prompt that cannot be used.
         FileNotFoundError: Pairs, model or metric are not where they were looked for.
+        ResultsFolderError: The folder cannot be written.
     """
     settings.check()
     studied = read_prompt_pairs(settings.pairs)
@@ -51,30 +68,51 @@ def retime_study(
     others = read_prompt_pairs(settings.reference) if settings.reference else []
     bench = prepare_bench(settings)
     check_prompts(bench.model, bench.rendering, [*pairs, *others])
-    started, reference = datetime.now(UTC), None
-    if others:
-        features = reference_features(bench, reference_prompts(others, studied))
-        reference = Reference.of(features, str(settings.reference))
-    rows = [
-        row
+    prompts = reference_prompts(others, studied) if others else {}
+    reference = None
+    if prompts:
+        reference = Reference.of(reference_features(bench, prompts), str(settings.reference))
+    conditions = conditions_of_cells(bench) | {"rounds": rounds, "reference": digest(prompts)}
+    make_folder(folder / "cells")
+    paths = [
+        (task, _kept_path(bench, task, rounds, reference, folder))
         for pair in tqdm(pairs, unit="pair")
-        for seed in settings.seeds
-        for row in retimed_rows(bench, pair, seed, rounds, reference)
+        for task in plan_tasks(settings, [pair], conditions)
     ]
-    ended = datetime.now(UTC)
-    manifest = {
+    rows = [
+        _about(task.pair, task.coupling, task.seed) | measured
+        for task, path in paths
+        for measured in path.rounds
+    ]
+    manifest: dict[str, object] = {
         "model": asdict(bench.model.provenance),
         "metric": {"net": bench.metric.net, "revision": bench.metric.revision},
         "settings": asdict(bench.rendering)
         | {"frames": bench.frames, "rounds": rounds, "seeds": settings.seeds}
         | bench.versions,
         "pairs": {"file": Path(settings.pairs).name, "per_grade": per_grade},
-        "started": started.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds"),
-        "seconds": round((ended - started).total_seconds(), 1),
+        "started": min(path.started for _, path in paths),
+        "ended": max(path.ended for _, path in paths),
         "environment": bench.environment,
     }
     return pd.DataFrame(rows), manifest
+
+
+def _kept_path(
+    bench: Bench, task: Task, rounds: int, reference: Reference | None, folder: Path
+) -> RetimedPath:
+    """A path as an earlier run has kept it, or as it is re-timed now, which is kept."""
+    kept = load_retimed(folder, task.identity)
+    if kept is None:
+        started = _now()
+        found = list(_rounds(bench, task.pair, task.coupling, task.seed, rounds, reference))
+        kept = RetimedPath(task.identity, found, started, _now())
+        save_retimed(folder, kept)
+    return kept
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
@@ -132,25 +170,44 @@ def retimed_rows(
         `realism`, the mean over the inner frames at these times.
     """
     for coupling in bench.couplings_of(seed):
-        known = known_frames(bench, pair, coupling, seed)
-        timings = retime_path(bench, known, rounds)
-        for number, timing in enumerate(timings):
-            length = perceptual_path_length(timing.distances)
-            yield {
-                "pair_id": pair.pair_id,
-                "similarity": pair.similarity,
-                "stratum": pair.stratum,
-                "coupling": coupling,
-                "seed": seed,
-                "round": number,
-                "frames": length.frames,
-                "extra": timing.extra,
-                "ppl": length.mean,
-                "root_sum": length.root_sum,
-                "gini": length.gini,
-                "maximum_step": length.maximum_step,
-                **({} if reference is None else _realism(bench, known(timing.times), reference)),
-            }
+        about = _about(pair, coupling, seed)
+        for measured in _rounds(bench, pair, coupling, seed, rounds, reference):
+            yield about | measured
+
+
+def _about(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
+    """Which path a row is of; a pair's similarity may be corrected when its paths are finished."""
+    return {
+        "pair_id": pair.pair_id,
+        "similarity": pair.similarity,
+        "stratum": pair.stratum,
+        "coupling": coupling,
+        "seed": seed,
+    }
+
+
+def _rounds(
+    bench: Bench,
+    pair: PromptPair,
+    coupling: str,
+    seed: int,
+    rounds: int,
+    reference: Reference | None,
+) -> Iterator[dict[str, object]]:
+    """What is measured of a path before the first round and after each."""
+    known = known_frames(bench, pair, coupling, seed)
+    for number, timing in enumerate(retime_path(bench, known, rounds)):
+        length = perceptual_path_length(timing.distances)
+        yield {
+            "round": number,
+            "frames": length.frames,
+            "extra": timing.extra,
+            "ppl": length.mean,
+            "root_sum": length.root_sum,
+            "gini": length.gini,
+            "maximum_step": length.maximum_step,
+            **({} if reference is None else _realism(bench, known(timing.times), reference)),
+        }
 
 
 def _realism(bench: Bench, frames: Frames, reference: Reference) -> dict[str, float]:
