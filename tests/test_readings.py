@@ -249,9 +249,9 @@ def test_the_ends_are_the_texts(tiny_model, name):
     for frame, end in ((0, [0]), (2, [1])):
         expected = render(tiny_model, texts[end], latent, SETTINGS)[0]
         assert np.abs(frames[frame] - expected).max() <= 1
-        if name != "cross-fade":
-            found = sample_latents(tiny_model, rule, latent, SETTINGS)[frame]
-            assert torch.equal(found, sample_latents(tiny_model, texts[end], latent, SETTINGS)[0])
+    if name != "cross-fade":
+        found = sample_latents(tiny_model, rule, latent, SETTINGS)[[0, 2]]
+        assert torch.equal(found, sample_latents(tiny_model, texts, latent, SETTINGS))
     assert (frames[1] != frames[0]).any()
 
 
@@ -347,6 +347,35 @@ def test_rows_of_the_unet_are_as_many_as_counted(tiny_model, name, scale, size):
     finally:
         hook.remove()
     assert sum(rows) == unet_rows(tiny_model, frames, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [("row", 1), ("measures", 2), ("late-switch", 2), ("latent-slerp", 1), ("cross-fade", 1)],
+)
+def test_the_ends_of_a_path_are_denoised_together(tiny_model, name, calls):
+    """A small batch costs nearly what a large one does: in one, not each in one of its own."""
+    counted = []
+    hook = tiny_model.unet.register_forward_hook(lambda *given: counted.append(1))
+    frames = reading(name, encode(tiny_model, [CAT, BIRDS]), np.linspace(0, 1, 6))
+    try:
+        render(tiny_model, frames, initial_latent(tiny_model, 0), RenderSettings(1, 3.0))
+    finally:
+        hook.remove()
+    assert len(counted) == calls
+
+
+@pytest.mark.parametrize("place", ["latent", "image", "measure"])
+def test_texts_of_different_lengths_are_denoised_apart(model, texts, latent, place):
+    """Doubling one of them changes no frame, the ends among them."""
+    weights = shares(np.array([0.0, 0.5, 1.0]))
+    parts = (texts[[0]], texts[[1]])
+    longer = (parts[0], Texts(np.repeat(parts[1].clouds, 2, axis=1)))
+    found, expected = (
+        render(model, Mixture(place, each, weights), latent, SETTINGS).astype(int)
+        for each in (longer, parts)
+    )
+    assert np.abs(found - expected).max() <= 1
 
 
 @pytest.mark.parametrize(

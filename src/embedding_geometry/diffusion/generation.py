@@ -35,6 +35,7 @@ from embedding_geometry.diffusion.readings import (
     batches,
     check_readings,
     images,
+    one_after_other,
     unet_calls,
 )
 from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
@@ -112,7 +113,11 @@ def sample_latents(
     if isinstance(frames, Mixture) and frames.place == "image":
         raise ValueError("images are mixed when they are decoded: render makes frames of this")
     if isinstance(frames, Mixture) and frames.place == "latent":
-        x, y = (sample_latents(model, part, latent, settings, progress) for part in frames.parts)
+        sampled = [
+            sample_latents(model, each, latent, settings, progress)
+            for each in one_after_other(frames.parts)
+        ]
+        x, y = torch.cat(sampled).split([*map(len, frames.parts)])
         return _great_circles(x, y, frames.weights[:, 1])
     negative = _negative_text(model, settings)
     together = batches(frames, settings.batch_size)
@@ -177,8 +182,11 @@ def render(
         return decode_latents(model, latents, settings.batch_size)
 
     if isinstance(texts, Mixture) and texts.place == "image":
+        check_readings(model, texts)
+        of_parts = np.concatenate([pictures(each) for each in one_after_other(texts.parts)])
+        parts = np.split(of_parts, np.cumsum([*map(len, texts.parts)])[:-1])
         weights = texts.weights.T[..., None, None, None]
-        found = sum(w * pictures(part) for w, part in zip(weights, texts.parts, strict=True))
+        found = sum(w * part for w, part in zip(weights, parts, strict=True))
     else:
         found = pictures(texts)
     return (found * 255).round().astype(np.uint8)

@@ -12,6 +12,7 @@ as exact as that of one text. (A mask of diffusers' UNet could carry them, too, 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -81,20 +82,18 @@ def fuse(query: Queries, key: Heads, value: Heads, weights: Tensor, kind: Kind) 
     """
     ends = slice(len(query) - len(weights) - 2, len(query) - len(weights))
 
-    def fused(states: Tensor, of_ends: Tensor) -> Tensor:
-        """The frames' own keys or values, and then averages of those of the ends."""
-        averages = torch.einsum("te,ehnd->thnd", of_ends, states[ends])
-        return torch.cat([states[ends.stop :], averages], dim=2)
+    def ask(beside: Callable[[Tensor], Tensor]) -> Tensor:
+        """The frames' answers of their own keys and values, and beside these some of the ends'."""
+        keys, values = (torch.cat([x[ends.stop :], beside(x[ends])], dim=2) for x in (key, value))
+        return attention(query[ends.stop :], keys, values)
 
-    def ask(of_ends: Tensor) -> Tensor:
-        own = query[ends.stop :]
-        return attention(own, fused(key, of_ends), fused(value, of_ends))
+    def of_end(end: int, states: Tensor) -> Tensor:
+        return states[[end]].expand(len(weights), -1, -1, -1)
 
     if kind == "inner":
-        frames = ask(weights)
+        frames = ask(partial(torch.einsum, "te,ehnd->thnd", weights))
     else:
-        alone = torch.eye(2, dtype=weights.dtype, device=weights.device)
-        answers = (ask(end.expand_as(weights)) for end in alone)
+        answers = (ask(partial(of_end, end)) for end in (0, 1))
         frames = sum(w[:, None, None, None] * a for w, a in zip(weights.T, answers, strict=True))
     rest = slice(ends.stop)
     return torch.cat([attention(query[rest], key[rest], value[rest]), frames])

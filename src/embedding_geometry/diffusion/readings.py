@@ -54,23 +54,33 @@ def check_readings(model: TextToImageModel, frames: Readings) -> None:
 def batches(frames: Readings, size: int) -> list[tuple[list[int], Readings]]:
     """Return what is denoised together, so many frames at most, with their places.
 
-    Frames of a rule that one text makes alone are frames of this text.
+    Frames of a rule that one text makes alone are frames of this text, and go together whichever
+    text it is, where all have as many tokens.
     """
+    if isinstance(frames, Texts):
+        return [
+            (places, at_frames(frames, places)) for places in _chunks(range(len(frames)), size)
+        ]
+    kinds = only_part(frames)
+    tokens = np.array([*(part.clouds.shape[1] for part in frames.parts), 0])[kinds]
 
-    def take(kind: int, places: list[int]) -> Readings:
-        if isinstance(frames, Texts):
-            return at_frames(frames, places)
-        if kind == len(frames.parts):
+    def take(places: list[int]) -> Readings:
+        if tokens[places[0]] == 0:
             return some_frames(frames, places)
-        return at_frames(frames.parts[kind], places)
+        return reduce(add, (at_frames(frames.parts[kinds[place]], [place]) for place in places))
 
-    kinds = np.zeros(len(frames), int) if isinstance(frames, Texts) else only_part(frames)
-    places = {kind: np.flatnonzero(kinds == kind).tolist() for kind in np.unique(kinds).tolist()}
-    return [
-        (chunk, take(kind, chunk))
-        for kind, alike in places.items()
-        for chunk in (alike[start : start + size] for start in range(0, len(alike), size))
-    ]
+    alike = [np.flatnonzero(tokens == count).tolist() for count in np.unique(tokens)]
+    return [(chunk, take(chunk)) for places in alike for chunk in _chunks(places, size)]
+
+
+def _chunks(places: Sequence[int], size: int) -> list[list[int]]:
+    return [[*places[start : start + size]] for start in range(0, len(places), size)]
+
+
+def one_after_other(parts: Sequence[Texts]) -> list[Texts]:
+    """Return the texts of all parts as one, or part by part where not all have as many tokens."""
+    alike = len({part.clouds.shape[1:] for part in parts}) == 1
+    return [reduce(add, parts)] if alike else [*parts]
 
 
 def images(batch: Readings) -> int:
