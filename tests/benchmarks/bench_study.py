@@ -27,6 +27,8 @@ SETTINGS = StudySettings(
 FASTER_THAN_FRAME_BY_FRAME, FASTER_THAN_BATCH_BY_BATCH = 3.0, 1.25
 DEFAULT_BATCH = RenderSettings().batch_size
 ROUNDS = 5
+# the package asks torchvision for its backbone in words that are out of use
+pytestmark = pytest.mark.filterwarnings("ignore:.*pretrained", "ignore:.*weight enum")
 
 
 @pytest.fixture(scope="module")

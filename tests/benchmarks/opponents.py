@@ -35,7 +35,7 @@ class Result:
 
 
 class Opponent:
-    """The pipeline of the diffusers library, as it loads the folder, and the study's LPIPS."""
+    """The pipeline of the diffusers library, as it loads the folder, and LPIPS of the package."""
 
     def __init__(self, bench: Bench, folder: Path, seed: int = 0) -> None:
         self.bench = bench
@@ -47,6 +47,10 @@ class Opponent:
         ).to(bench.model.device)
         self.pipeline.scheduler = DDIMScheduler.from_config(bench.model.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
+        metric = bench.metric
+        self.network = lpips.LPIPS(net=metric.net, pnet_rand=True, verbose=False).eval()
+        self.network.load_state_dict(metric.network.state_dict())
+        self.network.to(metric.device)
         ends = encode(bench.model, [PAIR.source, PAIR.target]).ends
         couplings = bench.couplings_of(seed)
         self.paths = [cloud_path(PAIR, c, ends, bench.frames) for c in couplings]
@@ -90,7 +94,7 @@ class Opponent:
     def _lpips(self, first: np.ndarray, second: np.ndarray) -> float:
         device = self.bench.metric.device
         pair = [lpips.im2tensor(image).to(device) for image in (first, second)]
-        return self.bench.metric.network(*pair).item()
+        return self.network(*pair).item()
 
     @torch.no_grad()
     def _lpips_of_batch(self, first: np.ndarray, second: np.ndarray) -> list[float]:
@@ -99,7 +103,7 @@ class Opponent:
             torch.cat([lpips.im2tensor(image) for image in images]).to(device)
             for images in (first, second)
         ]
-        return self.bench.metric.network(*batches).flatten().tolist()
+        return self.network(*batches).flatten().tolist()
 
     def _tensor(self, clouds: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(clouds).to(self.bench.model.device, self.bench.model.dtype)
