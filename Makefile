@@ -42,7 +42,7 @@ COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-
 NARROW := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
-STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming rivals))
+STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming rivals rivals_retiming))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf test lint study benchmark pocket clean
@@ -92,7 +92,7 @@ lint: $(INSTALLED) ## style, import directions and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-study: $(INSTALLED) ## run or resume the recorded studies (four to five hours on two cores)
+study: $(INSTALLED) ## run or resume the recorded studies (five to six hours on two cores)
 	$(BIN)/python -m embedding_geometry record $(STUDIES)
 
 benchmark: $(INSTALLED) ## speed against the loops one would write by hand; records the tables

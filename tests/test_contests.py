@@ -17,7 +17,7 @@ ONE = {
     "cross-fade": (0.3, 0.6, 0.2),
 }
 BLIND = {way: (ppl, 1, rows) for way, (ppl, _, rows) in ONE.items()}
-NAMES = ("some/one", "some/two", "some/three")
+NAMES = ("some/one", "some/two", "some/three", "some/four")
 
 
 def record(folder, model, ways, pairs=18):
@@ -39,13 +39,18 @@ def record(folder, model, ways, pairs=18):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """On the first model `outer` is better; on the second realism is blind; the third has none."""
+    """On the first model `outer` is better; on the second realism is blind; two more lack records.
+
+    The re-timing of the third is missing, and the fourth has nothing.
+    """
     folder = tmp_path_factory.mktemp("results")
     record(folder, "one", ONE)
-    record(folder, "two", BLIND)
+    for model in ("two", "three"):
+        record(folder, model, BLIND)
+    (folder / "three_rivals_retiming.csv").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(folder))
-        yield contests.recorded(NAMES)  # the re-timing is read when it is asked for
+        yield contests.recorded(NAMES)
 
 
 def test_models_without_a_comparison_are_left_out_unless_none_has_one(
@@ -53,7 +58,15 @@ def test_models_without_a_comparison_are_left_out_unless_none_has_one(
 ):
     assert list(found) == ["one", "two"]
     monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"three_rivals_study\.csv; `python -m .*study"):
+    with pytest.raises(FileNotFoundError, match=r"four_rivals_study\.csv; `python -m .*study"):
+        contests.recorded(NAMES[3:])
+
+
+def test_a_comparison_without_its_retiming_is_named_where_there_is_no_other(tmp_path, monkeypatch):
+    record(tmp_path, "three", ONE)
+    (tmp_path / "three_rivals_retiming.csv").unlink()
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_RESULTS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"three_rivals_retiming\.csv; `python -m .*tempo"):
         contests.recorded(NAMES[2:])
 
 
@@ -102,6 +115,13 @@ def test_timing_is_told_of_ways_that_differed(found):
     sure = {"ppl": [1, 1.1], "ppl_low": [1, 0.9], "ppl_high": [1, 1.3]}
     before = pd.DataFrame(sure, ["row", "unsure"])
     assert contests._timing(before, before)["timing"].to_dict() == {"unsure": "–"}
+
+
+def test_timing_is_summed_up_over_the_ways_that_surely_differ(found):
+    assert contests.timing_sentence(found) == (
+        "Timing makes of a way's difference from row order on one 50\u202f% (median of 4 that "
+        "surely differ), on two 50\u202f% (median of 4 that surely differ)"
+    )
 
 
 def test_planes_stand_by_model_and_by_grade(found):

@@ -202,12 +202,15 @@ def test_the_margin_is_the_protocols_and_is_held_against_the_latents():
 def test_the_rivals_are_those_of_the_protocol(model):
     """In the order of the protocol, with its pairs, reference, latents and judge."""
     command, study = named_study(f"{model}_rivals")
-    assert command == "study"
-    study.check()
-    assert study.pairs.name == f"{model}_pairs_rivals.csv"
-    assert study.reference.name == f"{model}_reference.csv"
-    assert (study.net, study.nets_beside, study.seeds) == ("alex", ("vgg",), (0, 1))
-    assert study.couplings[:3] == ("row", "optimal", "random")
-    assert len(study.named_couplings) == 15
-    assert set(RULES) < set(study.named_couplings)
+    tempo, retimed = named_study(f"{model}_rivals_retiming")
+    assert (command, tempo) == ("study", "tempo")
+    for settings in (study, retimed):
+        settings.check()
+        assert settings.pairs.name == f"{model}_pairs_rivals.csv"
+        assert settings.reference.name == f"{model}_reference.csv"
+        assert (settings.net, settings.nets_beside) == ("alex", ("vgg",))
+        assert settings.couplings[:3] == ("row", "optimal", "random")
+        assert len(settings.named_couplings) == 15
+        assert set(RULES) < set(settings.named_couplings)
+    assert (study.seeds, retimed.seeds) == ((0, 1), (0,))
     assert study.judge == f"embedding_geometry.pocket.judging:{model}"

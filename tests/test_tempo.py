@@ -9,14 +9,15 @@ import pytest
 from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.settings import LoadSettings
-from embedding_geometry.ground.places import EMBEDDED, prompt_table
-from embedding_geometry.ground.records import RETIMING, STUDY
+from embedding_geometry.ground.places import EMBEDDED, PROMPTS
+from embedding_geometry.ground.records import RETIMING, RIVALS, RIVALS_RETIMING, STUDY
 from embedding_geometry.ground.types import COUPLINGS
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study import tempo
 from embedding_geometry.study.cells import cloud_path, prepare_bench, render_paths
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.study.recorded import named_study
 from embedding_geometry.study.results import DamagedCellWarning
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.tempo import retimed_rows, sample
@@ -51,27 +52,38 @@ def test_sample_is_the_first_pairs_of_each_grade_without_the_control(pairs):
     assert [pair.pair_id for pair in sample(table, 8)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("model", EMBEDDED)
-def test_recorded_sample_is_the_protocols(model):
-    chosen = sample(read_prompt_pairs(prompt_table(model)), 8)
-    wanted = [f"f{grade}-00{k}" for grade in range(5, -1, -1) for k in range(1, 9)]
-    table, manifest = RETIMING.read(model)
-    assert [pair.pair_id for pair in chosen] == wanted
-    assert list(table["pair_id"].unique()) == wanted
-    assert set(table["coupling"]) == set(COUPLINGS)
+recorded = pytest.mark.parametrize(
+    ("model", "record", "study", "pairs", "first"),
+    [(model, RETIMING, STUDY, f"{model}_pairs.csv", 1) for model in EMBEDDED]
+    + [(model, RIVALS_RETIMING, RIVALS, f"{model}_pairs_rivals.csv", 11) for model in EMBEDDED],
+)
+
+
+@recorded
+def test_recorded_sample_is_the_protocols(model, record, study, pairs, first):
+    chosen = sample(read_prompt_pairs(PROMPTS / pairs), 8)
+    table, manifest = record.read(model)
+    wanted = {f"f{grade}-{first + k:03}" for grade in range(6) for k in range(8)}
+    assert {pair.pair_id for pair in chosen} == wanted
+    assert list(table["pair_id"].unique()) == [pair.pair_id for pair in chosen]
+    assert set(table["coupling"]) == set(named_study(record.name.format(model=model))[1].couplings)
     assert set(table["round"]) == {0, 1, 2}
     assert table["extra"].max() <= 18
-    assert manifest["pairs"] == {"file": f"{model}_pairs.csv", "per_grade": 8}
+    assert manifest["pairs"] == {"file": pairs, "per_grade": 8}
 
 
-@pytest.mark.parametrize("model", EMBEDDED)
-def test_recorded_paths_before_re_timing_are_those_of_the_study(model):
+@recorded
+def test_recorded_paths_before_re_timing_are_those_of_the_study(
+    model, record, study, pairs, first
+):
     """The study rendered them in other batches; pictures agree to rounding."""
-    table, study = RETIMING.rows(model), STUDY.rows(model)
-    key = ["pair_id", "coupling", "seed"]
-    both = table[table["round"] == 0].merge(study, on=key, suffixes=("", "_study"))
-    assert len(both) == 144
+    table = record.rows(model)
+    before, key = table[table["round"] == 0], ["pair_id", "coupling", "seed"]
+    both = before.merge(study.rows(model), on=key, suffixes=("", "_study"))
+    assert len(both) == len(before) == 48 * table["coupling"].nunique()
     np.testing.assert_allclose(both["ppl"], both["ppl_study"], rtol=1e-2, atol=1e-5)
+    if "realism" in table:
+        np.testing.assert_allclose(both["realism"], both["realism_study"], rtol=1e-2)
 
 
 def test_command_records_a_row_for_each_coupling_and_round(arguments, tmp_path, capsys):

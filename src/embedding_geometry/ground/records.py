@@ -135,6 +135,7 @@ BENCHMARKS = {
     name: Record(f"benchmark_{name}", command, (".csv",), ".json")
     for name, command in {
         "study": "make benchmark",
+        "ways": "make benchmark",
         "wasserstein": "make benchmark",
         "costs": "make benchmark",
         "busy": "make benchmark",
@@ -165,6 +166,7 @@ _OF_MODELS = {
     "ways": WAYS,
     "retiming": RETIMING,
     "rivals": RIVALS,
+    "rivals_retiming": RIVALS_RETIMING,
 }
 _OTHERS = (FIRST, FIRST_REPEAT, FIRST_LEDGER, MOTION, ATLAS, *BENCHMARKS.values(), KILLS, COSTS)
 RECORDS = _OF_MODELS | {record.name: record for record in (*_OTHERS, ORDER, GRIDS)}

@@ -52,12 +52,14 @@ class Contest:
         study: a row for each path.
         manifest: what they were made with.
         kernels: the kernel distances of each way.
+        retimed: a row for each round of each path that was re-timed.
     """
 
     model: str
     study: pd.DataFrame
     manifest: Manifest
     kernels: pd.DataFrame
+    retimed: pd.DataFrame
 
     @cached_property
     def made(self) -> rivals.Rivals:
@@ -76,10 +78,9 @@ class Contest:
 
     @cached_property
     def retimed_points(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The planes of the paths that were re-timed, recorded apart, before and after."""
-        rounds = RIVALS_RETIMING.rows(self.model)
-        first, last = rounds[rounds["round"] == 0], rivals.last_round(rounds)
-        return rivals.plane(first), rivals.plane(last)
+        """The planes of the paths that were re-timed, before and after."""
+        first = self.retimed[self.retimed["round"] == 0]
+        return rivals.plane(first), rivals.plane(rivals.last_round(self.retimed))
 
     @property
     def medians(self) -> pd.DataFrame:
@@ -101,20 +102,22 @@ Contests = Mapping[str, Contest]
 
 
 def recorded(model_names: Sequence[str]) -> dict[str, Contest]:
-    """The comparisons of those models that have one, by short names.
+    """The comparisons of those models that have one and its re-timing, by short names.
 
     Raises:
-        FileNotFoundError: none of the models has one, or one lacks a table.
+        FileNotFoundError: none of the models has both, or one lacks a table.
         RecordError: a table is damaged or has no rows.
     """
-    names = [name for name in model_names if RIVALS.recorded(name)] or model_names[:1]
+    both = (RIVALS, RIVALS_RETIMING)
+    whole = [name for name in model_names if all(each.recorded(name) for each in both)]
+    names = whole or model_names[:1]
     return {short_name(name): _contest(name) for name in names}
 
 
 def _contest(name: str) -> Contest:
     study, manifest = RIVALS.read(name)
     kernels = read_table(RIVALS.file("_fidelity.csv", name), RIVALS.made_by(name))
-    return Contest(name, study, manifest, kernels)
+    return Contest(name, study, manifest, kernels, RIVALS_RETIMING.rows(name))
 
 
 # --- planes -------------------------------------------------------------------------------------
@@ -236,7 +239,7 @@ def timing_table(found: Contests) -> pd.DataFrame:
 def _timing(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """The part is told only where there surely was a difference."""
     parts = rivals.part_of_timing(before, after)
-    sure = (before["ppl_low"] > 1) | (before["ppl_high"] < 1)
+    sure = _surely_differs(before)
     return pd.DataFrame(
         {
             way: {
@@ -247,6 +250,11 @@ def _timing(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
             for way in map(str, before.index.drop("row"))
         }
     ).T
+
+
+def _surely_differs(points: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the interval of a way's PPL leaves out row order's."""
+    return (points["ppl_low"] > 1) | (points["ppl_high"] < 1)
 
 
 def _ppl(points: pd.DataFrame, way: str) -> str:
@@ -319,10 +327,12 @@ def glued(found: Contests) -> dict[str, str]:
     return {
         "n_rivals": str(first.study["coupling"].nunique()),
         "n_tests": str(2 * len(first.made.duels)),
+        "n_retimed": str(first.retimed["pair_id"].nunique()),
         "margin": number_text(rivals.MARGIN, 0, percent=True),
         "floor": number_text(1 - rivals.MARGIN, 2),
         "fronts": on_models({model: each.front for model, each in found.items()}),
         "rivals_front": front_page(found),
+        "timing_part": timing_sentence(found),
     }
 
 
@@ -347,6 +357,17 @@ def front_page(found: Contests) -> str:
             "so no way is called better there"
         )
     return ". ".join(sentences)
+
+
+def timing_sentence(found: Contests) -> str:
+    """How much of the differences that surely are there is timing, on each model."""
+    medians = []
+    for model, each in found.items():
+        before, after = each.retimed_points
+        parts = rivals.part_of_timing(before, after)[_surely_differs(before)]
+        share = number_text(parts.median(), 0, percent=True)
+        medians.append(f"on {model} {share} (median of {len(parts)} that surely differ)")
+    return f"Timing makes of a way's difference from row order {', '.join(medians)}"
 
 
 def study_ties(model_names: Sequence[str]) -> dict[str, pd.DataFrame]:
