@@ -104,7 +104,7 @@ def test_effects_of_one_kind_are_sorted_by_their_number():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0, "0"),
+        (0.0, "≤ 10⁻¹²"),
         (3e-16, "≤ 10⁻¹²"),
         (8e-8, "≤ 10⁻⁴"),
         (1.1e-5, "≤ 10⁻⁴"),

@@ -211,14 +211,13 @@ def at_most(value: float) -> str:
     """A bound for a rounding error: the size class in which it lies.
 
     Rounding errors differ from one processor to the next, and so does the next power of ten; the
-    classes are far enough apart to tell float64, float32 and half precision from one another.
+    classes are far enough apart to tell float64, float32 and half precision from one another. That
+    there is no error at all differs as well: 0 has the smallest class, and no name of its own.
     """
     if value < 0 or not math.isfinite(value):
         raise ValueError(f"a size is expected, not {value}")
-    if value == 0:
-        return "0"
-    exponent = next((e for e in SIZE_CLASSES if value <= 10.0**e), math.ceil(math.log10(value)))
-    return f"≤\u00a0{_power_of_ten(exponent)}"
+    classes = [e for e in SIZE_CLASSES if value <= 10.0**e] or [math.ceil(math.log10(value))]
+    return f"≤\u00a0{_power_of_ten(classes[0])}"
 
 
 def at_least(value: float) -> str:
