@@ -119,8 +119,8 @@ def test_timing_is_told_of_ways_that_differed(found):
 
 def test_timing_is_summed_up_over_the_ways_that_surely_differ(found):
     assert contests.timing_sentence(found) == (
-        "Timing makes of a way's difference from row order on one 50\u202f% (median of 4 that "
-        "surely differ), on two 50\u202f% (median of 4 that surely differ)"
+        "Of a way's difference from row order, timing makes 50\u202f% on one (median of 4 that "
+        "surely differ) and 50\u202f% on two (median of 4 that surely differ)"
     )
 
 

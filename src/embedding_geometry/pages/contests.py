@@ -366,8 +366,8 @@ def timing_sentence(found: Contests) -> str:
         before, after = each.retimed_points
         parts = rivals.part_of_timing(before, after)[_surely_differs(before)]
         share = number_text(parts.median(), 0, percent=True)
-        medians.append(f"on {model} {share} (median of {len(parts)} that surely differ)")
-    return f"Timing makes of a way's difference from row order {', '.join(medians)}"
+        medians.append(f"{share} on {model} (median of {len(parts)} that surely differ)")
+    return f"Of a way's difference from row order, timing makes {' and '.join(medians)}"
 
 
 def study_ties(model_names: Sequence[str]) -> dict[str, pd.DataFrame]:
