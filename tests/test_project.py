@@ -215,6 +215,12 @@ def test_citation_agrees_with_the_package():
     assert PROJECT["project"]["license"] in citation["license"]
 
 
+@pytest.mark.parametrize("card", sorted((ROOT / "data").glob("*/model_index.json")))
+def test_the_weights_are_under_the_licence_of_all_data(card):
+    assert "the weights of the embedded models" in (ROOT / "LICENSE-text").read_text()
+    assert "\nWeights: CC BY 4.0" in card.with_name("README.md").read_text(encoding="utf-8")
+
+
 def has_code(module):
     tree = ast.parse(module.read_text())
     return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
