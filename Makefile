@@ -38,14 +38,14 @@ REFERENCE := EMBEDDING_GEOMETRY_MODEL= HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
 
 COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--numprocesses 2 --dist loadfile
-# The pages that measure pictures are computed a second time, as a processor without wide vectors rounds.
+# What takes another processor's place, and the pages on which its rounding would be seen first.
 NARROW := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
 STUDIES := $(foreach model,pocket menagerie,$(model) $(addprefix $(model)_,dose ways retiming rivals rivals_retiming))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint study benchmark pocket clean
+.PHONY: help setup book pdf test narrow lint study benchmark pocket clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 12
@@ -84,6 +84,8 @@ pdf: $(INSTALLED) ## the book, then as one document in _build/pdf/book.pdf (need
 test: $(INSTALLED) $(FETCHED) ## unit tests, then every notebook against its stored outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(REFERENCE) $(COMPARE) notebooks
+
+narrow: $(INSTALLED) ## compare the pages that measure pictures as a processor without wide vectors rounds
 	$(REFERENCE) $(NARROW) $(COMPARE) $(MEASURING)
 
 lint: $(INSTALLED) ## style, import directions and types
