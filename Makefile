@@ -38,7 +38,7 @@ REFERENCE := EMBEDDING_GEOMETRY_MODEL= HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
 
 COMPARE := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	--numprocesses 2 --dist loadfile
-# What takes another processor's place, and the pages on which its rounding would be seen first.
+# What takes another processor's place, and the pages that measure pictures, where its rounding would be seen first.
 NARROW := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 MEASURING := $(addprefix notebooks/,05_interpolations.ipynb 07_evaluator.ipynb 13_tokens.ipynb)
 
@@ -85,7 +85,8 @@ test: $(INSTALLED) $(FETCHED) ## unit tests, then every notebook against its sto
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(REFERENCE) $(COMPARE) notebooks
 
-narrow: $(INSTALLED) ## compare the pages that measure pictures as a processor without wide vectors rounds
+# For continuous integration: the pages that measure pictures, compared as a processor without wide vectors rounds.
+narrow: $(INSTALLED)
 	$(REFERENCE) $(NARROW) $(COMPARE) $(MEASURING)
 
 lint: $(INSTALLED) ## style, import directions and types
