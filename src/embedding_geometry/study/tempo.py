@@ -55,7 +55,8 @@ def retime_study(
         folder: where finished paths are kept. None of them is computed again.
 
     Returns:
-        The rows of `retimed_rows` for every pair and seed, and what they were made with.
+        The rows of `retimed_rows` for every pair and seed, with a reference also `realism`, the
+        mean over the inner frames at these times; and what they were made with.
 
     Raises:
         ValueError: A setting, a table of pairs or a prompt that cannot be used.
@@ -155,23 +156,18 @@ def retime_path(bench: Bench, known: KnownFrames, rounds: int) -> list[Timing]:
 
 
 def retimed_rows(
-    bench: Bench,
-    pair: PromptPair,
-    seed: int,
-    rounds: int,
-    reference: Reference | None = None,
+    bench: Bench, pair: PromptPair, seed: int, rounds: int
 ) -> Iterator[dict[str, object]]:
     """Re-time a pair along every coupling of a seed.
 
     Yields:
         For each coupling and each round, of which round 0 has the equally spaced times, the pair's
         columns, `coupling`, `seed`, `round`, `frames`, the `extra` frames rendered so far, `ppl`
-        (the mean distance), `root_sum`, `gini` and `maximum_step`; with a reference also
-        `realism`, the mean over the inner frames at these times.
+        (the mean distance), `root_sum`, `gini` and `maximum_step`.
     """
     for coupling in bench.couplings_of(seed):
         about = _about(pair, coupling, seed)
-        for measured in _rounds(bench, pair, coupling, seed, rounds, reference):
+        for measured in _rounds(bench, pair, coupling, seed, rounds):
             yield about | measured
 
 
@@ -192,7 +188,7 @@ def _rounds(
     coupling: str,
     seed: int,
     rounds: int,
-    reference: Reference | None,
+    reference: Reference | None = None,
 ) -> Iterator[dict[str, object]]:
     """What is measured of a path before the first round and after each."""
     known = known_frames(bench, pair, coupling, seed)
