@@ -124,11 +124,9 @@ def sample_latents(
     steps = len(together) * len(_fresh_scheduler(model, settings).timesteps)
     with tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar:
         latents = [
-            _denoise(model, latent, batch, negative, settings, progress_bar)
-            for _, batch in together
+            _denoise(model, latent, batch, negative, settings, progress_bar) for batch in together
         ]
-    places = [place for rows, _ in together for place in rows]
-    return torch.cat(latents)[np.argsort(places)]
+    return torch.cat(latents)
 
 
 @torch.no_grad()

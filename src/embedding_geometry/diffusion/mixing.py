@@ -12,7 +12,6 @@ as exact as that of one text. (A mask of diffusers' UNet could carry them, too, 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from embedding_geometry.transport.rules import Kind
 
 Queries = Float[Tensor, "r h q d"]
 Heads = Float[Tensor, "r h n d"]
+Shared = Float[Tensor, "k h n d"]  # of k = r rows, or k = 1 for all
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]  # from queries, keys and values to the answer
 Processor = Callable[..., Tensor]  # of diffusers
 
@@ -43,36 +43,46 @@ def log_densities(
     return np.repeat(logs - logs.max(axis=-1, keepdims=True), sizes, axis=-1)
 
 
-def read_measure(query: Queries, key: Heads, value: Heads, log_density: Tensor) -> Queries:
+def attend(query: Queries, key: Shared, value: Shared) -> Queries:
+    """Attention of each row to a text of its own, or of all rows to one text.
+
+    To one text all queries go one after the other: its keys and values are not copied for each.
+    """
+    if len(key) == len(query):
+        return attention(query, key, value)
+    queries = query.transpose(1, 2).flatten(0, 1).transpose(0, 1)
+    answers = attention(queries[None], key, value)[0]
+    return answers.transpose(0, 1).unflatten(0, (len(query), -1)).transpose(1, 2)
+
+
+def read_measure(query: Queries, key: Shared, value: Shared, log_density: Tensor) -> Queries:
     """Attention to weighted tokens: their log densities (r, n) are added to the logits."""
+    key, value = (each.expand(len(query), -1, -1, -1) for each in (key, value))
     return attention(query, key, value, attn_mask=log_density[:, None, None])
 
 
 def average_outputs(
-    query: Queries, key: Heads, value: Heads, weights: Tensor, sizes: list[int]
+    query: Queries, key: Shared, value: Shared, weights: Tensor, sizes: list[int]
 ) -> Queries:
     """Averages, of weights (r, b), of the attention to each text, of n_b tokens, by itself."""
     texts = zip(key.split(sizes, dim=2), value.split(sizes, dim=2), strict=True)
-    return sum(
-        weight[:, None, None, None] * attention(query, *text)
-        for weight, text in zip(weights.T, texts, strict=True)
-    )
+    average = torch.zeros((), dtype=query.dtype, device=query.device)
+    for weight, text in zip(weights.T[..., None, None, None], texts, strict=True):
+        average = torch.addcmul(average, weight, attend(query, *text))
+    return average
 
 
-def share_out(query: Queries, key: Tensor, value: Tensor, apart: int, mix: Mix) -> Queries:
+def share_out(query: Queries, key: Shared, value: Shared, apart: int, mix: Mix) -> Queries:
     """The first half of the rows reads the first tokens, that many, and the other mixes the rest.
 
-    All rows mix where no token stands apart. Keys and values are those of a row of either half, or
-    of one for all.
+    All rows mix where no token stands apart. Keys and values are those of half the rows, which the
+    halves share, or of one row.
     """
-
-    def answer(read: Mix, queries: Tensor, tokens: slice) -> Tensor:
-        states = (each[:, :, tokens].expand(len(queries), -1, -1, -1) for each in (key, value))
-        return read(queries, *states)
-
-    half = len(query) // 2 if apart else 0
-    mixed = answer(mix, query[half:], slice(apart, None))
-    return torch.cat([answer(attention, query[:half], slice(apart)), mixed]) if apart else mixed
+    if not apart:
+        return mix(query, key, value)
+    without, mixed = query.chunk(2)
+    read = attend(without, key[:, :, :apart], value[:, :, :apart])
+    return _rows(read, mix(mixed, key[:, :, apart:], value[:, :, apart:]))
 
 
 def fuse(query: Queries, key: Heads, value: Heads, weights: Tensor, kind: Kind) -> Queries:
@@ -80,23 +90,29 @@ def fuse(query: Queries, key: Heads, value: Heads, weights: Tensor, kind: Kind) 
 
     The ends, and what stands before these, read as they do without.
     """
-    ends = slice(len(query) - len(weights) - 2, len(query) - len(weights))
+    first, inner = len(query) - len(weights), kind == "inner"
+    rest, ends, frames = slice(first), slice(first - 2, first), slice(first, None)
+    shape = (1 if inner else 2, len(weights), -1, -1, -1)
 
-    def ask(beside: Callable[[Tensor], Tensor]) -> Tensor:
-        """The frames' answers of their own keys and values, and beside these some of the ends'."""
-        keys, values = (torch.cat([x[ends.stop :], beside(x[ends])], dim=2) for x in (key, value))
-        return attention(query[ends.stop :], keys, values)
+    def beside(states: Tensor) -> Tensor:
+        """The frames' own and then the ends': inner their mixture, outer first A's, then B's."""
+        of_ends = states[ends, None]
+        if inner:
+            of_ends = torch.einsum("te,ehnd->thnd", weights, states[ends])[None]
+        own = states[frames].expand(shape)
+        return torch.cat([own, of_ends.expand(shape)], dim=3).flatten(0, 1)
 
-    def of_end(end: int, states: Tensor) -> Tensor:
-        return states[[end]].expand(len(weights), -1, -1, -1)
+    asked = query[frames].expand(shape).flatten(0, 1)
+    answers = attention(asked, beside(key), beside(value))
+    if not inner:
+        of_a, of_b = answers.chunk(2)
+        answers = torch.lerp(of_a, of_b, weights[:, 1, None, None, None])
+    return _rows(attention(query[rest], key[rest], value[rest]), answers)
 
-    if kind == "inner":
-        frames = ask(partial(torch.einsum, "te,ehnd->thnd", weights))
-    else:
-        answers = (ask(partial(of_end, end)) for end in (0, 1))
-        frames = sum(w[:, None, None, None] * a for w, a in zip(weights.T, answers, strict=True))
-    rest = slice(ends.stop)
-    return torch.cat([attention(query[rest], key[rest], value[rest]), frames])
+
+def _rows(*answers: Tensor) -> Tensor:
+    """One after the other, in memory query by query as attention leaves them: no copy later."""
+    return torch.cat([each.transpose(1, 2) for each in answers]).transpose(1, 2)
 
 
 class _Mixing:

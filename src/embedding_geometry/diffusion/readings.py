@@ -30,7 +30,6 @@ from embedding_geometry.transport.rules import (
     Mixture,
     Rule,
     at_frames,
-    only_part,
     some_frames,
     step_weights,
 )
@@ -51,30 +50,15 @@ def check_readings(model: TextToImageModel, frames: Readings) -> None:
         check_texts(model, texts)
 
 
-def batches(frames: Readings, size: int) -> list[tuple[list[int], Readings]]:
-    """Return what is denoised together, so many frames at most, with their places.
+def batches(frames: Readings, size: int) -> list[Readings]:
+    """Return what is denoised together, so many frames at most.
 
-    Frames of a rule that one text makes alone are frames of this text, and go together whichever
-    text it is, where all have as many tokens.
+    The ends of a path go with the frames between them, though one text makes each: a batch of
+    their own would take longer than their rows do here.
     """
-    if isinstance(frames, Texts):
-        return [
-            (places, at_frames(frames, places)) for places in _chunks(range(len(frames)), size)
-        ]
-    kinds = only_part(frames)
-    tokens = np.array([*(part.clouds.shape[1] for part in frames.parts), 0])[kinds]
-
-    def take(places: list[int]) -> Readings:
-        if tokens[places[0]] == 0:
-            return some_frames(frames, places)
-        return reduce(add, (at_frames(frames.parts[kinds[place]], [place]) for place in places))
-
-    alike = [np.flatnonzero(tokens == count).tolist() for count in np.unique(tokens)]
-    return [(chunk, take(chunk)) for places in alike for chunk in _chunks(places, size)]
-
-
-def _chunks(places: Sequence[int], size: int) -> list[list[int]]:
-    return [[*places[start : start + size]] for start in range(0, len(places), size)]
+    take: Callable[..., Readings] = at_frames if isinstance(frames, Texts) else some_frames
+    places = list(range(len(frames)))
+    return [take(frames, places[start : start + size]) for start in places[::size]]
 
 
 def one_after_other(parts: Sequence[Texts]) -> list[Texts]:
@@ -91,9 +75,9 @@ def images(batch: Readings) -> int:
 def unet_rows(model: TextToImageModel, frames: Readings, settings: RenderSettings) -> int:
     """Return how many rows the UNet computes in a denoising step, for all frames together.
 
-    A frame of one text takes a row, and one for the negative prompt where guidance is on; a frame
-    of mixed predictions a row for each text and that one. AID's ends are denoised once beside each
-    batch. Latents and images are mixed of those of the texts, whatever the number of frames.
+    A frame takes a row, and one for the negative prompt where guidance is on; of mixed predictions
+    a row for each text and that one. AID's ends are denoised once beside each batch. Latents and
+    images are mixed of those of the texts, whatever the number of frames.
 
     Examples:
         >>> texts = eg.encode(model, ["a cat on the beach", "a panda in the snow"])
@@ -104,7 +88,7 @@ def unet_rows(model: TextToImageModel, frames: Readings, settings: RenderSetting
     if isinstance(frames, Mixture) and frames.place in ("latent", "image"):
         return sum(unet_rows(model, part, settings) for part in frames.parts)
     guided, rows = settings.guidance_scale != 1, 0
-    for _, batch in batches(frames, settings.batch_size):
+    for batch in batches(frames, settings.batch_size):
         read = len(batch.parts) if _averages_predictions(batch) else 1
         rows += images(batch) * (read + guided)
     return rows
@@ -183,26 +167,39 @@ def _mixed_call(
     texts, count = [*before, *batch.parts], max(map(len, batch.parts))
     clouds = np.concatenate([at_frames(text, range(count)).clouds for text in texts], axis=1)
     sizes = [part.clouds.shape[1] for part in batch.parts]
-    mixture = partial(share_out, apart=clouds.shape[1] - sum(sizes))
-    vectors = [at_frames(text, range(len(batch))).pooled for text in texts]
+    weights, apart = step_weights(batch, steps), clouds.shape[1] - sum(sizes)
+    averages = batch.place == "attention"
+    # to the model in one piece: it would look for its dtype in all its modules at each step
+    read = as_tensor(model, weights if averages else log_densities(weights, sizes))
+    beside = _averaged_vectors(model, before, batch, weights, latent)
 
-    def given(weights: Float[np.ndarray, "t b"]) -> dict[str, Any]:
-        if batch.place == "attention":
-            mix = partial(average_outputs, weights=as_tensor(model, weights), sizes=sizes)
+    def given(step: int) -> dict[str, Any]:
+        if averages:
+            mix = partial(average_outputs, weights=read[step], sizes=sizes)
         else:
-            densities = as_tensor(model, log_densities(weights, sizes))
-            mix = partial(read_measure, log_density=densities)
-        pooled = None
-        if vectors[0] is not None:
-            read = np.einsum("tb,btp->tp", weights, vectors[len(before) :])
-            pooled = np.concatenate([*vectors[: len(before)], read])
-        return {
-            "cross_attention_kwargs": {"mix": partial(mixture, mix=mix)},
-            "added_cond_kwargs": beside_clouds(model, pooled, latent),
-        }
+            mix = partial(read_measure, log_density=read[step])
+        mixed = {"cross_attention_kwargs": {"mix": partial(share_out, apart=apart, mix=mix)}}
+        vectors = {name: of_steps[step] for name, of_steps in beside.items()}
+        return mixed | ({"added_cond_kwargs": vectors} if vectors else {})
 
-    mixing = [given(weights) for weights in step_weights(batch, steps)].__getitem__
-    return Call(Texts(clouds), 1 + len(before), mixing)
+    return Call(Texts(clouds), 1 + len(before), given)
+
+
+def _averaged_vectors(
+    model: TextToImageModel,
+    before: list[Texts],
+    batch: Mixture,
+    weights: Float[np.ndarray, "s t b"],
+    latent: Float[Tensor, "1 c h w"],
+) -> dict[str, Float[Tensor, "s r _"]]:
+    """Return what is read beside the clouds in each step: the negative prompt's, then averages."""
+    vectors = [at_frames(text, range(len(batch))).pooled for text in (*before, *batch.parts)]
+    if vectors[0] is None:
+        return {}
+    read = np.einsum("stb,btp->stp", weights, vectors[len(before) :])
+    rows = [np.concatenate([*vectors[: len(before)], of_step]) for of_step in read]
+    beside = beside_clouds(model, np.concatenate(rows), latent) or {}
+    return {name: each.unflatten(0, (len(rows), -1)) for name, each in beside.items()}
 
 
 def averaging(

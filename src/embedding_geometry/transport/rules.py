@@ -242,19 +242,13 @@ def some_frames(rule: Rule, frames: list[int]) -> Rule:
     return replace(rule, parts=parts, weights=rule.weights[frames], **own)
 
 
-def only_part(rule: Rule) -> Int[np.ndarray, " t"]:
-    """For each frame the part that alone makes it, of weight 1; their number where several do."""
-    alone = (rule.weights == 1).any(axis=1)
-    return np.where(alone, rule.weights.argmax(axis=1), len(rule.parts))
-
-
 def cloud_alone(way: CloudPath | Rule, frame: int) -> Cloud | None:
-    """The cloud that alone makes a frame of a way; None where several do."""
+    """The cloud that alone makes a frame of a way, of weight 1; None where several do."""
     if not isinstance(way, Rule):
         return way[frame]
     frame = range(len(way))[frame]
-    part = only_part(way)[frame]
-    return None if part == len(way.parts) else at_frames(way.parts[part], [frame]).clouds[0]
+    alone = np.flatnonzero(way.weights[frame] == 1)
+    return at_frames(way.parts[alone[0]], [frame]).clouds[0] if len(alone) else None
 
 
 def step_weights(rule: Mixture, steps: int) -> Float[np.ndarray, "s t b"]:
