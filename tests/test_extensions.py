@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+import os
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -14,12 +16,15 @@ from sphinx.application import Sphinx
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
 import laboratory
+import nbformat
 from laboratory import SUGGESTIONS, packed, suggestions
 from reading import costs, recorded_on, table_named
 from recorded import put_beside
 
 from embedding_geometry.ground import records
 from embedding_geometry.ground.places import DEFAULT, PROMPTS, RESULTS
+
+EXTENSIONS = Path(laboratory.__file__).parent
 
 
 def test_a_page_names_the_models_table_else_the_defaults_wherever_results_are_kept(
@@ -111,3 +116,52 @@ def test_a_table_is_put_beside_the_pages(tmp_path: Path) -> None:
     (tmp_path / "html").mkdir()
     assert put_beside(book, table) == "_data/made.csv"
     assert (tmp_path / "html/_data/made.csv").read_text() == "gain\n1\n"
+
+
+CODE = """---
+file_format: mystnb
+kernelspec:
+  name: python3
+---
+
+# A page
+
+```{code-cell} ipython3
+%s
+```
+"""
+
+
+def build(folder: Path, *options: str, **pages: str) -> "subprocess.CompletedProcess[str]":
+    """Build a book of pages with code, and of a first page that has none."""
+    source, titles = folder / "source", "\n".join(pages)
+    source.mkdir(exist_ok=True)
+    (source / "index.md").write_text(f"# A book\n\n```{{toctree}}\n{titles}\n```\n")
+    settings = 'extensions, nb_execution_mode = ["myst_nb", "execution"], "cache"\n'
+    (source / "conf.py").write_text(settings)
+    for page, code in pages.items():
+        (source / f"{page}.md").write_text(CODE % code)
+    command = [sys.executable, "-m", "sphinx", "-W", *options, source, folder / "html"]
+    paths = os.environ | {"PYTHONPATH": str(EXTENSIONS)}
+    return subprocess.run(command, env=paths, capture_output=True, text=True, check=False)
+
+
+def test_what_is_read_anew_is_executed_anew_though_its_text_is_the_same(tmp_path: Path) -> None:
+    """The package may have changed, which no text shows."""
+    page = {"counted": "print(6 * 7); open('runs', 'a').write('x');"}
+    for options, runs in (([], 1), (["--fresh-env"], 2)):
+        built = build(tmp_path, *options, **page)
+        assert built.returncode == 0, built.stderr
+        assert (tmp_path / "source/runs").read_text() == "x" * runs
+    [cell] = nbformat.read(tmp_path / "executed/counted.ipynb", 4).cells[1:]
+    assert cell.outputs[0].text == "42\n"
+    assert ">42\n" in (tmp_path / "html/counted.html").read_text()
+    assert not (tmp_path / "executed/index.ipynb").exists()
+
+
+def test_a_page_that_fails_ends_the_build_with_what_went_wrong(tmp_path: Path) -> None:
+    built = build(tmp_path, sound="print('sound')", broken="raise KeyError('no such cat')")
+    assert built.returncode != 0
+    assert "broken was not executed to its end" in built.stderr
+    assert "no such cat" in built.stderr
+    assert not (tmp_path / "html/index.html").exists()

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from tiny_model import write_tiny_model
 
 from embedding_geometry.diffusion import folders
-from embedding_geometry.diffusion.loading import configured_model, load_model
-from embedding_geometry.ground.places import DEFAULT
+from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.ground.places import DEFAULT, configured_model
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import jupyter_server_mathjax
 from docutils import nodes
 from docutils.parsers.rst import directives
+from execution import executed_file
 from myst_nb.ext.glue.utils import create_pending_glue_ref
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -78,7 +79,7 @@ def offer_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Put the executed notebook into the download menu; the theme does so only to launch it."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    executed = executed_file(app, page)
     if executed.is_file():
         target = Path(app.outdir) / "_sources" / f"{page}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from execution import executed_file
 from laboratory import LABORATORY, trial
 from PIL import Image
 from recorded import put_beside
@@ -26,8 +27,7 @@ from sphinx.util import docname_join, logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
-from embedding_geometry.diffusion.loading import configured_model
-from embedding_geometry.ground.places import PROMPTS, prompt_table
+from embedding_geometry.ground.places import PROMPTS, configured_model, prompt_table
 from embedding_geometry.ground.records import (
     COSTS,
     RECORDS,
@@ -56,7 +56,7 @@ def executed(path: Path) -> dict[str, Any]:
 
 def notebook(app: Sphinx, page: str) -> dict[str, Any]:
     """The executed notebook of a page, without cells if the page is none."""
-    path = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    path = executed_file(app, page)
     return executed(path) if path.is_file() else {"cells": []}
 
 

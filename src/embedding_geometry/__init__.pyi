@@ -12,12 +12,12 @@ from .diffusion.generation import default_settings as default_settings
 from .diffusion.generation import initial_latent as initial_latent
 from .diffusion.generation import render as render
 from .diffusion.generation import sample_latents as sample_latents
-from .diffusion.loading import configured_model as configured_model
 from .diffusion.loading import load_model as load_model
 from .diffusion.readings import unet_rows as unet_rows
 from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
 from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
+from .ground.places import configured_model as configured_model
 from .ground.plugins import Plugin as Plugin
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths

@@ -20,7 +20,6 @@ which ``folders`` finds and checks. Weights come from safetensors files only; no
 import contextlib
 import copy
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,13 +149,6 @@ class TextToImageModel:
     def dtype(self) -> torch.dtype:
         """In what precision the model computes."""
         return self.unet.dtype
-
-
-def configured_model(named: str | None = None) -> str:
-    """Return the named model, else that of ``EMBEDDING_GEOMETRY_MODEL``, else the default."""
-    if named is not None:
-        return named
-    return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or DEFAULT
 
 
 def load_model(

@@ -41,7 +41,8 @@ class LoadSettings:
 
     def load(self) -> "TextToImageModel":
         """Load the model; raises what `load_model` does."""
-        from embedding_geometry.diffusion.loading import configured_model, load_model
+        from embedding_geometry.diffusion.loading import load_model
+        from embedding_geometry.ground.places import configured_model
 
         name = configured_model(self.model)
         model = load_model(name, self.device, self.dtype, self.revision)

@@ -40,6 +40,13 @@ RESULTS = DATA / "results"
 STUDIES = DATA / "studies.toml"
 
 
+def configured_model(named: str | None = None) -> str:
+    """Return the named model, else that of ``EMBEDDING_GEOMETRY_MODEL``, else the default."""
+    if named is not None:
+        return named
+    return os.environ.get("EMBEDDING_GEOMETRY_MODEL") or DEFAULT
+
+
 def short_name(model_name: str) -> str:
     """The last part of a model's name, by which its recorded files are called."""
     return Path(model_name).name

@@ -20,8 +20,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.loading import configured_model
 from embedding_geometry.ground.disk import digest, make_folder, write_whole
+from embedding_geometry.ground.places import configured_model
 from embedding_geometry.perception.fidelity import Features, Reference
 from embedding_geometry.study.cluster import RayEngine
 from embedding_geometry.study.engines import (
