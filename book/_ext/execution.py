@@ -22,8 +22,6 @@ from sphinx.util.display import status_iterator
 from embedding_geometry.ground.places import EMBEDDED, configured_model, short_name
 from embedding_geometry.ground.records import COSTS
 
-UNKNOWN = {"seconds": 0}
-
 
 def executed_file(app: Sphinx, page: str) -> Path:
     """Where the notebook of a page is with the outputs of this build, if the page has code."""
@@ -37,29 +35,36 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
         SphinxError: a cell of a page has failed; the page beside it still ends, and no other
             begins.
     """
-    cache = get_cache(env.mystnb_config.execution_cache_path)
-    known = COSTS.facts()["pages"] if COSTS.recorded() else {}
     notebooks = {page: found for page in pages if (found := notebook(env, page))}
-    order = sorted(notebooks, key=lambda page: -known.get(Path(page).name, UNKNOWN)["seconds"])
     at_once = 2 if short_name(configured_model()) in EMBEDDED else 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // at_once)))
     pool = ThreadPoolExecutor(at_once)
     try:
+        order = sorted(notebooks, key=recorded_seconds, reverse=True)
         runs = {pool.submit(execute, env, page, notebooks[page]): page for page in order}
         for run in status_iterator(
             as_completed(runs), "executing pages... ", length=len(runs), stringify_func=runs.get
         ):
-            page, result = runs[run], run.result()
-            if result.err is not None:
-                raise SphinxError(f"{page} was not executed to its end\n{result.exc_string}")
-            cache.cache_notebook_bundle(
-                CacheBundleIn(result.nb, env.doc2path(page)), overwrite=True
-            )
-            file = executed_file(app, page)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(result.nb, file)
+            keep(app, env, runs[run], run.result())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def recorded_seconds(page: str) -> float:
+    """What a page takes to run, as far as that was recorded."""
+    pages = COSTS.facts()["pages"] if COSTS.recorded() else {}
+    return pages.get(Path(page).name, {"seconds": 0})["seconds"]
+
+
+def keep(app: Sphinx, env: BuildEnvironment, page: str, result: ExecutionResult) -> None:
+    """Put an executed page into the cache, and whole where readers get it; or say what failed."""
+    if result.err is not None:
+        raise SphinxError(f"{page} was not executed to its end\n{result.exc_string}")
+    cache = get_cache(env.mystnb_config.execution_cache_path)
+    cache.cache_notebook_bundle(CacheBundleIn(result.nb, env.doc2path(page)), overwrite=True)
+    file = executed_file(app, page)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(result.nb, file)
 
 
 def notebook(env: BuildEnvironment, page: str) -> nbformat.NotebookNode | None:
