@@ -79,6 +79,18 @@ def test_ppl_starts_without_what_it_does_not_need(tmp_path):
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+def test_the_first_frames_do_not_wait_for_the_library_of_the_table(tmp_path):
+    """What is not a path is found when the network is there, and then there is no table."""
+    program = (
+        "import sys; from embedding_geometry.__main__ import main; "
+        f"print(main(['ppl', {str(tmp_path / 'none')!r}, '--device', 'cpu']), end=' '); "
+        "print('torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "2 True False\n"
+
+
 def test_the_version_is_that_of_the_distribution():
     assert embedding_geometry.__version__ == metadata.version("embedding-geometry")
 

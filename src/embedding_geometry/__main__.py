@@ -344,7 +344,6 @@ class Ppl:
 
     def _check(self) -> "Partners | None":
         """Return the paths to compare, if any, once all options are known to be right."""
-        from embedding_geometry.perception.partners import match_partners
         from embedding_geometry.perception.reports import check_outputs
 
         if not self.paths or (self.compare and len(self.paths) != 2):
@@ -354,7 +353,11 @@ class Ppl:
             )
         check_seed(self.seed)
         check_outputs(self.csv, self.json)
-        return match_partners(*self.paths) if self.compare else None
+        if not self.compare:
+            return None
+        from embedding_geometry.perception.partners import match_partners
+
+        return match_partners(*self.paths)
 
     def _read_reference(self, settings: "ReadSettings") -> "StoredReference":
         """Read the reference pictures by the network that published numbers are of."""

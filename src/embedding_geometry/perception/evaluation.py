@@ -30,9 +30,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
@@ -63,6 +63,9 @@ from embedding_geometry.perception.path_length import (
     repeated_steps,
 )
 from embedding_geometry.statistics.paired import Interval, median_interval
+
+if TYPE_CHECKING:  # half a second that the first frames do not wait for
+    import pandas as pd
 
 
 class RepeatedFramesWarning(UserWarning):
@@ -298,11 +301,13 @@ def _enough_memory(name: str) -> Iterator[None]:
         ) from error
 
 
-def path_table(paths: Sequence[MeasuredPath]) -> pd.DataFrame:
+def path_table(paths: Sequence[MeasuredPath]) -> "pd.DataFrame":
     """Return one row per path: `path, frames` and the columns of this module's table.
 
     Paths that were held against a reference have a column `realism` more.
     """
+    import pandas as pd
+
     rows = [
         {"path": shown_name(measured.path)}
         | asdict(measured.length)
@@ -346,8 +351,10 @@ def path_fidelity(
     )
 
 
-def fidelity_table(found: Mapping[str, Fidelity]) -> pd.DataFrame:
+def fidelity_table(found: Mapping[str, Fidelity]) -> "pd.DataFrame":
     """Return one row for each named set of paths; what needs more paths than there are is NaN."""
+    import pandas as pd
+
     rows = [
         {"inner frames of": name, "paths": len(each.paths)}
         | with_ends("realism", each.realism, each.realism_interval)

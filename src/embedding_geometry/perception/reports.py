@@ -6,8 +6,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.perception.evaluation import (
@@ -61,6 +59,8 @@ def write_csv(
     Every row repeats the provenance `about` it, and the kernel distance of the set that the path
     is in, so that tables add up.
     """
+    import pandas as pd
+
     table = path_table(paths).assign(
         size=[measured.size for measured in paths],
         distinct=[measured.distinct for measured in paths],

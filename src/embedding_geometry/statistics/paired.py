@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
-import pandas as pd
 import scipy  # its modules are imported when they are first used
 from jaxtyping import Float
 
@@ -335,6 +334,8 @@ def _check_pairs(
     name_a: str, a: Sample, name_b: str, b: Sample, *, least: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both samples in float64, once they are known to be paired, finite and long enough."""
+    import pandas as pd  # for whoever has a table: no evaluation of a path waits for it
+
     if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
         if len(a) != len(b) or not a.index.is_unique or set(a.index) != set(b.index):
             raise ValueError(
