@@ -10,11 +10,9 @@ from planted_paths import held_against, noise, planted
 
 from embedding_geometry.perception.evaluation import (
     RepeatedFramesWarning,
-    fidelity_table,
     measure_path,
     measure_paths,
     path_fidelity,
-    path_table,
     read_reference,
 )
 from embedding_geometry.perception.fidelity import (
@@ -31,6 +29,7 @@ from embedding_geometry.perception.frames import (
 )
 from embedding_geometry.perception.metric import PathLengthMeter, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
+from embedding_geometry.perception.tables import fidelity_table, path_table
 from embedding_geometry.statistics.paired import median_interval
 
 

@@ -1,4 +1,4 @@
-"""What was measured as files: numbers, provenance, and what is never overwritten."""
+"""What was measured as files: numbers and provenance."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from planted_paths import held_against, noise
 from embedding_geometry.perception.evaluation import (
     measure_paths,
     path_fidelity,
-    path_table,
     read_reference,
 )
-from embedding_geometry.perception.frames import ReadSettings, write_animation, write_frames
+from embedding_geometry.perception.frames import ReadSettings, write_frames
+from embedding_geometry.perception.outputs import check_outputs
 from embedding_geometry.perception.partners import (
     LESS_IS_BETTER,
     compare_paths,
@@ -24,11 +24,11 @@ from embedding_geometry.perception.partners import (
     match_partners,
 )
 from embedding_geometry.perception.reports import (
-    check_outputs,
     provenance,
     write_csv,
     write_json,
 )
+from embedding_geometry.perception.tables import path_table
 
 
 @pytest.fixture
@@ -65,24 +65,6 @@ def test_the_files_hold_numbers_and_provenance(tiny_metric, two_folders, tmp_pat
     assert report["failed"] == {str(tmp_path / "c"): "is broken"}
     assert [row["measure"] for row in report["comparison"]["measures"]] == list(LESS_IS_BETTER)
     check_outputs(tmp_path / "table.csv", tmp_path / "report.json")  # may be replaced by others
-
-
-def test_outputs_replace_nothing_but_earlier_outputs(tmp_path):
-    file, link, pipe = tmp_path / "a.gif", tmp_path / "link", tmp_path / "pipe"
-    write_animation(noise(2), file, {})
-    link.symlink_to(tmp_path / "nothing")
-    os.mkfifo(pipe)
-    for output, message in (
-        (file, "a.gif is there and is no earlier output"),
-        (link, "link is a link or a pipe"),
-        (pipe, "pipe is a link or a pipe"),
-        (tmp_path, "is a folder; name the file"),
-    ):
-        for outputs in ((output, None), (None, output)):
-            with pytest.raises(ValueError, match=message):
-                check_outputs(*outputs)
-    with pytest.raises(ValueError, match="for both the CSV and the JSON"):
-        check_outputs(tmp_path / "x", tmp_path / "new/../x")
 
 
 def test_a_name_that_is_no_text_is_written(tiny_metric, tmp_path):

@@ -22,7 +22,6 @@ from .ground.plugins import Plugin as Plugin
 from .perception.evaluation import measure_path as measure_path
 from .perception.evaluation import measure_paths as measure_paths
 from .perception.evaluation import path_fidelity as path_fidelity
-from .perception.evaluation import path_table as path_table
 from .perception.evaluation import read_reference as read_reference
 from .perception.fidelity import Reference as Reference
 from .perception.fidelity import kernel_distance as kernel_distance
@@ -41,6 +40,7 @@ from .perception.path_length import distinct_frames as distinct_frames
 from .perception.path_length import perceptual_path_length as perceptual_path_length
 from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
+from .perception.tables import path_table as path_table
 from .statistics.paired import holm as holm
 from .statistics.paired import paired_comparison as paired_comparison
 from .statistics.paired import spearman as spearman

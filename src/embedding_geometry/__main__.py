@@ -304,7 +304,7 @@ class Ppl:
 
     def run(self) -> None:
         """Measure what can be measured, print and write it, then name what could not."""
-        from embedding_geometry.perception import evaluation, reports
+        from embedding_geometry.perception.evaluation import measure_paths
         from embedding_geometry.perception.frames import ReadSettings
         from embedding_geometry.perception.metric import load_metric
 
@@ -314,11 +314,13 @@ class Ppl:
         reference = self._read_reference(settings) if self.fidelity else None
         failed: dict[Path, str] = {}
         paths = partners.paths if partners else self.paths
-        measured = evaluation.measure_paths(
+        measured = measure_paths(
             metric, paths, settings, reference=reference, progress=True, failed=failed
         )
         problems = list(failed.values())
         if measured:
+            from embedding_geometry.perception import reports  # pandas, which no frame waits for
+
             self._print_paths(metric, measured)
             fidelity = self._judge(partners, measured, reference) if reference else None
             comparison = None
@@ -344,7 +346,7 @@ class Ppl:
 
     def _check(self) -> "Partners | None":
         """Return the paths to compare, if any, once all options are known to be right."""
-        from embedding_geometry.perception.reports import check_outputs
+        from embedding_geometry.perception.outputs import check_outputs
 
         if not self.paths or (self.compare and len(self.paths) != 2):
             raise ValueError(
@@ -369,7 +371,7 @@ class Ppl:
         return read_reference(vgg, self.fidelity, settings, progress=True)
 
     def _print_paths(self, metric: "PerceptualMetric", measured: "list[MeasuredPath]") -> None:
-        from embedding_geometry.perception.evaluation import path_table
+        from embedding_geometry.perception.tables import path_table
 
         table = path_table(measured)
         distinct = [path.distinct for path in measured]
@@ -387,8 +389,9 @@ class Ppl:
         reference: "StoredReference",
     ) -> "dict[str, Fidelity]":
         """Hold all paths, or those of each folder, against the reference, and print the table."""
-        from embedding_geometry.perception.evaluation import fidelity_table, path_fidelity
+        from embedding_geometry.perception.evaluation import path_fidelity
         from embedding_geometry.perception.partners import measured_pairs
+        from embedding_geometry.perception.tables import fidelity_table
 
         sets = {"all paths": measured}
         if partners:

@@ -27,10 +27,9 @@ distance is one number for all paths.
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -63,9 +62,6 @@ from embedding_geometry.perception.path_length import (
     repeated_steps,
 )
 from embedding_geometry.statistics.paired import Interval, median_interval
-
-if TYPE_CHECKING:  # half a second that the first frames do not wait for
-    import pandas as pd
 
 
 class RepeatedFramesWarning(UserWarning):
@@ -301,23 +297,6 @@ def _enough_memory(name: str) -> Iterator[None]:
         ) from error
 
 
-def path_table(paths: Sequence[MeasuredPath]) -> "pd.DataFrame":
-    """Return one row per path: `path, frames` and the columns of this module's table.
-
-    Paths that were held against a reference have a column `realism` more.
-    """
-    import pandas as pd
-
-    rows = [
-        {"path": shown_name(measured.path)}
-        | asdict(measured.length)
-        | {"end_distance": measured.end_distance, "directness": measured.directness}
-        | ({} if measured.realism is None else {"realism": float(np.median(measured.realism))})
-        for measured in paths
-    ]
-    return pd.DataFrame(rows).rename(columns={"mean": "ppl"})
-
-
 def path_fidelity(
     paths: Sequence[MeasuredPath], reference: StoredReference, rng: Random
 ) -> Fidelity:
@@ -337,7 +316,8 @@ def path_fidelity(
             f"{len(inner)} of {len(paths)} paths were measured with a reference; fidelity is "
             "that of one path or more, all measured with it (measure_paths(..., reference=...))"
         )
-    medians = path_table(paths)["realism"].to_numpy()
+    realisms = (measured.realism for measured in paths if measured.realism is not None)
+    medians = np.array([np.median(each) for each in realisms])
     groups = np.repeat(np.arange(len(inner)), [len(features) for features in inner])
     kid = (
         kernel_distance(np.concatenate(inner), reference.known, groups) if len(inner) > 2 else None
@@ -349,27 +329,6 @@ def path_fidelity(
         kid=kid.value if kid else None,
         kid_interval=kid.interval if kid else None,
     )
-
-
-def fidelity_table(found: Mapping[str, Fidelity]) -> "pd.DataFrame":
-    """Return one row for each named set of paths; what needs more paths than there are is NaN."""
-    import pandas as pd
-
-    rows = [
-        {"inner frames of": name, "paths": len(each.paths)}
-        | with_ends("realism", each.realism, each.realism_interval)
-        | with_ends("kid", each.kid, each.kid_interval)
-        for name, each in found.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def with_ends(
-    name: str, value: float | None, interval: Interval | None
-) -> dict[str, float | None]:
-    """A number and its interval as three columns."""
-    low, high = interval or (np.nan, np.nan)
-    return {name: np.nan if value is None else value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _size(frames: Frames) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from embedding_geometry.perception.evaluation import MeasuredPath, path_table
+from embedding_geometry.perception.evaluation import MeasuredPath
 from embedding_geometry.perception.frames import NAMED, is_path, shown_name
+from embedding_geometry.perception.tables import path_table
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")

@@ -6,21 +6,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedding_geometry.ground.disk import make_folder, write_whole
+import pandas as pd
+
+from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.perception.evaluation import (
     Fidelity,
     MeasuredPath,
     StoredReference,
-    path_table,
-    with_ends,
 )
 from embedding_geometry.perception.frames import AS_STORED, ReadSettings, shown_name
 from embedding_geometry.perception.metric import PerceptualMetric
+from embedding_geometry.perception.tables import path_table, with_ends
 
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
-CSV_BEGINS = b"path,frames,ppl,"  # what an earlier table or report is known by
-JSON_BEGINS = b'{\n "provenance": {'
 
 
 def provenance(
@@ -59,8 +58,6 @@ def write_csv(
     Every row repeats the provenance `about` it, and the kernel distance of the set that the path
     is in, so that tables add up.
     """
-    import pandas as pd
-
     table = path_table(paths).assign(
         size=[measured.size for measured in paths],
         distinct=[measured.distinct for measured in paths],
@@ -107,31 +104,3 @@ def write_json(
     if comparison is not None:
         report["comparison"] = comparison
     write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
-
-
-def check_outputs(csv: Path | None, json: Path | None) -> None:
-    """See that the two files can be written, and replace nothing but earlier ones of their kind.
-
-    Raises:
-        ValueError: One is a folder, a link or a pipe, or holds something else, or both are one.
-        ResultsFolderError: The folder cannot be written.
-    """
-    if csv is not None and json is not None and csv.resolve() == json.resolve():
-        raise ValueError(f"{csv} is named for both the CSV and the JSON; name two files")
-    for file, beginning in ((csv, CSV_BEGINS), (json, JSON_BEGINS)):
-        if file is None:
-            continue
-        if file.is_dir():
-            raise ValueError(f"{file} is a folder; name the file to write")
-        if file.is_symlink() or (file.exists() and not file.is_file()):
-            raise ValueError(f"{file} is a link or a pipe, which is not written to; name a file")
-        if file.exists() and not beginning.startswith(_begins(file, len(beginning))):
-            raise ValueError(
-                f"{file} is there and is no earlier output of this kind; name another file"
-            )
-        make_folder(file.parent)
-
-
-def _begins(file: Path, length: int) -> bytes:
-    with file.open("rb") as content:
-        return content.read(length)
