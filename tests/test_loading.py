@@ -12,7 +12,7 @@ from tiny_model import write_tiny_model
 
 from embedding_geometry.diffusion import folders
 from embedding_geometry.diffusion.loading import load_model
-from embedding_geometry.ground.places import DEFAULT, configured_model
+from embedding_geometry.ground.places import DEFAULT
 
 
 @pytest.fixture
@@ -157,15 +157,6 @@ def test_provenance_of_a_folder_follows_its_content(tiny_folder, tiny_model, cop
 def test_an_embedded_model_is_the_default(tiny_folder, monkeypatch):
     monkeypatch.setitem(folders.EMBEDDED, DEFAULT, tiny_folder)
     assert load_model(device="cpu").provenance.name == DEFAULT
-
-
-def test_the_configured_model(monkeypatch):
-    monkeypatch.delenv("EMBEDDING_GEOMETRY_MODEL", raising=False)
-    assert configured_model() == DEFAULT
-    monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "owner/name")
-    assert configured_model() == "owner/name"
-    assert configured_model("another") == "another"
-    assert configured_model("") == ""  # which load_model refuses: never another model
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])

@@ -1,4 +1,4 @@
-"""Where results are kept is one folder that is there, and prompts are those of the model."""
+"""Which model is meant, where its prompts are, and that results are in a folder that is there."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from embedding_geometry.ground.places import (
     DEFAULT,
     EMBEDDED,
     RESULTS,
+    configured_model,
     data_folder,
     embedded_models,
     models_folder,
@@ -15,6 +16,15 @@ from embedding_geometry.ground.places import (
     results_folder,
     short_name,
 )
+
+
+def test_the_configured_model(monkeypatch):
+    monkeypatch.delenv("EMBEDDING_GEOMETRY_MODEL", raising=False)
+    assert configured_model() == DEFAULT
+    monkeypatch.setenv("EMBEDDING_GEOMETRY_MODEL", "owner/name")
+    assert configured_model() == "owner/name"
+    assert configured_model("another") == "another"
+    assert configured_model("") == ""  # which load_model refuses: never another model
 
 
 def test_a_results_folder_that_is_not_there_is_named_whole(monkeypatch):

@@ -19,7 +19,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util.display import status_iterator
 
-from embedding_geometry.ground.places import EMBEDDED, configured_model, short_name
+from embedding_geometry.ground.places import EMBEDDED, configured_model
 from embedding_geometry.ground.records import COSTS
 
 
@@ -36,7 +36,8 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
             begins.
     """
     notebooks = {page: found for page in pages if (found := notebook(env, page))}
-    at_once = 2 if short_name(configured_model()) in EMBEDDED else 1
+    at_once = 2 if configured_model() in EMBEDDED else 1  # two large models may not fit
+    # for the kernels, which share the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // at_once)))
     pool = ThreadPoolExecutor(at_once)
     try:
