@@ -11,6 +11,7 @@ import operator
 import shutil
 import threading
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ ARGUMENTS = [
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+NO_GPU = "No available adapters."  # said by a browser that a page asks for a GPU in vain
 
 
 # --- a browser and what it shows ----------------------------------------------------------------
@@ -73,14 +76,29 @@ def serve():
 
 
 @pytest.fixture(scope="module")
-def browser(absent):
+def launch(absent):
+    """Return a function that starts a browser with these arguments."""
     installed = next(filter(None, map(shutil.which, BROWSERS)), None)
     if installed is None:
         absent(f"no browser on this machine; install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=installed, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with sync_playwright() as playwright, ExitStack() as started:
+
+        def launch(arguments):
+            browser = playwright.chromium.launch(executable_path=installed, args=arguments)
+            return started.enter_context(browser)
+
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def browser(launch):
+    return launch(ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def gpu_browser(launch):
+    """A browser that computes WebGPU on the processor: what a GPU would compute, only slowly."""
+    return launch([*set(ARGUMENTS) - {"--disable-gpu"}, *WEBGPU])
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +140,7 @@ class Tab:
         page.on("response", self.answered)
 
     def said(self, message):
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and message.text != NO_GPU:
             self.faults["console"].append(message.text)
 
     def asked(self, request):

@@ -5,6 +5,7 @@ denoising steps instead of all. Seconds and megabytes are printed.
 """
 
 import csv
+import json
 import os
 import re
 import time
@@ -23,7 +24,9 @@ from test_browser import (  # noqa: F401 - fixtures
     VIEWS,
     Tab,
     browser,
+    gpu_browser,
     inaccessible,
+    launch,
     serve,
     wrong_colours,
 )
@@ -57,6 +60,12 @@ BASELINES = """(choices) => [...choices.querySelectorAll("label")].map((label) =
   mark.remove();
   return bottom;
 })"""
+IN_WORKER = """
+window.Blob = class extends Blob {
+  constructor(parts, options) {
+    super(options?.type === "text/javascript" ? [...parts, window.added] : parts, options);
+  }
+};"""
 PIXELS = """(canvas) => Array.from(
   canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)"""
 
@@ -76,10 +85,12 @@ def open_page(built, browser, serve):  # noqa: F811
     """Return a function that opens the laboratory, and sees that nothing goes wrong in it."""
     tabs, sites = [], {"file": BOOK.as_uri(), "http": serve(BOOK)}
 
-    def open_page(scheme="file", view=(DESK, "light"), steps="few", script="", query=""):
+    def open_page(
+        scheme="file", view=(DESK, "light"), steps="few", script="", query="", within=browser
+    ):
         (width, height), mode = view
         viewport = {"width": width, "height": height}
-        page = browser.new_page(viewport=viewport, color_scheme=mode)
+        page = within.new_page(viewport=viewport, color_scheme=mode)
         page.set_default_timeout(PATIENCE)
         page.add_init_script(script + (FEW_STEPS if steps == "few" else ""))
         tab = Tab(page, sites[scheme], mode)
@@ -119,6 +130,10 @@ def strips(page, frames):
         assert pixels.shape[2] == width // frames
         found[canvas.get_attribute("data-way")] = pixels[..., :3].transpose(1, 0, 2, 3)
     return found
+
+
+def added_to_the_worker(script):
+    return f"window.added = {json.dumps(script)};{IN_WORKER}"
 
 
 def saved(page, button):
@@ -194,6 +209,27 @@ def test_pictures_come_ends_first_and_a_token_leads_to_its_partner(open_page):
     assert saved(page, "PNG").read_bytes().startswith(b"\x89PNG")
 
 
+def test_on_a_gpu_it_draws_the_same_picture(open_page, gpu_browser):  # noqa: F811
+    """The GPU of this browser is none, so that it is passed off as the faster one."""
+    pace = "async function () { return this.engine === 'WebGPU' ? 1 : 2; }"
+    script = added_to_the_worker(f"Networks.prototype.pace = {pace};")
+    pages = {
+        "WebAssembly": open_page().page,
+        "WebGPU": open_page(script=script, within=gpu_browser).page,
+    }
+    asked, pictures = [], []
+    pages["WebGPU"].on("request", lambda request: asked.append(Path(request.url).name))
+    for engine, page in pages.items():
+        ask(page, ways=["optimal"])
+        expect(page.locator(".stage")).to_contain_text(f" s each in {engine}", timeout=PATIENCE)
+        pixels = page.locator("canvas.strip").evaluate(PIXELS)
+        pictures.append(np.array(pixels).reshape(64, 5, 64, 4)[:, 0])  # the first of the strip
+    assert np.ptp(pictures[0][..., :3]) > 100
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2
+    assert "webgpu-00.js" in asked
+    assert "wasm-00.js" not in asked
+
+
 # --- what a reader does -------------------------------------------------------------------------
 
 
@@ -203,12 +239,12 @@ def test_nothing_is_loaded_until_go_and_nothing_from_elsewhere(open_page):
     tab.page.wait_for_load_state("networkidle")
     expect(tab.page.locator(".stage")).to_contain_text("Go first loads")
     assert not tab.page.evaluate(
-        "performance.getEntriesByType('resource').some(({ name }) => /part-|ort/.test(name))"
+        "performance.getEntriesByType('resource').some(({ name }) => /-\\d+\\.js$/.test(name))"
     )
     tab.page.on("request", lambda request: asked.append(request.url))
     ask(tab.page)
     finished(tab.page)
-    parts = [url for url in asked if re.search(r"/part-\d+\.js$", url)]
+    parts = [url for url in asked if re.search(r"/(wasm|networks)-\d+\.js$", url)]
     sizes = [(BOOK / "_static/laboratory" / Path(url).name).stat().st_size for url in parts]
     print(f"{sum(sizes) / 1e6:.1f} MB", end=" ")
     assert len(parts) == len(set(parts))
@@ -301,14 +337,24 @@ def test_all_that_is_chosen_stands_on_one_line_of_text(open_page):
 
 def test_a_blocked_file_is_named_and_go_tries_again(open_page):
     tab = open_page("http")
-    tab.page.route("**/part-01.js", lambda route: route.abort())
+    tab.page.route("**/networks-01.js", lambda route: route.abort())
     ask(tab.page)
     status = tab.page.get_by_role("status")
-    expect(status).to_contain_text("The file part-01.js could not be loaded")
+    expect(status).to_contain_text("The file networks-01.js could not be loaded")
     tab.faults.clear()  # the browser reports the blocked file
-    tab.page.unroute("**/part-01.js")
+    tab.page.unroute("**/networks-01.js")
     ask(tab.page)
     finished(tab.page)
+
+
+def test_a_failure_in_the_middle_is_named_and_go_starts_anew(open_page):
+    lost = "Networks.prototype.decode = async () => { throw new Error('the GPU is lost'); };"
+    page = open_page(script=added_to_the_worker(lost)).page
+    ask(page)
+    expect(page.get_by_role("status")).to_have_text("the GPU is lost", timeout=PATIENCE)
+    page.evaluate("window.added = ''")
+    ask(page)
+    finished(page)
 
 
 @pytest.mark.parametrize(

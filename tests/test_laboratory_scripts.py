@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
-from test_browser import browser, serve  # noqa: F401 - fixtures
+from test_browser import browser, gpu_browser, launch, serve  # noqa: F401 - fixtures
 
 from embedding_geometry.diffusion.clouds import encode_prompts, end_row, token_ids, token_labels
 from embedding_geometry.diffusion.generation import (
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "book/_static/laboratory"
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
-from laboratory import NAMES, RUNTIME, fetched  # noqa: E402
+from laboratory import RUNTIME, RUNTIMES, fetched  # noqa: E402
 
 PAIR = ["a cat on the beach at night", "a panda in the snow at dusk"]
 ODD = [
@@ -78,9 +78,8 @@ def folder(model, metric, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def page(browser, serve, folder):  # noqa: F811
-    """Return a page beside the exported files that has the scripts and the settings."""
+def page_beside(folder, browser, serve):  # noqa: F811
+    """A page beside the exported files that has the scripts and the settings."""
     page = browser.new_page()
     page.goto(f"{serve(folder)}/settings.json")
     for name in ("tokens.js", "transport.js", "networks.js"):
@@ -88,6 +87,11 @@ def page(browser, serve, folder):  # noqa: F811
     settings = (folder / "settings.json").read_text()
     page.add_script_tag(content=f"const settings = {settings};")
     return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, serve, folder):  # noqa: F811
+    return page_beside(folder, browser, serve)
 
 
 # --- tokens -------------------------------------------------------------------------------------
@@ -176,23 +180,28 @@ def test_coupling_distance_and_path_are_those_of_the_package(page, model):
 # --- networks -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def open_networks(page, folder):
-    """Open the networks in the page, in the runtime that the laboratory uses."""
+def load(page, folder, runtime):
+    """Give the page the bytes of the files, and a runtime of the laboratory."""
     if not fetched():  # a setup without a network is whole without it
         pytest.skip("ONNX Runtime Web is not fetched; run `make setup` with a network")
-    page.add_script_tag(path=RUNTIME / NAMES["ort.js"])
+    page.add_script_tag(path=RUNTIME / RUNTIMES[runtime]["ort.js"])
     for name in ("ort.mjs", "ort.wasm"):
-        shutil.copy(RUNTIME / NAMES[name], folder / name)
+        shutil.copy(RUNTIME / RUNTIMES[runtime][name], folder / name)
     page.evaluate(
         """async (names) => {
-          const files = {};
+          window.files = {};
           for (const name of names)
             files[name] = new Uint8Array(await (await fetch(name)).arrayBuffer());
-          window.networks = await Networks.open(files, settings);
         }""",
         [file.name for file in folder.iterdir()],
     )
+
+
+@pytest.fixture(scope="module")
+def open_networks(page, folder):
+    """Open the networks in the page, in WebAssembly."""
+    load(page, folder, "wasm")
+    page.evaluate("async () => { window.networks = await Networks.open(files, settings); }")
 
 
 def numbers(page, script, *arguments):
@@ -243,3 +252,50 @@ def test_clouds_latents_pictures_and_distances_are_those_of_torch(page, model, m
     distances = numbers(page, "async () => JSON.stringify(await networks.distances(pictures))")
     measured = perceptual_distances(metric, pictures.astype(np.uint8))
     np.testing.assert_allclose(distances, measured, rtol=0.01)
+
+
+# --- on a GPU -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("open_networks")
+def test_a_gpu_that_fails_is_named(page):
+    """The runtime of this page knows none."""
+    engine = page.evaluate("async () => (await Networks.open(files, settings, true)).engine")
+    assert engine.startswith("WebAssembly (WebGPU failed: ")
+
+
+def test_the_faster_engine_is_taken_and_both_compute_the_same(
+    gpu_browser,  # noqa: F811
+    serve,  # noqa: F811
+    folder,
+):
+    """Which one is faster is laid down here: in this browser a GPU is slow."""
+    page = page_beside(folder, gpu_browser, serve)
+    load(page, folder, "webgpu")
+    engines, paces, drawn = page.evaluate(
+        """async () => {
+          const { pace } = Networks.prototype, all = [];
+          for (const wanted of ["WebAssembly", "WebGPU"]) {
+            Networks.prototype.pace = async function () { return +(this.engine !== wanted); };
+            all.push(await Networks.open(files, settings, true));
+          }
+          settings.steps.splice(1);
+          const draw = async (networks) => {
+            const cloud = await networks.encode(new Int32Array(settings.cloud[0]));
+            const latent = await networks.denoise(networks.initialLatent(0), cloud, cloud);
+            return [[...latent], [...await networks.decode(latent)]];
+          };
+          const paces = [], drawn = [];
+          for (const networks of all) {
+            drawn.push(await draw(networks));
+            paces.push(await pace.call(networks));
+          }
+          return [all.map(({ engine }) => engine), paces, drawn];
+        }"""
+    )
+    assert engines == ["WebAssembly", "WebGPU"]
+    print(f"{paces[0]:.0f} and {paces[1]:.0f} ms a step", end=" ")
+    assert min(paces) > 0
+    latents, pictures = zip(*drawn, strict=True)
+    np.testing.assert_allclose(*latents, atol=1e-3)
+    assert np.abs(np.subtract(*pictures)).max() <= 2

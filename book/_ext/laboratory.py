@@ -1,7 +1,8 @@
 """The laboratory: the page on which a reader's browser runs the model itself.
 
-The model's networks, ONNX Runtime Web and the worker's scripts are packed into one archive, and
-this is cut into classic scripts, which a page may load from a web server and from a file alike.
+The model's networks with the worker's scripts are packed into one archive, and each runtime of
+ONNX Runtime Web into another. These are cut into classic scripts, which a page may load from a
+web server and from a file alike.
 ONNX Runtime Web comes with `make setup`. Without it the page says that the laboratory is left out.
 """
 
@@ -35,10 +36,17 @@ LABORATORY = "book/laboratory"  # the page
 NET = "alex"
 FETCHED = Path(sys.prefix) / "laboratory"
 RUNTIME = FETCHED / "node_modules/onnxruntime-web/dist"
-NAMES = {
-    "ort.js": "ort.wasm.min.js",
-    "ort.mjs": "ort-wasm-simd-threaded.mjs",
-    "ort.wasm": "ort-wasm-simd-threaded.wasm",
+RUNTIMES = {  # for every browser, and for one that has WebGPU and promises in WebAssembly
+    "wasm": {
+        "ort.js": "ort.wasm.min.js",
+        "ort.mjs": "ort-wasm-simd-threaded.mjs",
+        "ort.wasm": "ort-wasm-simd-threaded.wasm",
+    },
+    "webgpu": {
+        "ort.js": "ort.jspi.min.js",
+        "ort.mjs": "ort-wasm-simd-threaded.jspi.mjs",
+        "ort.wasm": "ort-wasm-simd-threaded.jspi.wasm",
+    },
 }
 WORKER = ("transport.js", "networks.js", "worker.js")
 PLACE = "_static/laboratory"
@@ -49,7 +57,7 @@ LOG = logging.getLogger(__name__)
 
 def fetched() -> bool:
     """Whether ONNX Runtime Web is there."""
-    return all((RUNTIME / name).is_file() for name in NAMES.values())
+    return all((RUNTIME / name).is_file() for each in RUNTIMES.values() for name in each.values())
 
 
 @functools.cache
@@ -65,13 +73,16 @@ def exported() -> Path:
     return folder
 
 
-def archive(scripts: Path) -> dict[str, bytes]:
-    """Everything that the page loads when it is told to go, by name."""
-    files = {name: (RUNTIME / file).read_bytes() for name, file in NAMES.items()}
-    ours = [(scripts / name).read_bytes() for name in WORKER]
-    files["worker.js"] = b"\n".join([files.pop("ort.js"), *ours])
-    graphs_and_noise = (*exported().glob("*.onnx"), exported() / "noise.bin")
-    return files | {file.name: file.read_bytes() for file in sorted(graphs_and_noise)}
+def archives(scripts: Path) -> dict[str, dict[str, bytes]]:
+    """What the page loads when it is told to go: the networks, and one of the runtimes."""
+    files = {
+        runtime: {name: (RUNTIME / file).read_bytes() for name, file in names.items()}
+        for runtime, names in RUNTIMES.items()
+    }
+    worker = b"\n".join((scripts / name).read_bytes() for name in WORKER)
+    graphs_and_noise = sorted((*exported().glob("*.onnx"), exported() / "noise.bin"))
+    networks = {file.name: file.read_bytes() for file in graphs_and_noise}
+    return files | {"networks": {"worker.js": worker} | networks}
 
 
 def packed(files: Mapping[str, bytes]) -> tuple[dict[str, list[int]], list[str]]:
@@ -98,15 +109,17 @@ def publish(app: Sphinx) -> None:
 
 def written(scripts: Path, folder: Path) -> dict[str, Any]:
     """Write the archive into a folder, and return what a page that loads it has to know."""
-    places, parts = packed(archive(scripts))
     folder.mkdir(parents=True, exist_ok=True)
-    for number, part in enumerate(parts):
-        script = f'laboratoryPart({number}, "{part}");\n'
-        (folder / f"part-{number:02}.js").write_text(script)
     settings = json.loads((exported() / "settings.json").read_text())
-    sizes = [len(part) for part in parts]
-    settings["archive"] = {"files": places, "parts": sizes, "bytes": sum(sizes)}
-    settings["suggestions"] = suggestions()
+    settings |= {"archives": {}, "suggestions": suggestions()}
+    for archive, files in archives(scripts).items():
+        places, parts = packed(files)
+        named = {f"{archive}-{number:02}.js": part for number, part in enumerate(parts)}
+        for name, part in named.items():
+            (folder / name).write_text(f'laboratoryPart("{name}", "{part}");\n')
+        sizes = {name: len(part) for name, part in named.items()}
+        known = {"files": places, "parts": sizes, "bytes": sum(sizes.values())}
+        settings["archives"][archive] = known
     return settings
 
 

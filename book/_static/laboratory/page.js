@@ -5,12 +5,15 @@
 {
   const root = document.querySelector(".laboratory");
   const settings = JSON.parse(root.querySelector("script").textContent);
-  const { archive, suggestions } = settings;
+  const { archives, suggestions } = settings;
   const [height, width] = settings.picture;
   const tokenizer = new Tokenizer(settings.tokenizer, settings.cloud[0]);
   const WAYS = ["row", "optimal", "random"];
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+  const bytesOf = (runtime) => archives[runtime].bytes + archives.networks.bytes;
   const number = (value) => value.toPrecision(3);
+  const named = (way) => `<span class="coupling-${way}">${way}</span>`;
+  const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
   // --- the form -------------------------------------------------------------------------------
 
@@ -20,7 +23,6 @@
     <p class="spelt" id="laboratory-${name}"></p>`;
   const options = (values, chosen) => values.map((value) =>
     `<option${value === chosen ? " selected" : ""}>${value}</option>`).join("");
-  const range = (first, last) => Array.from({ length: last - first + 1 }, (_, k) => first + k);
   root.insertAdjacentHTML("afterbegin", `
     <form>
       ${field("source", "From the prompt")}${field("target", "to the prompt")}
@@ -28,14 +30,16 @@
       <div class="choices">
         <fieldset><legend>along</legend>${WAYS.map((way) => `<label>
           <input type="checkbox" name="way" value="${way}"${way === "random" ? "" : " checked"}>
-          <span class="coupling-${way}">${way}</span></label>`).join("")}</fieldset>
-        <label>frames <select name="frames">${options(range(5, 17), 11)}</select></label>
+          ${named(way)}</label>`).join("")}</fieldset>
+        <label>frames <select name="frames">
+          ${options([...Array(18).keys()].slice(5), 11)}</select></label>
         <label>seed <select name="seed">${options([...settings.random.keys()], 0)}</select></label>
         <div class="buttons"><button class="go" type="submit">Go</button>
           <button class="stop" type="button" disabled>Stop</button></div>
       </div>
     </form>
-    <p class="stage">Go first loads ${megabytes(archive.bytes)}, once.</p>
+    <p class="stage">Go first loads ${megabytes(bytesOf("wasm"))}, once, or
+      ${megabytes(bytesOf("webgpu"))} where there is WebGPU.</p>
     <progress hidden aria-label="Progress"></progress>
     <p class="status" role="status"></p>
     <div class="outcome" hidden></div>`);
@@ -64,8 +68,8 @@
   // --- loading --------------------------------------------------------------------------------
 
   class Refused extends Error {}
-  const parts = [];
-  let starting, worker, run = 0;
+  const parts = {};
+  let starting, worker, engine, run = 0;
 
   const say = (text) => { status.textContent = text.replace(/\s+/g, " "); }; // is read aloud
   const progress = (text, done, all) => {
@@ -76,12 +80,11 @@
   };
 
   // Data are classic scripts that hand over text: also a page from a file may load these.
-  window.laboratoryPart = (index, text) => { parts[index] = text; };
-  const loadPart = (index) => new Promise((done, fail) => {
+  window.laboratoryPart = (name, text) => { parts[name] = text; };
+  const loadPart = (name) => new Promise((done, fail) => {
     const script = document.createElement("script");
-    const name = `part-${String(index).padStart(2, "0")}.js`;
     script.src = root.dataset.folder + name;
-    script.onload = () => (parts[index] ? done() : script.onerror());
+    script.onload = () => (parts[name] ? done() : script.onerror());
     script.onerror = () => fail(new Refused(`The file ${name} could not be loaded. Something may
       block it, or the book was copied without its folder _static/laboratory. Go tries again.`));
     document.head.append(script);
@@ -90,52 +93,56 @@
 
   const checkBrowser = () => {
     const simd = "AGFzbQEAAAABBQFgAAF7AwIBAAoKAQgAQQD9D/1iCw=="; // the least module that uses it
-    const bytes = Uint8Array.from(atob(simd), (letter) => letter.charCodeAt(0));
-    if (!globalThis.WebAssembly?.validate(bytes))
+    if (!globalThis.WebAssembly?.validate(decoded(simd)))
       throw new Refused("This browser has no WebAssembly with SIMD, which the networks need.");
     if (!globalThis.DecompressionStream)
       throw new Refused("This browser cannot unpack the networks: it has no DecompressionStream.");
   };
 
-  const loadParts = async (mine) => {
-    for (let index = 0, loaded = 0; index < archive.parts.length; index++) {
-      progress(`Loading the networks: ${megabytes(loaded)} of ${megabytes(archive.bytes)}`,
-        loaded, archive.bytes);
-      if (!parts[index]) await loadPart(index);
+  const loadParts = async (mine, runtime) => {
+    const wanted = { ...archives[runtime].parts, ...archives.networks.parts };
+    const all = bytesOf(runtime);
+    let loaded = 0;
+    for (const [name, bytes] of Object.entries(wanted)) {
+      progress(`Loading the networks: ${megabytes(loaded)} of ${megabytes(all)}`, loaded, all);
+      if (!parts[name]) await loadPart(name);
       if (mine !== run) return;
-      loaded += archive.parts[index];
+      loaded += bytes;
     }
   };
 
-  const unpack = async () => {
-    const packed = parts.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  const unpack = async (archive) => {
+    const packed = Object.keys(archive.parts).map((name) => decoded(parts[name]));
     const stream = new Blob(packed).stream().pipeThrough(new DecompressionStream("gzip"));
     const buffer = await new Response(stream).arrayBuffer();
-    const cut = ([name, [start, end]]) => [name, new Uint8Array(buffer, start, end - start)];
-    return { buffer, files: Object.fromEntries(Object.entries(archive.files).map(cut)) };
+    return Object.fromEntries(Object.entries(archive.files).map(([name, [start, end]]) =>
+      [name, new Uint8Array(buffer, start, end - start)]));
   };
 
-  const start = async () => {
-    const { buffer, files } = await unpack();
-    const source = new Blob([files["worker.js"]], { type: "text/javascript" });
+  const start = async (runtime) => {
+    const files = { ...await unpack(archives[runtime]), ...await unpack(archives.networks) };
+    const source = new Blob([files["ort.js"], files["worker.js"]], { type: "text/javascript" });
     const started = new Worker(URL.createObjectURL(source));
-    await new Promise((done, fail) => {
+    engine = await new Promise((done, fail) => {
       started.onmessage = ({ data }) => (
-        data.kind === "loaded" ? done() : fail(new Refused(data.message)));
+        data.kind === "loaded" ? done(data.engine) : fail(new Refused(data.message)));
       started.onerror = ({ message }) => fail(new Refused(message));
-      started.postMessage({ kind: "load", files, settings }, [buffer]);
+      const buffers = new Set(Object.values(files).map(({ buffer }) => buffer));
+      started.postMessage({ kind: "load", files, settings, runtime }, [...buffers]);
     });
-    parts.length = 0;
+    for (const name in parts) delete parts[name];
     started.onmessage = ({ data }) => { if (data.run === run) answers[data.kind](data); };
     worker = started;
   };
 
   const load = async (mine) => {
     checkBrowser();
-    await loadParts(mine);
+    const gpu = WebAssembly.Suspending && await navigator.gpu?.requestAdapter();
+    const runtime = gpu ? "webgpu" : "wasm"; // WebAssembly has to wait for what a GPU computes
+    await loadParts(mine, runtime);
     if (mine !== run) return;
     progress("Starting the networks …");
-    starting ??= start().finally(() => { starting = undefined; });
+    starting ??= start(runtime).finally(() => { starting = undefined; });
     await starting;
   };
 
@@ -173,10 +180,9 @@
       setBusy(true);
       if (!worker) await load(mine);
       if (mine !== run) return;
-      now = { ...about, texts, prompts: prompts.map(({ value }) => value), pictures: {},
-        distances: {}, drawn: 0, began: performance.now() };
-      now.total = 2 + now.ways.length * (now.frames - 2);
-      for (const way of now.ways) now.pictures[way] = [];
+      now = { ...about, texts, prompts: prompts.map(({ value }) => value), distances: {},
+        drawn: 0, total: 2 + about.ways.length * (about.frames - 2), began: performance.now(),
+        pictures: Object.fromEntries(about.ways.map((way) => [way, []])) };
       layOut();
       progress("Reading the prompts …", 0, now.total);
       worker.postMessage({ kind: "run", id: run, ...about, source: texts[0].ids,
@@ -207,19 +213,20 @@
         drawStrip(way, index);
         drawFrame(way, index);
       }
-      progress(`${now.drawn} of ${now.total} pictures, ${now.pace.toFixed(1)} s each`,
+      progress(`${now.drawn} of ${now.total} pictures, ${now.pace.toFixed(1)} s each in ${engine}`,
         now.drawn, now.total);
     },
     strip({ way, distances }) {
       now.distances[way] = distances;
       status.append(` Strip along ${way}: ${now.frames} frames, PPL ${number(mean(distances))}. `);
     },
-    done() {
+    done: () => finish(),
+    failed({ message, run: ended }) {
       setBusy(false);
-      finish();
-    },
-    failed({ message }) {
-      setBusy(false);
+      if (ended) { // a GPU that was lost does not come back: the next run starts anew
+        worker.terminate();
+        worker = undefined;
+      }
       stage.textContent = "";
       say(message);
     },
@@ -230,18 +237,16 @@
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const imageOf = (bytes) => {
     const image = new ImageData(width, height);
-    for (let pixel = 0; pixel < width * height; pixel++) {
-      image.data.set(bytes.subarray(3 * pixel, 3 * pixel + 3), 4 * pixel);
-      image.data[4 * pixel + 3] = 255;
-    }
+    image.data.fill(255);
+    bytes.forEach((value, k) => { image.data[k + Math.floor(k / 3)] = value; });
     return image;
   };
 
   const layOut = () => {
-    const picture = (way) => `<div class="twin"><span class="coupling-${way}">${way}</span>
+    const picture = (way) => `<div class="twin">${named(way)}
       <canvas class="frame" data-way="${way}" width="${width}" height="${height}" role="img"
         aria-label="${way}: no picture yet"></canvas></div>`;
-    const strip = (way) => `<div class="line-up"><span class="coupling-${way}">${way}</span>
+    const strip = (way) => `<div class="line-up">${named(way)}
       <canvas class="strip" data-way="${way}" width="${now.frames * width}" height="${height}"
         role="img" aria-label="Film strip along ${way}"></canvas></div>`;
     outcome.hidden = false;
@@ -278,24 +283,26 @@
   };
 
   const finish = () => {
+    setBusy(false);
     find(".slider").hidden = false;
     find(".curves").innerHTML = curves();
     moveTo((now.frames - 1) >> 1);
     const rows = now.ways.map((way) => {
       const steps = now.distances[way];
-      const cells = [now.cost[way], mean(steps), Math.max(...steps)].map(number);
-      return `<tr><th scope="row"><span class="coupling-${way}">${way}</span></th>
-        ${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+      const cells = [now.cost[way], mean(steps), Math.max(...steps)].map((value) =>
+        `<td>${number(value)}</td>`);
+      return `<tr><th scope="row">${named(way)}</th>${cells.join("")}</tr>`;
     });
     find(".numbers").innerHTML = `<p>The clouds of the two prompts are
       <i>W</i><sub>2</sub> = ${number(now.distance)} apart.</p><table class="table">
       <thead><tr><th scope="col">way</th><th scope="col">between the clouds</th>
       <th scope="col">PPL, mean step</th><th scope="col">largest step</th></tr></thead>
       <tbody>${rows.join("")}</tbody></table>`;
-    find(".saving").replaceChildren(
-      saver("Save the strips as PNG", "strips.png", (done) => sheet().toBlob(done)),
-      saver("Save the numbers as CSV", "strips.csv",
-        (done) => done(new Blob([table()], { type: "text/csv" }))));
+    find(".saving").innerHTML = `<button type="button">Save the strips as PNG</button>
+      <button type="button">Save the numbers as CSV</button>`;
+    const [strips, numbers] = find(".saving").children;
+    strips.onclick = () => save("strips.png", sheet().toDataURL());
+    numbers.onclick = () => save("strips.csv", `data:text/csv,${encodeURIComponent(table())}`);
   };
 
   // As the book's sliders draw them: a step lies between the two frames that it compares.
@@ -322,14 +329,14 @@
     const chips = (side) => now.texts[side].labels.slice(0, now.texts[side].end + 1)
       .map((_, row) => `<button type="button" data-side="${side}" data-row="${row}"></button>`)
       .join("");
+    const shown = now.ways.includes("optimal") ? "optimal" : now.ways[0];
     find(".pairing").innerHTML = `<p>Which tokens are paired
-      <label>along <select>${options(now.ways, now.ways.at(-1))}</select></label></p>
+      <label>along <select>${options(now.ways, shown)}</select></label></p>
       <div class="chips" role="group" aria-label="Tokens of the first prompt">${chips(0)}</div>
       <div class="chips" role="group" aria-label="Tokens of the second prompt">${chips(1)}</div>
       <p class="partner" aria-live="polite">Point at a token, or focus it: its partner is
         shown.</p>`;
     const select = find(".pairing select");
-    if (now.ways.includes("optimal")) select.value = "optimal";
     for (const chip of outcome.querySelectorAll(".chips button")) {
       const { side, row } = chip.dataset;
       chip.textContent = now.texts[side].labels[row];
@@ -340,10 +347,7 @@
 
   const markPair = (way, side, row) => {
     const sigma = now.sigmas[way];
-    const partner = side ? sigma.indexOf(row) : sigma[row];
-    const chosen = [];
-    chosen[side] = row;
-    chosen[1 - side] = partner;
+    const chosen = side ? [sigma.indexOf(row), row] : [row, sigma[row]];
     for (const chip of outcome.querySelectorAll(".chips button"))
       chip.classList.toggle("paired", chosen[chip.dataset.side] === +chip.dataset.row);
     const name = (k) => `“${now.texts[k].labels[chosen[k]]}” (row ${chosen[k]})`;
@@ -352,19 +356,8 @@
 
   // --- what is kept ---------------------------------------------------------------------------
 
-  const saver = (label, name, make) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = label;
-    button.addEventListener("click", () => make((blob) => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-    }));
-    return button;
-  };
+  const save = (download, href) =>
+    Object.assign(document.createElement("a"), { download, href }).click();
   const sheet = () => {
     const strips = [...outcome.querySelectorAll(".strip")];
     const canvas = document.createElement("canvas");
@@ -374,9 +367,9 @@
   };
   const table = () => {
     const quoted = now.prompts.map((text) => `"${text.replaceAll('"', '""')}"`);
-    const lines = now.ways.flatMap((way) => now.distances[way].map((distance, step) =>
-      [...quoted, now.seed, way, step, distance, settings.metric.net, now.cost[way], now.distance]
-        .join(",")));
-    return ["source,target,seed,way,step,distance,net,cost,w2", ...lines, ""].join("\n");
+    const rows = now.ways.flatMap((way) => now.distances[way].map((distance, step) =>
+      [...quoted, now.seed, way, step, distance, settings.metric.net, now.cost[way],
+        now.distance]));
+    return ["source,target,seed,way,step,distance,net,cost,w2", ...rows, ""].join("\n");
   };
 }

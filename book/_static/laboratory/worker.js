@@ -8,14 +8,13 @@ class Stopped extends Error {}
 
 // Ends first, then what lies in the middle between those that are there.
 function bisection(count) {
-  const order = [0, count - 1];
-  for (let gaps = [[0, count - 1]]; gaps.length;)
-    gaps = gaps.flatMap(([low, high]) => {
-      const middle = (low + high) >> 1;
-      if (middle === low) return [];
-      order.push(middle);
-      return [[low, middle], [middle, high]];
-    });
+  const order = [0, count - 1], gaps = [[0, count - 1]];
+  for (const [low, high] of gaps) { // they become more meanwhile
+    const middle = (low + high) >> 1;
+    if (middle === low) continue;
+    order.push(middle);
+    gaps.push([low, middle], [middle, high]);
+  }
   return order;
 }
 
@@ -66,8 +65,8 @@ onmessage = async ({ data }) => {
   wanted = data.id;
   try {
     if (data.kind === "load") {
-      networks = await Networks.open(data.files, data.settings);
-      postMessage({ kind: "loaded" });
+      networks = await Networks.open(data.files, data.settings, data.runtime === "webgpu");
+      postMessage({ kind: "loaded", engine: networks.engine });
     } else if (data.kind === "run") await makeFrames(data);
   } catch (error) {
     if (!(error instanceof Stopped))
