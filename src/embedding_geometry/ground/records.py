@@ -4,8 +4,9 @@ A table is recorded with a manifest, which says what it was made with. `RECORDS`
 claims, pages, the book and the commands that make the tables ask here for names and places.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,17 +133,15 @@ RETIMING, RIVALS_RETIMING = (
 MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
 BENCHMARKS = {
-    name: Record(f"benchmark_{name}", command, (".csv",), ".json")
-    for name, command in {
-        "study": "make benchmark",
-        "ways": "make benchmark",
-        "wasserstein": "make benchmark",
-        "costs": "make benchmark",
-        "busy": "make benchmark",
-        "laboratory": "make benchmark",
-        "full_size": "python tests/benchmarks/full_size.py FOLDER --record data/results",
-    }.items()
+    name: Record(f"benchmark_{name}", "make benchmark", (".csv",), ".json")
+    for name in ("study", "ways", "wasserstein", "costs", "busy", "laboratory")
 }
+BENCHMARKS["full_size"] = Record(
+    "benchmark_full_size",
+    "python tests/benchmarks/full_size.py FOLDER --record data/results",
+    (".csv",),
+    ".json",
+)
 KILLS = Record(
     "stress_kills",
     "python tests/stress/kill_study.py --record data/results/stress_kills.json",
@@ -213,13 +212,9 @@ def read_table(path: Path, command: str) -> pd.DataFrame:
         FileNotFoundError: there is none.
         RecordError: it is damaged or has no rows.
     """
-    _check_presence(path, command)
-    try:
+    table = pd.DataFrame()
+    with _reading(path, command), contextlib.suppress(pd.errors.EmptyDataError):
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame()
-    except (ValueError, OSError) as error:  # pyarrow has both for a damaged file
-        raise _damaged(path, command, error) from error
     if table.empty:
         raise RecordError(f"{path} has no rows, so it shows nothing; `{command}` makes it anew")
     return table
@@ -236,17 +231,16 @@ def read_manifest(path: Path, command: str) -> dict[str, Any]:
         FileNotFoundError: there is none.
         RecordError: it is damaged.
     """
-    _check_presence(path, command)
-    try:
+    with _reading(path, command):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise _damaged(path, command, error) from error
 
 
-def _check_presence(path: Path, command: str) -> None:
+@contextlib.contextmanager
+def _reading(path: Path, command: str) -> Iterator[None]:
+    """Say what makes a record that is missing or damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"no record at {path}; `{command}` makes it")
-
-
-def _damaged(path: Path, command: str, error: Exception) -> RecordError:
-    return RecordError(f"{path} is damaged ({error}); `{command}` makes it anew")
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:  # pyarrow has two of them
+        raise RecordError(f"{path} is damaged ({error}); `{command}` makes it anew") from error
