@@ -34,6 +34,7 @@ from embedding_geometry.perception.fidelity import (
 )
 from embedding_geometry.perception.metric import PerceptualMetric
 from embedding_geometry.perception.path_length import distinct_frames
+from embedding_geometry.statistics.rivals import CONTROLS
 from embedding_geometry.study.cells import Bench, Keep
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
@@ -43,7 +44,6 @@ from embedding_geometry.transport.rules import Rule
 
 FIRST_LATENT = 10_000  # seed of the first reference picture's; a study's own are small numbers
 LEAST_PAIRS = 3  # of a study, so that the ends of all but one make a reference
-CONTROLS = ("optimal", "row")
 HELD_OUT, ENDS, ALL, NO_CONTROL = "held-out", "ends", "all", "none"
 
 
@@ -215,19 +215,13 @@ def _kernel_rows(
     ways: Mapping[str, Inner], reference: Reference, owners: np.ndarray | None
 ) -> Iterator[dict[str, object]]:
     """The distance of each way from a reference, and how much greater it is than a control's."""
-    for way, (features, groups) in ways.items():
-        distance = kernel_distance(features, reference, groups, owners)
-        yield _kernel_row(way, NO_CONTROL, distance)
+    for way, inner in ways.items():
+        features, groups = inner
+        yield _kernel_row(way, NO_CONTROL, kernel_distance(features, reference, groups, owners))
         for control in CONTROLS:
             if control in ways and way != control:
-                others, other_groups = ways[control]
-                yield _kernel_row(
-                    way,
-                    control,
-                    kernel_difference(
-                        (features, groups), (others, other_groups), reference, owners
-                    ),
-                )
+                greater_by = kernel_difference(inner, ways[control], reference, owners)
+                yield _kernel_row(way, control, greater_by)
 
 
 def _kernel_row(way: str, control: str, found: KernelDistance) -> dict[str, object]:
