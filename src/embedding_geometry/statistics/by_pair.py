@@ -1,5 +1,7 @@
 """The study's table by prompt pair, and what is asked of two couplings of it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -8,7 +10,9 @@ from embedding_geometry.statistics.paired import (
     Alternative,
     Correlation,
     PairedComparison,
+    PairedRatio,
     paired_comparison,
+    paired_ratio,
     spearman,
 )
 
@@ -65,6 +69,25 @@ def compare(
     """Paired comparison of two couplings; the resampling always starts from the same seed."""
     a, b = pairs[treatment].to_numpy(), pairs[control].to_numpy()
     return paired_comparison(a, b, np.random.default_rng(0), alternative=alternative)
+
+
+def ratio(values: pd.DataFrame, treatment: str, control: str) -> PairedRatio:
+    """Ratio of a measure of two ways; the resampling always starts from the same seed."""
+    return paired_ratio(values[treatment], values[control], np.random.default_rng(0))
+
+
+def ratios(measures: Mapping[str, pd.DataFrame], treatment: str, control: str) -> dict[str, float]:
+    """Each measure's `ratio` under its name, the ends of its interval, and the number of pairs.
+
+    The measures are of the same pairs. Their names with `_low` and `_high` are those of the ends.
+    """
+    found: dict[str, float] = {}
+    for name, values in measures.items():
+        of_pairs = ratio(values, treatment, control)
+        low, high = of_pairs.interval
+        found |= {name: of_pairs.ratio, f"{name}_low": low, f"{name}_high": high}
+        pairs = of_pairs.n
+    return found | {"n": pairs}
 
 
 def correlate(pairs: pd.DataFrame, values: "pd.Series[float]") -> Correlation:
