@@ -242,16 +242,13 @@ def _estimate(
         )
     if reference_groups is not None:
         theirs = _groups(reference_groups, len(y), "reference_groups")
-        return _of_shared_groups(x, y, *np.split(_numbered(own, theirs), [len(x)]))
-    others = np.arange(len(y))
-    once, often = np.ones(len(others)), sizes.astype(float)
+        both = np.unique(np.concatenate([own, theirs]), return_inverse=True)[1]
+        return _of_shared_groups(x, y, *np.split(both, [len(x)]))
     rows, columns = _sums(x, y)
-    apart = np.bincount(numbers, _sums(x, x, (numbers, numbers))[0])
-    xx, xx_without = _means(2, apart, often * (len(x) - often))
-    xy, xy_without = _means(1, np.bincount(numbers, rows), often * len(others))
-    beyond = _sums(y, y, (others, others))[0]
-    yy, yy_without = _means(2, beyond, once * (len(others) - 1))
-    _, yx_without = _means(1, columns, once * len(x))
+    xx, xx_without = _apart(x, numbers, len(names))
+    yy, yy_without = _apart(y, np.arange(len(y)), len(y))
+    xy, xy_without = _means(1, np.bincount(numbers, rows), sizes * len(y))
+    _, yx_without = _means(1, columns, np.full(len(y), len(x)))
     without = xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without
     return _Jackknifed(float(xx + yy - 2 * xy), without)
 
@@ -264,15 +261,11 @@ def _of_shared_groups(
 ) -> _Jackknifed:
     """The estimate without any pair of pictures of one group, which are numbered from 0."""
     count = max(own.max(), theirs.max()) + 1
-    n, m = (np.bincount(each, minlength=count).astype(float) for each in (own, theirs))
+    n, m = (np.bincount(each, minlength=count) for each in (own, theirs))
     rows, columns = _sums(x, y, (own, theirs))
     across = np.bincount(own, rows, count) + np.bincount(theirs, columns, count)
-    xx, xx_without = _means(
-        2, np.bincount(own, _sums(x, x, (own, own))[0], count), n * (len(x) - n)
-    )
-    yy, yy_without = _means(
-        2, np.bincount(theirs, _sums(y, y, (theirs, theirs))[0], count), m * (len(y) - m)
-    )
+    xx, xx_without = _apart(x, own, count)
+    yy, yy_without = _apart(y, theirs, count)
     xy, xy_without = _means(2, across, n * (len(y) - m) + m * (len(x) - n))
     return _Jackknifed(float(xx + yy - 2 * xy), (xx_without + yy_without - 2 * xy_without,))
 
@@ -287,13 +280,17 @@ def _groups(groups: Groups | None, count: int, name: str) -> np.ndarray:
     return found
 
 
-def _numbered(own: np.ndarray, theirs: np.ndarray) -> Int[np.ndarray, " _"]:
-    """Numbers from 0 for the names of both, one after the other."""
-    return np.unique(np.concatenate([own, theirs]), return_inverse=True)[1]
+def _apart(
+    x: Features, groups: Int[np.ndarray, " t"], count: int
+) -> tuple[float, Float[np.ndarray, " g"]]:
+    """`_means` over the pairs of pictures of two groups, whose numbers are below count."""
+    sizes = np.bincount(groups, minlength=count)
+    sums = np.bincount(groups, _sums(x, x, (groups, groups))[0], count)
+    return _means(2, sums, sizes * (len(x) - sizes))
 
 
 def _means(
-    each: int, sums: Float[np.ndarray, " g"], pairs: Float[np.ndarray, " g"]
+    each: int, sums: Float[np.ndarray, " g"], pairs: Int[np.ndarray, " g"]
 ) -> tuple[float, Float[np.ndarray, " g"]]:
     """Mean of the kernel over all pairs, and over those that a group is not in, for each group.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.perception.evaluation import MeasuredPath
-from embedding_geometry.perception.frames import NAMED, is_path, shown_name
+from embedding_geometry.perception.frames import is_path, names_text, shown_name
 from embedding_geometry.perception.tables import path_table
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
@@ -183,8 +183,7 @@ def _lonely(partners: Partners) -> str:
     """Count and name the paths that are in one folder only."""
     alone = {partners.treatment: partners.only_treatment, partners.control: partners.only_control}
     return "; ".join(
-        f"{len(names)} only in {folder}: {', '.join(names[:NAMED])}"
-        + (" ..." if len(names) > NAMED else "")
+        f"{len(names)} only in {folder}: {names_text(names)}"
         for folder, names in alone.items()
         if names
     )
