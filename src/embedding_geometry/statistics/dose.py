@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
-from statsmodels.regression.mixed_linear_model import MixedLMResultsWrapper
 from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.ground.grades import MOST_SIMILAR, RIGID, grade
@@ -229,9 +228,9 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
         raise ValueError(f"a mixed-effects model over pairs needs three or more; got {pairs}")
     formula = "response ~ dose" + (" + C(coupling)" if by_coupling else "")
     for random_slope, seeds in ((True, True), (True, False), (False, True), (False, False)):
-        result = _fit(table, formula, random_slope, seeds)
-        if result is not None:
-            return _summary(result, table, random_slope)
+        found = _fit(table, formula, random_slope, seeds)
+        if found is not None:
+            return found
     raise MixedModelError(
         f"the mixed-effects model of {len(table)} paths of {pairs} pairs does not "
         "converge; look at the slopes of the single pairs instead"
@@ -251,9 +250,7 @@ def _within_seeds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return table["dose"] - means["dose"], table["response"] - means["response"]
 
 
-def _fit(
-    table: pd.DataFrame, formula: str, random_slope: bool, seeds: bool
-) -> MixedLMResultsWrapper | None:
+def _fit(table: pd.DataFrame, formula: str, random_slope: bool, seeds: bool) -> MixedModel | None:
     """The fitted model, or None where the likelihood has no maximum inside its bounds."""
     model = smf.mixedlm(
         formula,
@@ -273,14 +270,11 @@ def _fit(
             result = model.fit(reml=True, method="powell", ftol=1e-10)
         except (ModelWarning, np.linalg.LinAlgError):
             return None
-    variances = np.r_[np.diag(result.cov_re), result.vcomp]
-    inside = np.isfinite(result.llf) and (variances > AT_THE_BOUND * result.scale).all()
-    return result if inside else None
-
-
-def _summary(result: MixedLMResultsWrapper, table: pd.DataFrame, random_slope: bool) -> MixedModel:
-    low, high = result.conf_int().loc["dose"]
     variances = np.diag(np.asarray(result.cov_re))
+    least = AT_THE_BOUND * result.scale
+    if not np.isfinite(result.llf) or not (np.r_[variances, result.vcomp] > least).all():
+        return None
+    low, high = result.conf_int().loc["dose"]
     return MixedModel(
         slope=float(result.fe_params["dose"]),
         interval=(float(low), float(high)),
