@@ -196,10 +196,11 @@ def kernel_table(table: pd.DataFrame, seen: Sequence[Seen], known: Reference) ->
         }
         for which, reference in references.items():
             rows += [
-                {"grade": name, "reference": which, **row}
-                for row in _kernel_rows(ways, *reference)
+                (name, which, way, control, found.value, *found.interval)
+                for way, control, found in _kernels(ways, *reference)
             ]
-    return pd.DataFrame(rows)
+    columns = ["grade", "reference", "coupling", "control", "kid", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 Inner = tuple[Features, Int[np.ndarray, " t"]]  # frames between the ends, and their pairs
@@ -211,19 +212,13 @@ def _inner(seen: Sequence[Seen], pairs: np.ndarray, rows: np.ndarray) -> Inner:
     return np.concatenate(inner), np.repeat(pairs[rows], [len(each) for each in inner])
 
 
-def _kernel_rows(
+def _kernels(
     ways: Mapping[str, Inner], reference: Reference, owners: np.ndarray | None
-) -> Iterator[dict[str, object]]:
+) -> Iterator[tuple[str, str, KernelDistance]]:
     """The distance of each way from a reference, and how much greater it is than a control's."""
     for way, inner in ways.items():
         features, groups = inner
-        yield _kernel_row(way, NO_CONTROL, kernel_distance(features, reference, groups, owners))
+        yield way, NO_CONTROL, kernel_distance(features, reference, groups, owners)
         for control in CONTROLS:
             if control in ways and way != control:
-                greater_by = kernel_difference(inner, ways[control], reference, owners)
-                yield _kernel_row(way, control, greater_by)
-
-
-def _kernel_row(way: str, control: str, found: KernelDistance) -> dict[str, object]:
-    low, high = found.interval
-    return {"coupling": way, "control": control, "kid": found.value, "low": low, "high": high}
+                yield way, control, kernel_difference(inner, ways[control], reference, owners)
