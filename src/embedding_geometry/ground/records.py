@@ -63,8 +63,18 @@ class Record:
         return self.command
 
     def file(self, ending: str, model_name: str = DEFAULT) -> Path:
-        """Where one of its files is looked for, as `recorded_file` says."""
-        return recorded_file(self.name + ending, model_name)
+        """Where one of its files is looked for, by the ending of its name.
+
+        That of a model's own study is in the results folder; those of an embedded model come with
+        the book, and are found there where that has none. Any other file comes with the book,
+        whatever the model.
+        """
+        name = self.name.format(model=short_name(model_name)) + ending
+        if "{model}" in self.name:
+            own = results_folder() / name
+            if short_name(model_name) not in EMBEDDED or own.is_file():
+                return own
+        return RESULTS / name
 
     def path(self, model_name: str = DEFAULT) -> Path:
         """Where the table is looked for; the prompt pairs of one that a page computes."""
@@ -99,22 +109,6 @@ class Record:
     def read(self, model_name: str = DEFAULT) -> tuple[pd.DataFrame, Manifest]:
         """The table and what it was made with; raises as `rows` and `facts` do."""
         return self.rows(model_name), self.facts(model_name)
-
-
-def recorded_file(name: str, model_name: str = DEFAULT) -> Path:
-    """Where a recorded file is looked for.
-
-    Args:
-        name: its name. With `{model}` in it, it is a file of the model's own study, which is in
-            the results folder; those of an embedded model come with the book, and are found there
-            where that has none. Any other file comes with the book, whatever the model.
-        model_name: the model.
-    """
-    if "{model}" not in name:
-        return RESULTS / name
-    name = name.format(model=short_name(model_name))
-    own = results_folder() / name
-    return own if short_name(model_name) not in EMBEDDED or own.is_file() else RESULTS / name
 
 
 STUDY, DOSE, WAYS = (

@@ -127,7 +127,7 @@ def compare_paths(
         )
     _check_alike(treatment, control)
     a, b = _measures(treatment), _measures(control)
-    rows = {}
+    rows = []
     for measure in a.columns:
         try:
             found = paired_comparison(a[measure].to_numpy(), b[measure].to_numpy(), rng)
@@ -135,11 +135,11 @@ def compare_paths(
             warnings.warn(f"not compared: {measure}: {error}", LeftOutMeasureWarning, stacklevel=2)
             continue
         medians = {"median_treatment": a[measure].median(), "median_control": b[measure].median()}
-        rows[measure] = {"measure": measure} | medians | asdict(found)
+        rows.append({"measure": measure} | medians | asdict(found))
     if not rows:
         raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")
-    corrected = holm({measure: row["p_value"] for measure, row in rows.items()})
-    return pd.DataFrame(list(rows.values())).assign(holm=list(corrected.values()))
+    table = pd.DataFrame(rows)
+    return table.assign(holm=holm(table["p_value"]))
 
 
 def _measures(paths: Sequence[MeasuredPath]) -> pd.DataFrame:

@@ -63,8 +63,7 @@ class MixedModel:
         p_value: two-sided, of "the slope is 0".
         pairs: number of pairs.
         cells: number of paths.
-        random_slope: whether each pair has a slope of its own in the model.
-        sd_slope: standard deviation of the slopes over pairs; 0 without random slopes.
+        sd_slope: standard deviation of the slopes over pairs; 0 where no pair has its own.
         sd_pair: standard deviation of the level over pairs, at dose 0.
         sd_seed: standard deviation of the level over the seeds of a pair; 0 where left out.
         sd_residual: standard deviation of what is left.
@@ -75,7 +74,6 @@ class MixedModel:
     p_value: float
     pairs: int
     cells: int
-    random_slope: bool
     sd_slope: float
     sd_pair: float
     sd_seed: float
@@ -215,7 +213,7 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
     Each pair has its own level and slope, normally distributed over pairs, and each seed of a pair
     its own shift of the level. A model counts only where statsmodels has no doubt about its
     convergence. Where the likelihood is greatest with a variance on its bound of 0, that part is
-    left out: first the seeds' shift, then the pairs' own slopes, then both. `random_slope` and
+    left out: first the seeds' shift, then the pairs' own slopes, then both. `sd_slope` and
     `sd_seed` tell. With `by_coupling` each coupling's name has a level of its own, too; the slope
     is then the effect of the length beyond the name.
 
@@ -281,7 +279,6 @@ def _fit(table: pd.DataFrame, formula: str, random_slope: bool, seeds: bool) -> 
         p_value=float(result.pvalues["dose"]),
         pairs=int(table["pair_id"].nunique()),
         cells=len(table),
-        random_slope=random_slope,
         sd_slope=float(np.sqrt(variances[1])) if random_slope else 0.0,
         sd_pair=float(np.sqrt(variances[0])),
         sd_seed=float(np.sqrt(result.vcomp.sum())),

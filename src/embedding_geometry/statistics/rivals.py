@@ -127,23 +127,15 @@ def compare_rivals(table: pd.DataFrame) -> Rivals:
     ways = [str(way) for way in values[SMOOTH]]
     asked = [(way, c) for c in CONTROLS for way in ways if way not in CONTROLS] + [CONTROLS]
     found = {
-        (way, control, measure): ratio(values[measure], way, control)
-        for way, control in asked
-        for measure in (SMOOTH, FAITHFUL)
+        (way, c): (ratio(values[SMOOTH], way, c), ratio(values[FAITHFUL], way, c))
+        for way, c in asked
     }
-    p_values = holm(np.array([each.p_value for each in found.values()]))
-    corrected = dict(zip(found, p_values.tolist(), strict=True))
-    sensitive = no_loss(found[NULL, "row", FAITHFUL].interval) == "does not hold"
+    p_values = holm([each.p_value for both in found.values() for each in both])
+    _, faithful = found[NULL, "row"]
+    sensitive = no_loss(faithful.interval) == "does not hold"
     duels = [
-        Duel(
-            way,
-            control,
-            found[way, control, SMOOTH],
-            found[way, control, FAITHFUL],
-            corrected[way, control, SMOOTH],
-            sensitive,
-        )
-        for way, control in asked
+        Duel(way, control, *both, float(corrected), sensitive)
+        for ((way, control), both), corrected in zip(found.items(), p_values[::2], strict=True)
     ]
     return Rivals(duels, left_out, sensitive)
 

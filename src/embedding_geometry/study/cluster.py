@@ -95,9 +95,8 @@ class RayEngine:
     @property
     def actors(self) -> list[Any]:
         """The workers' handles."""
-        busy = [actor for actor, _ in self._busy.values()]
-        starting = [actor for actor, _ in self._starting.values()]
-        return [*starting, *self._idle, *busy]
+        under_way = (*self._starting.values(), *self._busy.values())
+        return [*self._idle, *(actor for actor, _ in under_way)]
 
     @property
     def workers(self) -> int:

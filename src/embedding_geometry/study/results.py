@@ -26,12 +26,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedding_geometry.ground.disk import (
-    ABANDONED_AFTER_SECONDS,
-    digest,
-    write_whole,
-    writing,
-)
+from embedding_geometry.ground.disk import ABANDONED_AFTER_SECONDS, digest, write_whole, writing
 from embedding_geometry.study.settings import StudySettingsError
 
 
