@@ -147,24 +147,16 @@ def realism(features: Features | ArrayLike, reference: Reference) -> Float[np.nd
     return np.concatenate([np.zeros(0), *ratios])
 
 
-@dataclass(frozen=True)
-class _Jackknifed:
-    """An estimate, and for each of its samples the same without each group of the sample."""
+# an estimate, and for each of its samples the same without each group of the sample
+Jackknifed = tuple[float, list[Float[np.ndarray, " _"]]]
 
-    value: float
-    without: tuple[Float[np.ndarray, " _"], ...]
 
-    def less(self, other: "_Jackknifed") -> "_Jackknifed":
-        """The difference from one of the same groups."""
-        pairs = zip(self.without, other.without, strict=True)
-        return _Jackknifed(self.value - other.value, tuple(a - b for a, b in pairs))
-
-    def result(self) -> KernelDistance:
-        """The estimate with its interval of Student's t."""
-        variance = sum((len(w) - 1) * w.var() for w in self.without)
-        freedom = min(map(len, self.without)) - 1
-        reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
-        return KernelDistance(self.value, (float(self.value - reach), float(self.value + reach)))
+def _with_interval(value: float, without: list[Float[np.ndarray, " _"]]) -> KernelDistance:
+    """A jackknifed estimate with its interval of Student's t."""
+    variance = sum((len(w) - 1) * w.var() for w in without)
+    freedom = min(map(len, without)) - 1
+    reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
+    return KernelDistance(value, (float(value - reach), float(value + reach)))
 
 
 def kernel_distance(
@@ -199,7 +191,7 @@ def kernel_distance(
     Raises:
         ValueError: as of `realism`, or fewer than three groups.
     """
-    return _estimate(features, reference, groups, reference_groups).result()
+    return _with_interval(*_estimate(features, reference, groups, reference_groups))
 
 
 def kernel_difference(
@@ -218,11 +210,12 @@ def kernel_difference(
     """
     if set(np.unique(first[1])) != set(np.unique(second[1])):
         raise ValueError("two kernel distances are compared over the same groups of pictures")
-    of_first, of_second = (
+    (value, without), (other, without_other) = (
         _estimate(features, reference, groups, reference_groups)
         for features, groups in (first, second)
     )
-    return of_first.less(of_second).result()
+    pairs = zip(without, without_other, strict=True)
+    return _with_interval(value - other, [a - b for a, b in pairs])
 
 
 def _estimate(
@@ -230,7 +223,7 @@ def _estimate(
     reference: Reference,
     groups: Groups | None,
     reference_groups: Groups | None,
-) -> _Jackknifed:
+) -> Jackknifed:
     """The unbiased estimate, see `kernel_distance`."""
     x, y = _checked(features, "the features", reference), reference.features
     own = _groups(groups, len(x), "groups")
@@ -249,8 +242,8 @@ def _estimate(
     yy, yy_without = _apart(y, np.arange(len(y)), len(y))
     xy, xy_without = _means(1, np.bincount(numbers, rows), sizes * len(y))
     _, yx_without = _means(1, columns, np.full(len(y), len(x)))
-    without = xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without
-    return _Jackknifed(float(xx + yy - 2 * xy), without)
+    without = [xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without]
+    return float(xx + yy - 2 * xy), without
 
 
 def _of_shared_groups(
@@ -258,7 +251,7 @@ def _of_shared_groups(
     y: Float[np.ndarray, "p c"],
     own: Int[np.ndarray, " t"],
     theirs: Int[np.ndarray, " p"],
-) -> _Jackknifed:
+) -> Jackknifed:
     """The estimate without any pair of pictures of one group, which are numbered from 0."""
     count = max(own.max(), theirs.max()) + 1
     n, m = (np.bincount(each, minlength=count) for each in (own, theirs))
@@ -267,7 +260,7 @@ def _of_shared_groups(
     xx, xx_without = _apart(x, own, count)
     yy, yy_without = _apart(y, theirs, count)
     xy, xy_without = _means(2, across, n * (len(y) - m) + m * (len(x) - n))
-    return _Jackknifed(float(xx + yy - 2 * xy), (xx_without + yy_without - 2 * xy_without,))
+    return float(xx + yy - 2 * xy), [xx_without + yy_without - 2 * xy_without]
 
 
 def _groups(groups: Groups | None, count: int, name: str) -> np.ndarray:

@@ -84,7 +84,12 @@ def match_partners(first: str | Path, second: str | Path) -> Partners:
         only_treatment=sorted(here[name].name for name in here.keys() - there.keys()),
         only_control=sorted(there[name].name for name in there.keys() - here.keys()),
     )
-    lonely = _lonely(partners)
+    alone = {first: partners.only_treatment, second: partners.only_control}
+    lonely = "; ".join(
+        f"{len(files)} only in {folder}: {names_text(files)}"
+        for folder, files in alone.items()
+        if files
+    )
     if len(names) < 2:
         raise ValueError(
             f"{len(names)} names are in both {first} and {second}, and a paired "
@@ -177,16 +182,6 @@ def _paths_by_name(folder: Path) -> dict[str, Path]:
             )
         found[name] = entry
     return found
-
-
-def _lonely(partners: Partners) -> str:
-    """Count and name the paths that are in one folder only."""
-    alone = {partners.treatment: partners.only_treatment, partners.control: partners.only_control}
-    return "; ".join(
-        f"{len(names)} only in {folder}: {names_text(names)}"
-        for folder, names in alone.items()
-        if names
-    )
 
 
 def _check_alike(treatment: Sequence[MeasuredPath], control: Sequence[MeasuredPath]) -> None:
