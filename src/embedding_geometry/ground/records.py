@@ -111,15 +111,9 @@ class Record:
         return self.rows(model_name), self.facts(model_name)
 
 
-STUDY, DOSE, WAYS = (
-    Record(name, "python -m embedding_geometry study --publish")
-    for name in ("{model}", "{model}_dose", "{model}_ways")
-)
-RIVALS = Record(
-    "{model}_rivals",
-    "python -m embedding_geometry study --publish",
-    ("_study.csv", "_steps.parquet", "_pairs.csv", "_fidelity.csv"),
-)
+PUBLISH = "python -m embedding_geometry study --publish"
+STUDY, DOSE, WAYS = (Record(f"{{model}}{kind}", PUBLISH) for kind in ("", "_dose", "_ways"))
+RIVALS = Record("{model}_rivals", PUBLISH, (*STUDY.tables, "_fidelity.csv"))
 RETIMING, RIVALS_RETIMING = (
     Record(name, "python -m embedding_geometry tempo", (".csv",))
     for name in ("{model}_retiming", "{model}_rivals_retiming")
@@ -145,14 +139,9 @@ KILLS = Record(
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
-FIRST, FIRST_REPEAT, FIRST_LEDGER = (
-    Record(name, "the commit before `git log -1 --format=%h -- data/pocket/perceptual`", tables)
-    for name, tables in {
-        "first": ("_study.csv",),
-        "first_repeat": ("_study.csv",),
-        "first_ledger": (".csv",),
-    }.items()
-)
+BEFORE = "the commit before `git log -1 --format=%h -- data/pocket/perceptual`"
+FIRST, FIRST_REPEAT = (Record(each, BEFORE, ("_study.csv",)) for each in ("first", "first_repeat"))
+FIRST_LEDGER = Record("first_ledger", BEFORE, (".csv",))
 _OF_MODELS = {
     "study": STUDY,
     "dose": DOSE,

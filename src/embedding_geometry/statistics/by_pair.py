@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID, grade
@@ -15,6 +14,8 @@ from embedding_geometry.statistics.paired import (
     paired_ratio,
     spearman,
 )
+
+SEED = 0  # of every resampling
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
@@ -68,12 +69,12 @@ def compare(
 ) -> PairedComparison:
     """Paired comparison of two couplings; the resampling always starts from the same seed."""
     a, b = pairs[treatment].to_numpy(), pairs[control].to_numpy()
-    return paired_comparison(a, b, np.random.default_rng(0), alternative=alternative)
+    return paired_comparison(a, b, SEED, alternative=alternative)
 
 
 def ratio(values: pd.DataFrame, treatment: str, control: str) -> PairedRatio:
     """Ratio of a measure of two ways; the resampling always starts from the same seed."""
-    return paired_ratio(values[treatment], values[control], np.random.default_rng(0))
+    return paired_ratio(values[treatment], values[control], SEED)
 
 
 def ratios(measures: Mapping[str, pd.DataFrame], treatment: str, control: str) -> dict[str, float]:
@@ -92,5 +93,4 @@ def ratios(measures: Mapping[str, pd.DataFrame], treatment: str, control: str) -
 
 def correlate(pairs: pd.DataFrame, values: "pd.Series[float]") -> Correlation:
     """Rank correlation of the improvement with something else about the pairs."""
-    rng = np.random.default_rng(0)
-    return spearman(pairs["improvement"].to_numpy(), values.to_numpy(dtype=float), rng)
+    return spearman(pairs["improvement"].to_numpy(), values.to_numpy(dtype=float), SEED)

@@ -22,7 +22,7 @@ from scipy import stats
 from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.ground.grades import MOST_SIMILAR, RIGID, grade
-from embedding_geometry.statistics.by_pair import of_first_seed
+from embedding_geometry.statistics.by_pair import SEED, of_first_seed
 from embedding_geometry.statistics.paired import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
@@ -154,7 +154,7 @@ def median_slope(slopes: pd.Series) -> MedianSlope:
         ValueError: There are fewer than two pairs.
     """
     values = slopes.to_numpy(dtype=float)
-    interval = median_interval(values, np.random.default_rng(0))
+    interval = median_interval(values, SEED)
     return MedianSlope(float(np.median(values)), interval, len(values))
 
 

@@ -35,7 +35,7 @@ from embedding_geometry.perception.fidelity import (
 from embedding_geometry.perception.metric import PerceptualMetric
 from embedding_geometry.perception.path_length import distinct_frames
 from embedding_geometry.statistics.rivals import CONTROLS
-from embedding_geometry.study.cells import Bench, Keep
+from embedding_geometry.study.cells import Bench
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Seen, save_seen
@@ -50,14 +50,12 @@ HELD_OUT, ENDS, ALL, NO_CONTROL = "held-out", "ends", "all", "none"
 # --- while a cell is computed -------------------------------------------------------------------
 
 
-def keeper(bench: Bench, folder: Path) -> Keep:
-    """What keeps, in a study's folder, what fidelity needs of the pictures of its cells."""
-
-    def keep(task: Task, texts: Texts, path: CloudPath | Rule, frames: Frames) -> None:
-        version = bench.judge.version if bench.judge else ""
-        save_seen(folder, task.identity, version, look(bench, texts, path, frames))
-
-    return keep
+def keep_look(
+    bench: Bench, folder: Path, task: Task, texts: Texts, path: CloudPath | Rule, frames: Frames
+) -> None:
+    """Keep, in a study's folder, what fidelity needs of the pictures of a cell."""
+    version = bench.judge.version if bench.judge else ""
+    save_seen(folder, task.identity, version, look(bench, texts, path, frames))
 
 
 def look(bench: Bench, texts: Texts, path: CloudPath | Rule, frames: Frames) -> Seen:

@@ -62,9 +62,8 @@ class Cell:
     @property
     def seconds(self) -> float:
         """How long the computation took."""
-        return (
-            datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
-        ).total_seconds()
+        started, ended = map(datetime.fromisoformat, (self.started, self.ended))
+        return (ended - started).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -187,14 +186,11 @@ def _load_signed(folder: Path, identity: Mapping[str, object]) -> dict[str, Any]
     path = cell_path(folder, identity)
     if not path.exists():
         return None
-    try:
+    with contextlib.suppress(ValueError, TypeError, KeyError):
         signed = json.loads(path.read_text(encoding="utf-8"))
         content: dict[str, Any] = signed["cell"]
-        intact = signed["sha256"] == digest(content) and content["identity"] == dict(identity)
-    except (ValueError, TypeError, KeyError):
-        intact = False
-    if intact:
-        return content
+        if signed["sha256"] == digest(content) and content["identity"] == dict(identity):
+            return content
     warnings.warn(
         f"{path} is damaged; this cell is computed again", DamagedCellWarning, stacklevel=3
     )

@@ -9,15 +9,8 @@ from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 
-COLUMNS = {
-    "ppl": "mean",
-    "total": "total",
-    "scaled_mean": "scaled_mean",
-    "root_sum": "root_sum",
-    "gini": "gini",
-    "maximum_step": "maximum_step",
-}
-"""A column, and what of a path's length it holds."""
+COLUMNS = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step")
+"""What the table has of a path's length, of which the PPL is the mean."""
 
 
 def about(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
@@ -51,9 +44,9 @@ class Findings:
                 **about(task.pair, task.coupling, task.seed),
                 "frames": len(cell.distances) + 1,
                 **{
-                    f"{column}{net}": getattr(length, measure)
+                    f"{column}{net}": getattr(length, "mean" if column == "ppl" else column)
                     for net, length in lengths.items()
-                    for column, measure in COLUMNS.items()
+                    for column in COLUMNS
                 },
                 "wasserstein_length": cell.wasserstein_length,
                 "w2": cell.w2,
