@@ -35,7 +35,7 @@ def test_the_package_says_its_version_and_the_commit_of_its_clone(
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "code.py").write_text("one\n")
-    monkeypatch.setattr(machine, "HERE", folder)
+    monkeypatch.setattr(machine, "PACKAGE", folder)
     assert package_source() == {"package": version("embedding-geometry"), "commit": None}
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "none of it")
@@ -53,5 +53,5 @@ def test_a_package_from_a_repository_says_its_commit(monkeypatch: pytest.MonkeyP
     origin = '{"url": "https://example.org", "vcs_info": {"vcs": "git", "commit_id": "0123abc"}}'
     installed = SimpleNamespace(version="1.2", read_text=lambda name: origin)
     monkeypatch.setattr(machine, "distribution", lambda name: installed)
-    monkeypatch.setattr(machine, "HERE", Path("/"))
+    monkeypatch.setattr(machine, "PACKAGE", Path("/"))
     assert package_source() == {"package": "1.2", "commit": "0123abc"}

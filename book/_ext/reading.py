@@ -27,13 +27,12 @@ from sphinx.util import docname_join, logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
-from embedding_geometry.ground.places import PROMPTS, configured_model, prompt_table
+from embedding_geometry.ground.places import PROMPTS, RESULTS, configured_model, prompt_table
 from embedding_geometry.ground.records import (
     COSTS,
     RECORDS,
     STUDY,
     Manifest,
-    recorded_file,
     recording_day,
 )
 from embedding_geometry.pages import tried_pairs
@@ -73,7 +72,7 @@ def table_named(name: str) -> Path | None:
     if name == "prompts":
         return prompt_table(model)
     of_studies = [STUDY.file(f"_{name}", owner) for owner in compared_models(model)]
-    places = [*of_studies, recorded_file(name), PROMPTS / name]
+    places = [*of_studies, RESULTS / name, PROMPTS / name]
     return next(filter(Path.is_file, places), None)
 
 

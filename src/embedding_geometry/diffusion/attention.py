@@ -17,7 +17,7 @@ same after both, whatever the cloud, is therefore the same after all n! of them.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -296,7 +296,11 @@ def attention_stretch(
     for name, layer in cross_attention_layers(model).items():
         image = rng.standard_normal((QUERIES, layer.query_dim))
         seen, bound = [], []
-        for query, key, value in _heads(layer):
+        heads = (
+            np.split(linear.weight.detach().cpu().double().numpy(), layer.heads)
+            for linear in (layer.to_q, layer.to_k, layer.to_v)
+        )
+        for query, key, value in zip(*heads, strict=True):
             asked = image @ query.T
             answers = [cross_attention(asked, z @ key.T, z @ value.T) for z in path]
             changes = np.linalg.norm(np.diff(answers, axis=0), axis=2)
@@ -304,15 +308,6 @@ def attention_stretch(
             bound.append(attention_bound(asked, key, value, radius))
         found[name] = Stretch(float(max(seen)), float(np.median(bound)))
     return found
-
-
-def _heads(layer: Attention) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The weights of queries, keys and values of each head of a layer, in float64."""
-    query, key, value = (
-        np.split(linear.weight.detach().cpu().double().numpy(), layer.heads)
-        for linear in (layer.to_q, layer.to_k, layer.to_v)
-    )
-    return zip(query, key, value, strict=True)
 
 
 def unet_response(

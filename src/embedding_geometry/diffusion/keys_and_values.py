@@ -7,8 +7,7 @@ T times in each layer. They are remembered for as long as a batch of frames is d
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from torch import Tensor, nn
+from functools import cache
 
 from embedding_geometry.diffusion.attention import cross_attention_layers
 from embedding_geometry.diffusion.loading import TextToImageModel
@@ -23,23 +22,11 @@ def projected_once(model: TextToImageModel) -> Iterator[None]:
     """
     layers = cross_attention_layers(model).values()
     for layer in layers:
-        layer.to_k, layer.to_v = _Remembering(layer.to_k), _Remembering(layer.to_v)
+        # what stands in the layer itself is found before its modules, which stay as they are; a
+        # text is kept with what was made of it, so that no other has its identity
+        vars(layer).update(to_k=cache(layer.to_k), to_v=cache(layer.to_v))
     try:
         yield
     finally:
         for layer in layers:
-            layer.to_k, layer.to_v = layer.to_k.projection, layer.to_v.projection
-
-
-class _Remembering(nn.Module):
-    """A projection that returns an output again when it is given the same tensor again."""
-
-    def __init__(self, projection: nn.Module) -> None:
-        super().__init__()
-        self.projection = projection
-        self._known: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def forward(self, text: Tensor) -> Tensor:
-        if id(text) not in self._known:  # the text is kept, too: no other has its number
-            self._known[id(text)] = (text, self.projection(text))
-        return self._known[id(text)][1]
+            del vars(layer)["to_k"], vars(layer)["to_v"]

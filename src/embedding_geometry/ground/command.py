@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import tyro
 from tyro.conf import DisallowNone, PositionalMetavarFromFieldName
@@ -47,7 +47,10 @@ def run_command(
                 form, prog=program, description=description, args=arguments, config=config
             )
             with warnings.catch_warnings():
-                warnings.showwarning = show_warning
+                # as one line, without the place in the code that it came from
+                warnings.showwarning = lambda message, *_, **__: print(
+                    f"warning: {message}", file=sys.stderr
+                )
                 run(command)
         finally:
             sys.stdout.flush()  # so that a reader that has gone is noticed here, also by --help
@@ -71,15 +74,3 @@ def run_command(
         print(f"interrupted; {left}", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Show a warning as one line without the place in the code that it came from."""
-    print(f"warning: {message}", file=sys.stderr)

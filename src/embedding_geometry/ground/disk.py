@@ -56,7 +56,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise ResultsFolderError(
+            f"cannot write {path}: {error.strerror or error}. What was finished before is kept; "
+            "make room or allow writing there, then run the same command again"
+        ) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -77,13 +80,6 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def _unwritable(path: Path, error: OSError) -> ResultsFolderError:
-    return ResultsFolderError(
-        f"cannot write {path}: {error.strerror or error}. What was finished before is kept; make "
-        "room or allow writing there, then run the same command again"
-    )
 
 
 ABANDONED_AFTER_SECONDS = 600.0  # a temporary file lives for milliseconds unless its writer died

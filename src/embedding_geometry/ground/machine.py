@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import distribution, version
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parents[1]  # the package's own folder
+from embedding_geometry.ground.places import PACKAGE
 
 
 def library_versions(*names: str) -> dict[str, str]:
@@ -30,7 +30,7 @@ def package_source() -> dict[str, object]:
 def _git(*words: str) -> str:
     """What git says about the package's folder; nothing where there is no git or no clone."""
     try:
-        ended = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
+        ended = subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True)
     except OSError:
         return ""
     return ended.stdout.strip()

@@ -4,8 +4,9 @@ A table is recorded with a manifest, which says what it was made with. `RECORDS`
 claims, pages, the book and the commands that make the tables ask here for names and places.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,18 @@ class Record:
         return self.command
 
     def file(self, ending: str, model_name: str = DEFAULT) -> Path:
-        """Where one of its files is looked for, as `recorded_file` says."""
-        return recorded_file(self.name + ending, model_name)
+        """Where one of its files is looked for, by the ending of its name.
+
+        That of a model's own study is in the results folder; those of an embedded model come with
+        the book, and are found there where that has none. Any other file comes with the book,
+        whatever the model.
+        """
+        name = self.name.format(model=short_name(model_name)) + ending
+        if "{model}" in self.name:
+            own = results_folder() / name
+            if short_name(model_name) not in EMBEDDED or own.is_file():
+                return own
+        return RESULTS / name
 
     def path(self, model_name: str = DEFAULT) -> Path:
         """Where the table is looked for; the prompt pairs of one that a page computes."""
@@ -100,31 +111,9 @@ class Record:
         return self.rows(model_name), self.facts(model_name)
 
 
-def recorded_file(name: str, model_name: str = DEFAULT) -> Path:
-    """Where a recorded file is looked for.
-
-    Args:
-        name: its name. With `{model}` in it, it is a file of the model's own study, which is in
-            the results folder; those of an embedded model come with the book, and are found there
-            where that has none. Any other file comes with the book, whatever the model.
-        model_name: the model.
-    """
-    if "{model}" not in name:
-        return RESULTS / name
-    name = name.format(model=short_name(model_name))
-    own = results_folder() / name
-    return own if short_name(model_name) not in EMBEDDED or own.is_file() else RESULTS / name
-
-
-STUDY, DOSE, WAYS = (
-    Record(name, "python -m embedding_geometry study --publish")
-    for name in ("{model}", "{model}_dose", "{model}_ways")
-)
-RIVALS = Record(
-    "{model}_rivals",
-    "python -m embedding_geometry study --publish",
-    ("_study.csv", "_steps.parquet", "_pairs.csv", "_fidelity.csv"),
-)
+PUBLISH = "python -m embedding_geometry study --publish"
+STUDY, DOSE, WAYS = (Record(f"{{model}}{kind}", PUBLISH) for kind in ("", "_dose", "_ways"))
+RIVALS = Record("{model}_rivals", PUBLISH, (*STUDY.tables, "_fidelity.csv"))
 RETIMING, RIVALS_RETIMING = (
     Record(name, "python -m embedding_geometry tempo", (".csv",))
     for name in ("{model}_retiming", "{model}_rivals_retiming")
@@ -132,17 +121,15 @@ RETIMING, RIVALS_RETIMING = (
 MOTION = Record("motion", "python -m embedding_geometry.pocket causes", (".csv",))
 ATLAS = Record("atlas", "python -m embedding_geometry.atlas", (".csv",))
 BENCHMARKS = {
-    name: Record(f"benchmark_{name}", command, (".csv",), ".json")
-    for name, command in {
-        "study": "make benchmark",
-        "ways": "make benchmark",
-        "wasserstein": "make benchmark",
-        "costs": "make benchmark",
-        "busy": "make benchmark",
-        "laboratory": "make benchmark",
-        "full_size": "python tests/benchmarks/full_size.py FOLDER --record data/results",
-    }.items()
+    name: Record(f"benchmark_{name}", "make benchmark", (".csv",), ".json")
+    for name in ("study", "ways", "wasserstein", "costs", "busy", "laboratory")
 }
+BENCHMARKS["full_size"] = Record(
+    "benchmark_full_size",
+    "python tests/benchmarks/full_size.py FOLDER --record data/results",
+    (".csv",),
+    ".json",
+)
 KILLS = Record(
     "stress_kills",
     "python tests/stress/kill_study.py --record data/results/stress_kills.json",
@@ -152,14 +139,9 @@ KILLS = Record(
 COSTS = Record("page_costs", "python tools/run_notebooks.py --costs", (".json",), ".json")
 COMPUTED = "python tools/run_notebooks.py notebooks/14_ledger.md"
 ORDER, GRIDS = (Record(name, COMPUTED, (), None) for name in ("order", "grids"))
-FIRST, FIRST_REPEAT, FIRST_LEDGER = (
-    Record(name, "the commit before `git log -1 --format=%h -- data/pocket/perceptual`", tables)
-    for name, tables in {
-        "first": ("_study.csv",),
-        "first_repeat": ("_study.csv",),
-        "first_ledger": (".csv",),
-    }.items()
-)
+BEFORE = "the commit before `git log -1 --format=%h -- data/pocket/perceptual`"
+FIRST, FIRST_REPEAT = (Record(each, BEFORE, ("_study.csv",)) for each in ("first", "first_repeat"))
+FIRST_LEDGER = Record("first_ledger", BEFORE, (".csv",))
 _OF_MODELS = {
     "study": STUDY,
     "dose": DOSE,
@@ -213,13 +195,9 @@ def read_table(path: Path, command: str) -> pd.DataFrame:
         FileNotFoundError: there is none.
         RecordError: it is damaged or has no rows.
     """
-    _check_presence(path, command)
-    try:
+    table = pd.DataFrame()
+    with _reading(path, command), contextlib.suppress(pd.errors.EmptyDataError):
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame()
-    except (ValueError, OSError) as error:  # pyarrow has both for a damaged file
-        raise _damaged(path, command, error) from error
     if table.empty:
         raise RecordError(f"{path} has no rows, so it shows nothing; `{command}` makes it anew")
     return table
@@ -236,17 +214,16 @@ def read_manifest(path: Path, command: str) -> dict[str, Any]:
         FileNotFoundError: there is none.
         RecordError: it is damaged.
     """
-    _check_presence(path, command)
-    try:
+    with _reading(path, command):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise _damaged(path, command, error) from error
 
 
-def _check_presence(path: Path, command: str) -> None:
+@contextlib.contextmanager
+def _reading(path: Path, command: str) -> Iterator[None]:
+    """Say what makes a record that is missing or damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"no record at {path}; `{command}` makes it")
-
-
-def _damaged(path: Path, command: str, error: Exception) -> RecordError:
-    return RecordError(f"{path} is damaged ({error}); `{command}` makes it anew")
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:  # pyarrow has two of them
+        raise RecordError(f"{path} is damaged ({error}); `{command}` makes it anew") from error

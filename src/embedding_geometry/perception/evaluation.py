@@ -28,7 +28,7 @@ distance is one number for all paths.
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,7 @@ from embedding_geometry.perception.frames import (
     displayed_pictures,
     folder_images,
     shown_name,
+    size_text,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
 from embedding_geometry.perception.path_length import (
@@ -115,9 +116,9 @@ class StoredReference:
 
     def features_of(self, frames: Frames) -> Features:
         """Features of frames (t, h, w, 3); a ValueError if they have another size."""
-        if _size(frames) != self.size:
+        if size_text(frames) != self.size:
             raise ValueError(
-                f"its frames have {_size(frames)} pixels and the pictures of the reference "
+                f"its frames have {size_text(frames)} pixels and the pictures of the reference "
                 f"{self.path} have {self.size}; resize both (--resize)"
             )
         return picture_features(self.metric, frames)
@@ -174,10 +175,10 @@ def read_reference(
     bar = tqdm(seen, shown_name(folder), len(files), leave=False, unit="picture", disable=hidden)
     for file, _, picture in bar:
         frames = picture[None]
-        size = size or _size(frames)
-        if _size(frames) != size:
+        size = size or size_text(frames)
+        if size_text(frames) != size:
             raise ValueError(
-                f"{file} has {_size(frames)} pixels and others of the reference have {size}; "
+                f"{file} has {size_text(frames)} pixels and others of the reference have {size}; "
                 "resize all (--resize)"
             )
         with naming(str(file), ValueError), _enough_memory(str(file)):
@@ -211,7 +212,7 @@ def measure_path(
     bar = tqdm(desc=name, total=stored.count, unit="frame", leave=False, disable=hidden)
     with bar, _enough_memory(name):
         for frames in stored.batches():
-            size = _size(frames)
+            size = size_text(frames)
             with naming(name, ValueError):
                 meter.update(frames)
                 if reference is not None:
@@ -219,7 +220,16 @@ def measure_path(
             seen |= fingerprints(frames)
             bar.update(len(frames))
     _report_repeated(name, meter.distances)
-    measured = MeasuredPath(
+    inner, realisms = None, None
+    if reference is not None:
+        inner = np.concatenate(features)[1:-1]
+        if not len(inner):
+            raise ValueError(
+                f"{name} has no frame between its ends, which fidelity (--fidelity) is about; "
+                "give three frames or more"
+            )
+        realisms = realism(inner, reference.known).tolist()
+    return MeasuredPath(
         path=stored.path,
         files=[shown_name(file.name) for file in stored.files],
         distances=meter.distances.tolist(),
@@ -228,21 +238,9 @@ def measure_path(
         directness=directness(meter.distances, meter.end_distance),
         size=size,
         distinct=len(seen),
+        inner=inner,
+        realism=realisms,
     )
-    return measured if reference is None else _judged(measured, features, reference)
-
-
-def _judged(
-    measured: MeasuredPath, features: list[Features], reference: StoredReference
-) -> MeasuredPath:
-    """Add what the reference says of the inner frames, given features of all."""
-    inner = np.concatenate(features)[1:-1]
-    if not len(inner):
-        raise ValueError(
-            f"{shown_name(measured.path)} has no frame between its ends, which fidelity "
-            "(--fidelity) is about; give three frames or more"
-        )
-    return replace(measured, inner=inner, realism=realism(inner, reference.known).tolist())
 
 
 def _report_repeated(name: str, distances: Float[np.ndarray, " steps"]) -> None:
@@ -329,7 +327,3 @@ def path_fidelity(
         kid=kid.value if kid else None,
         kid_interval=kid.interval if kid else None,
     )
-
-
-def _size(frames: Frames) -> str:
-    return f"{frames.shape[2]}x{frames.shape[1]}"

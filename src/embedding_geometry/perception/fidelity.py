@@ -147,24 +147,16 @@ def realism(features: Features | ArrayLike, reference: Reference) -> Float[np.nd
     return np.concatenate([np.zeros(0), *ratios])
 
 
-@dataclass(frozen=True)
-class _Jackknifed:
-    """An estimate, and for each of its samples the same without each group of the sample."""
+# an estimate, and for each of its samples the same without each group of the sample
+Jackknifed = tuple[float, list[Float[np.ndarray, " _"]]]
 
-    value: float
-    without: tuple[Float[np.ndarray, " _"], ...]
 
-    def less(self, other: "_Jackknifed") -> "_Jackknifed":
-        """The difference from one of the same groups."""
-        pairs = zip(self.without, other.without, strict=True)
-        return _Jackknifed(self.value - other.value, tuple(a - b for a, b in pairs))
-
-    def result(self) -> KernelDistance:
-        """The estimate with its interval of Student's t."""
-        variance = sum((len(w) - 1) * w.var() for w in self.without)
-        freedom = min(map(len, self.without)) - 1
-        reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
-        return KernelDistance(self.value, (float(self.value - reach), float(self.value + reach)))
+def _with_interval(value: float, without: list[Float[np.ndarray, " _"]]) -> KernelDistance:
+    """A jackknifed estimate with its interval of Student's t."""
+    variance = sum((len(w) - 1) * w.var() for w in without)
+    freedom = min(map(len, without)) - 1
+    reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
+    return KernelDistance(value, (float(value - reach), float(value + reach)))
 
 
 def kernel_distance(
@@ -199,7 +191,7 @@ def kernel_distance(
     Raises:
         ValueError: as of `realism`, or fewer than three groups.
     """
-    return _estimate(features, reference, groups, reference_groups).result()
+    return _with_interval(*_estimate(features, reference, groups, reference_groups))
 
 
 def kernel_difference(
@@ -218,11 +210,12 @@ def kernel_difference(
     """
     if set(np.unique(first[1])) != set(np.unique(second[1])):
         raise ValueError("two kernel distances are compared over the same groups of pictures")
-    of_first, of_second = (
+    (value, without), (other, without_other) = (
         _estimate(features, reference, groups, reference_groups)
         for features, groups in (first, second)
     )
-    return of_first.less(of_second).result()
+    pairs = zip(without, without_other, strict=True)
+    return _with_interval(value - other, [a - b for a, b in pairs])
 
 
 def _estimate(
@@ -230,7 +223,7 @@ def _estimate(
     reference: Reference,
     groups: Groups | None,
     reference_groups: Groups | None,
-) -> _Jackknifed:
+) -> Jackknifed:
     """The unbiased estimate, see `kernel_distance`."""
     x, y = _checked(features, "the features", reference), reference.features
     own = _groups(groups, len(x), "groups")
@@ -242,18 +235,15 @@ def _estimate(
         )
     if reference_groups is not None:
         theirs = _groups(reference_groups, len(y), "reference_groups")
-        return _of_shared_groups(x, y, *np.split(_numbered(own, theirs), [len(x)]))
-    others = np.arange(len(y))
-    once, often = np.ones(len(others)), sizes.astype(float)
+        both = np.unique(np.concatenate([own, theirs]), return_inverse=True)[1]
+        return _of_shared_groups(x, y, *np.split(both, [len(x)]))
     rows, columns = _sums(x, y)
-    apart = np.bincount(numbers, _sums(x, x, (numbers, numbers))[0])
-    xx, xx_without = _means(2, apart, often * (len(x) - often))
-    xy, xy_without = _means(1, np.bincount(numbers, rows), often * len(others))
-    beyond = _sums(y, y, (others, others))[0]
-    yy, yy_without = _means(2, beyond, once * (len(others) - 1))
-    _, yx_without = _means(1, columns, once * len(x))
-    without = xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without
-    return _Jackknifed(float(xx + yy - 2 * xy), without)
+    xx, xx_without = _apart(x, numbers, len(names))
+    yy, yy_without = _apart(y, np.arange(len(y)), len(y))
+    xy, xy_without = _means(1, np.bincount(numbers, rows), sizes * len(y))
+    _, yx_without = _means(1, columns, np.full(len(y), len(x)))
+    without = [xx_without + yy - 2 * xy_without, xx + yy_without - 2 * yx_without]
+    return float(xx + yy - 2 * xy), without
 
 
 def _of_shared_groups(
@@ -261,20 +251,16 @@ def _of_shared_groups(
     y: Float[np.ndarray, "p c"],
     own: Int[np.ndarray, " t"],
     theirs: Int[np.ndarray, " p"],
-) -> _Jackknifed:
+) -> Jackknifed:
     """The estimate without any pair of pictures of one group, which are numbered from 0."""
     count = max(own.max(), theirs.max()) + 1
-    n, m = (np.bincount(each, minlength=count).astype(float) for each in (own, theirs))
+    n, m = (np.bincount(each, minlength=count) for each in (own, theirs))
     rows, columns = _sums(x, y, (own, theirs))
     across = np.bincount(own, rows, count) + np.bincount(theirs, columns, count)
-    xx, xx_without = _means(
-        2, np.bincount(own, _sums(x, x, (own, own))[0], count), n * (len(x) - n)
-    )
-    yy, yy_without = _means(
-        2, np.bincount(theirs, _sums(y, y, (theirs, theirs))[0], count), m * (len(y) - m)
-    )
+    xx, xx_without = _apart(x, own, count)
+    yy, yy_without = _apart(y, theirs, count)
     xy, xy_without = _means(2, across, n * (len(y) - m) + m * (len(x) - n))
-    return _Jackknifed(float(xx + yy - 2 * xy), (xx_without + yy_without - 2 * xy_without,))
+    return float(xx + yy - 2 * xy), [xx_without + yy_without - 2 * xy_without]
 
 
 def _groups(groups: Groups | None, count: int, name: str) -> np.ndarray:
@@ -287,13 +273,17 @@ def _groups(groups: Groups | None, count: int, name: str) -> np.ndarray:
     return found
 
 
-def _numbered(own: np.ndarray, theirs: np.ndarray) -> Int[np.ndarray, " _"]:
-    """Numbers from 0 for the names of both, one after the other."""
-    return np.unique(np.concatenate([own, theirs]), return_inverse=True)[1]
+def _apart(
+    x: Features, groups: Int[np.ndarray, " t"], count: int
+) -> tuple[float, Float[np.ndarray, " g"]]:
+    """`_means` over the pairs of pictures of two groups, whose numbers are below count."""
+    sizes = np.bincount(groups, minlength=count)
+    sums = np.bincount(groups, _sums(x, x, (groups, groups))[0], count)
+    return _means(2, sums, sizes * (len(x) - sizes))
 
 
 def _means(
-    each: int, sums: Float[np.ndarray, " g"], pairs: Float[np.ndarray, " g"]
+    each: int, sums: Float[np.ndarray, " g"], pairs: Int[np.ndarray, " g"]
 ) -> tuple[float, Float[np.ndarray, " g"]]:
     """Mean of the kernel over all pairs, and over those that a group is not in, for each group.
 

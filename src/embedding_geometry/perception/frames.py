@@ -20,7 +20,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -123,24 +123,20 @@ class StoredPath:
 
     def _frames(self) -> Iterator[Picture]:
         """Yield the frames; raise a ValueError for the first that cannot belong to the path."""
-        count, first_name, size = 0, "", ""
-        for count, (name, frame) in enumerate(self._named_frames(), start=1):
+        count, first_name, size, folder = 0, "", "", self.path.is_dir()
+        read = displayed_pictures(self.files, self._settings)
+        for count, (file, number, frame) in enumerate(read, start=1):
+            name = file.name if folder else f"frame {number}"
             if count == 1:
-                first_name, size = name, _size(frame)
-            if _size(frame) != size:
+                first_name, size = name, size_text(frame)
+            if size_text(frame) != size:
                 raise ValueError(
                     f"frames of one path have one size, but {first_name} has {size} and {name} "
-                    f"has {_size(frame)} pixels in {self.path}; resize them (--resize)"
+                    f"has {size_text(frame)} pixels in {self.path}; resize them (--resize)"
                 )
             yield frame
         if count < 2:
             raise ValueError(f"{self.path} holds {count} frames; a path has at least two")
-
-    def _named_frames(self) -> Iterator[tuple[str, Picture]]:
-        """Yield each frame with what it is called in a message."""
-        folder = self.path.is_dir()
-        for file, number, frame in displayed_pictures(self.files, self._settings):
-            yield (file.name if folder else f"frame {number}"), frame
 
 
 def read_frames(path: str | Path, settings: ReadSettings = AS_STORED) -> Frames:
@@ -182,7 +178,7 @@ def folder_images(folder: Path, least: int, remedy: str) -> list[Path]:
             images.append(file)
         elif kind != "unknown" or not _is_text(file):
             others.append(file)
-    left_out = f"left out of {folder}, being no images: {_names(others)}" if others else ""
+    left_out = f"left out of {folder}, being no images: {names_text(others)}" if others else ""
     if len(images) < least:
         kinds = ", ".join(sorted(IMAGES))
         raise ValueError(f"{folder} holds {len(images)} images ({kinds}); {remedy}. {left_out}")
@@ -204,6 +200,17 @@ def shown_name(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+def names_text(files: Sequence[Path | str]) -> str:
+    """The names of the first of some files, as they can be printed."""
+    names = ", ".join(shown_name(Path(file).name) for file in files[:NAMED])
+    return names + (" ..." if len(files) > NAMED else "")
+
+
+def size_text(pictures: np.ndarray) -> str:
+    """Width and height of a picture (h, w, 3), or of several of one size, as in 640x480."""
+    return f"{pictures.shape[-2]}x{pictures.shape[-3]}"
+
+
 def _known_file(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
@@ -223,7 +230,9 @@ def _path_images(folder: Path) -> list[Path]:
     images = folder_images(folder, 2, remedy)
     stems = Counter(file.stem for file in images)
     if twice := [file for file in images if stems[file.stem] > 1]:
-        raise ValueError(f"{folder} holds frames twice: {_names(twice)}; keep one format of each")
+        raise ValueError(
+            f"{folder} holds frames twice: {names_text(twice)}; keep one format of each"
+        )
     return _ordered(images)
 
 
@@ -234,7 +243,7 @@ def _ordered(files: list[Path]) -> list[Path]:
     if [file.stem for file in found] != [file.stem for file in natural]:
         warnings.warn(
             f"{files[0].parent} is read in the order of the numbers in its names, their points "
-            f"and signs included: {_names(found)}",
+            f"and signs included: {names_text(found)}",
             OrderWarning,
             stacklevel=4,
         )
@@ -245,11 +254,6 @@ def _name_key(stem: str) -> list[str | Decimal]:
     """Return the texts of a name and, in turn with them, its numbers."""
     parts = NUMBER.split(stem.casefold())
     return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)]
-
-
-def _names(files: list[Path]) -> str:
-    names = ", ".join(shown_name(file.name) for file in files[:NAMED])
-    return names + (" ..." if len(files) > NAMED else "")
 
 
 def _is_text(file: Path) -> bool:
@@ -271,10 +275,6 @@ def _grid_step(path: Path, count: int, wanted: int) -> int:
             "equal distances"
         )
     return steps // (wanted - 1)
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def _encoded_film(frames: Frames, path: Path, comment: str) -> bytes:
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ValueError(
-            f"{path}: an MP4 has an even width and height, the frames have {_size(frames[0])}; "
+            f"{path}: an MP4 has an even width and height, the frames have {size_text(frames)}; "
             "write WebP, which keeps every pixel"
         )
     buffer = io.BytesIO()

@@ -29,7 +29,7 @@ class LPIPS(nn.Module):
         super().__init__()
         self.scaling_layer = Scaling()
         self.net = Backbone(SLICES[net]())
-        self.lins = nn.ModuleList(Head(channels) for channels in CHANNELS[net])
+        self.lins = nn.ModuleList(_head(channels) for channels in CHANNELS[net])
         for number, head in enumerate(self.lins):  # the package knows each by both names
             self.add_module(f"lin{number}", head)
 
@@ -72,17 +72,10 @@ class Backbone(nn.Module):
         return features
 
 
-class Head(nn.Module):
-    """A weight for each channel."""
-
-    def __init__(self, channels: int) -> None:
-        """Name the weight as in the package, where one drops out in training comes before it."""
-        super().__init__()
-        self.model = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
-
-    def forward(self, squares: Images) -> Images:
-        """Return the weighted sum over the channels."""
-        return self.model(squares)
+def _head(channels: int) -> nn.Module:
+    """A weight for each channel, named as in the package, where a dropout comes before it."""
+    model = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
+    return nn.Sequential(OrderedDict(model=model))
 
 
 class Fire(nn.Module):

@@ -24,13 +24,11 @@ def check_outputs(csv: Path | None, json: Path | None) -> None:
             raise ValueError(f"{file} is a folder; name the file to write")
         if file.is_symlink() or (file.exists() and not file.is_file()):
             raise ValueError(f"{file} is a link or a pipe, which is not written to; name a file")
-        if file.exists() and not beginning.startswith(_begins(file, len(beginning))):
-            raise ValueError(
-                f"{file} is there and is no earlier output of this kind; name another file"
-            )
+        if file.exists():
+            with file.open("rb") as content:
+                found = content.read(len(beginning))
+            if not beginning.startswith(found):
+                raise ValueError(
+                    f"{file} is there and is no earlier output of this kind; name another file"
+                )
         make_folder(file.parent)
-
-
-def _begins(file: Path, length: int) -> bytes:
-    with file.open("rb") as content:
-        return content.read(length)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.perception.evaluation import MeasuredPath
-from embedding_geometry.perception.frames import NAMED, is_path, shown_name
+from embedding_geometry.perception.frames import is_path, names_text, shown_name
 from embedding_geometry.perception.tables import path_table
 from embedding_geometry.statistics.paired import holm, paired_comparison
 
@@ -84,7 +84,12 @@ def match_partners(first: str | Path, second: str | Path) -> Partners:
         only_treatment=sorted(here[name].name for name in here.keys() - there.keys()),
         only_control=sorted(there[name].name for name in there.keys() - here.keys()),
     )
-    lonely = _lonely(partners)
+    alone = {first: partners.only_treatment, second: partners.only_control}
+    lonely = "; ".join(
+        f"{len(files)} only in {folder}: {names_text(files)}"
+        for folder, files in alone.items()
+        if files
+    )
     if len(names) < 2:
         raise ValueError(
             f"{len(names)} names are in both {first} and {second}, and a paired "
@@ -127,7 +132,7 @@ def compare_paths(
         )
     _check_alike(treatment, control)
     a, b = _measures(treatment), _measures(control)
-    rows = {}
+    rows = []
     for measure in a.columns:
         try:
             found = paired_comparison(a[measure].to_numpy(), b[measure].to_numpy(), rng)
@@ -135,11 +140,11 @@ def compare_paths(
             warnings.warn(f"not compared: {measure}: {error}", LeftOutMeasureWarning, stacklevel=2)
             continue
         medians = {"median_treatment": a[measure].median(), "median_control": b[measure].median()}
-        rows[measure] = {"measure": measure} | medians | asdict(found)
+        rows.append({"measure": measure} | medians | asdict(found))
     if not rows:
         raise ValueError(f"the {len(a)} pairs of paths can be compared in no measure")
-    corrected = holm({measure: row["p_value"] for measure, row in rows.items()})
-    return pd.DataFrame(list(rows.values())).assign(holm=list(corrected.values()))
+    table = pd.DataFrame(rows)
+    return table.assign(holm=holm(table["p_value"]))
 
 
 def _measures(paths: Sequence[MeasuredPath]) -> pd.DataFrame:
@@ -177,17 +182,6 @@ def _paths_by_name(folder: Path) -> dict[str, Path]:
             )
         found[name] = entry
     return found
-
-
-def _lonely(partners: Partners) -> str:
-    """Count and name the paths that are in one folder only."""
-    alone = {partners.treatment: partners.only_treatment, partners.control: partners.only_control}
-    return "; ".join(
-        f"{len(names)} only in {folder}: {', '.join(names[:NAMED])}"
-        + (" ..." if len(names) > NAMED else "")
-        for folder, names in alone.items()
-        if names
-    )
 
 
 def _check_alike(treatment: Sequence[MeasuredPath], control: Sequence[MeasuredPath]) -> None:

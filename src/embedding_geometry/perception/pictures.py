@@ -92,7 +92,13 @@ def displayed(
         image = image.convert("RGBA")
     image = _in_srgb(image, name)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-        image = _composited(image, name, background)
+        if background is None:
+            raise ValueError(
+                f"{name} is transparent in places, and what is seen there depends on the "
+                "background; name its colour (--background white, background='white')"
+            )
+        behind = Image.new("RGBA", image.size, (*ImageColor.getrgb(background)[:3], 255))
+        image = Image.alpha_composite(behind, image)
     image = image.convert("RGB")
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC) if size else image)
 
@@ -103,16 +109,6 @@ def _check_depth(deep: bool, name: object) -> None:
             f"{name} has more than 8 bits a channel; convert it to 8 bits, so that its range is "
             "your choice"
         )
-
-
-def _composited(image: Image.Image, name: object, background: str | None) -> Image.Image:
-    if background is None:
-        raise ValueError(
-            f"{name} is transparent in places, and what is seen there depends on the background; "
-            "name its colour (--background white, background='white')"
-        )
-    behind = Image.new("RGBA", image.size, (*ImageColor.getrgb(background)[:3], 255))
-    return Image.alpha_composite(behind, image)
 
 
 # --- colours ------------------------------------------------------------------------------------

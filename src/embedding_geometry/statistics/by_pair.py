@@ -1,6 +1,7 @@
 """The study's table by prompt pair, and what is asked of two couplings of it."""
 
-import numpy as np
+from collections.abc import Mapping
+
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID, grade
@@ -8,9 +9,13 @@ from embedding_geometry.statistics.paired import (
     Alternative,
     Correlation,
     PairedComparison,
+    PairedRatio,
     paired_comparison,
+    paired_ratio,
     spearman,
 )
+
+SEED = 0  # of every resampling
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:
@@ -64,10 +69,28 @@ def compare(
 ) -> PairedComparison:
     """Paired comparison of two couplings; the resampling always starts from the same seed."""
     a, b = pairs[treatment].to_numpy(), pairs[control].to_numpy()
-    return paired_comparison(a, b, np.random.default_rng(0), alternative=alternative)
+    return paired_comparison(a, b, SEED, alternative=alternative)
+
+
+def ratio(values: pd.DataFrame, treatment: str, control: str) -> PairedRatio:
+    """Ratio of a measure of two ways; the resampling always starts from the same seed."""
+    return paired_ratio(values[treatment], values[control], SEED)
+
+
+def ratios(measures: Mapping[str, pd.DataFrame], treatment: str, control: str) -> dict[str, float]:
+    """Each measure's `ratio` under its name, the ends of its interval, and the number of pairs.
+
+    The measures are of the same pairs. Their names with `_low` and `_high` are those of the ends.
+    """
+    found: dict[str, float] = {}
+    for name, values in measures.items():
+        of_pairs = ratio(values, treatment, control)
+        low, high = of_pairs.interval
+        found |= {name: of_pairs.ratio, f"{name}_low": low, f"{name}_high": high}
+        pairs = of_pairs.n
+    return found | {"n": pairs}
 
 
 def correlate(pairs: pd.DataFrame, values: "pd.Series[float]") -> Correlation:
     """Rank correlation of the improvement with something else about the pairs."""
-    rng = np.random.default_rng(0)
-    return spearman(pairs["improvement"].to_numpy(), values.to_numpy(dtype=float), rng)
+    return spearman(pairs["improvement"].to_numpy(), values.to_numpy(dtype=float), SEED)

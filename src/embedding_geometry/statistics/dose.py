@@ -19,11 +19,10 @@ import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
-from statsmodels.regression.mixed_linear_model import MixedLMResultsWrapper
 from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.ground.grades import MOST_SIMILAR, RIGID, grade
-from embedding_geometry.statistics.by_pair import of_first_seed
+from embedding_geometry.statistics.by_pair import SEED, of_first_seed
 from embedding_geometry.statistics.paired import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
@@ -64,8 +63,7 @@ class MixedModel:
         p_value: two-sided, of "the slope is 0".
         pairs: number of pairs.
         cells: number of paths.
-        random_slope: whether each pair has a slope of its own in the model.
-        sd_slope: standard deviation of the slopes over pairs; 0 without random slopes.
+        sd_slope: standard deviation of the slopes over pairs; 0 where no pair has its own.
         sd_pair: standard deviation of the level over pairs, at dose 0.
         sd_seed: standard deviation of the level over the seeds of a pair; 0 where left out.
         sd_residual: standard deviation of what is left.
@@ -76,7 +74,6 @@ class MixedModel:
     p_value: float
     pairs: int
     cells: int
-    random_slope: bool
     sd_slope: float
     sd_pair: float
     sd_seed: float
@@ -157,7 +154,7 @@ def median_slope(slopes: pd.Series) -> MedianSlope:
         ValueError: There are fewer than two pairs.
     """
     values = slopes.to_numpy(dtype=float)
-    interval = median_interval(values, np.random.default_rng(0))
+    interval = median_interval(values, SEED)
     return MedianSlope(float(np.median(values)), interval, len(values))
 
 
@@ -216,7 +213,7 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
     Each pair has its own level and slope, normally distributed over pairs, and each seed of a pair
     its own shift of the level. A model counts only where statsmodels has no doubt about its
     convergence. Where the likelihood is greatest with a variance on its bound of 0, that part is
-    left out: first the seeds' shift, then the pairs' own slopes, then both. `random_slope` and
+    left out: first the seeds' shift, then the pairs' own slopes, then both. `sd_slope` and
     `sd_seed` tell. With `by_coupling` each coupling's name has a level of its own, too; the slope
     is then the effect of the length beyond the name.
 
@@ -229,9 +226,9 @@ def fit_mixed_model(table: pd.DataFrame, *, by_coupling: bool = False) -> MixedM
         raise ValueError(f"a mixed-effects model over pairs needs three or more; got {pairs}")
     formula = "response ~ dose" + (" + C(coupling)" if by_coupling else "")
     for random_slope, seeds in ((True, True), (True, False), (False, True), (False, False)):
-        result = _fit(table, formula, random_slope, seeds)
-        if result is not None:
-            return _summary(result, table, random_slope)
+        found = _fit(table, formula, random_slope, seeds)
+        if found is not None:
+            return found
     raise MixedModelError(
         f"the mixed-effects model of {len(table)} paths of {pairs} pairs does not "
         "converge; look at the slopes of the single pairs instead"
@@ -251,9 +248,7 @@ def _within_seeds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return table["dose"] - means["dose"], table["response"] - means["response"]
 
 
-def _fit(
-    table: pd.DataFrame, formula: str, random_slope: bool, seeds: bool
-) -> MixedLMResultsWrapper | None:
+def _fit(table: pd.DataFrame, formula: str, random_slope: bool, seeds: bool) -> MixedModel | None:
     """The fitted model, or None where the likelihood has no maximum inside its bounds."""
     model = smf.mixedlm(
         formula,
@@ -273,21 +268,17 @@ def _fit(
             result = model.fit(reml=True, method="powell", ftol=1e-10)
         except (ModelWarning, np.linalg.LinAlgError):
             return None
-    variances = np.r_[np.diag(result.cov_re), result.vcomp]
-    inside = np.isfinite(result.llf) and (variances > AT_THE_BOUND * result.scale).all()
-    return result if inside else None
-
-
-def _summary(result: MixedLMResultsWrapper, table: pd.DataFrame, random_slope: bool) -> MixedModel:
-    low, high = result.conf_int().loc["dose"]
     variances = np.diag(np.asarray(result.cov_re))
+    least = AT_THE_BOUND * result.scale
+    if not np.isfinite(result.llf) or not (np.r_[variances, result.vcomp] > least).all():
+        return None
+    low, high = result.conf_int().loc["dose"]
     return MixedModel(
         slope=float(result.fe_params["dose"]),
         interval=(float(low), float(high)),
         p_value=float(result.pvalues["dose"]),
         pairs=int(table["pair_id"].nunique()),
         cells=len(table),
-        random_slope=random_slope,
         sd_slope=float(np.sqrt(variances[1])) if random_slope else 0.0,
         sd_pair=float(np.sqrt(variances[0])),
         sd_seed=float(np.sqrt(result.vcomp.sum())),

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import grade
-from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
+from embedding_geometry.statistics.by_pair import ratios
 
 CELL = ["pair_id", "coupling", "seed"]
 QUARTILES = {"low": 0.25, "median": 0.5, "high": 0.75}
@@ -63,39 +63,26 @@ def constants_by_time(constants: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: grouped.quantile(share) for name, share in QUARTILES.items()})
 
 
-def length_and_constant(
-    study: pd.DataFrame, treatment: str = "optimal", control: str = "row"
-) -> pd.DataFrame:
+def length_and_constant(study: pd.DataFrame) -> pd.DataFrame:
     """How much of a shorter path of pictures is a shorter path of clouds, and how much is not.
 
     Returns:
         Index: "all" and each grade with two pairs or more, the most similar first; columns
-        `clouds`, `constant` and `pictures`, geometric means over pairs of treatment over control:
-        of the length of the path of clouds, of the mean local constant, and of their product, the
-        length of the path of pictures; each with `_low` and `_high`, and `n`. Pairs in which one
-        of them is 0 have no part in it.
+        `clouds`, `constant` and `pictures`, geometric means over pairs of optimal coupling over
+        row order: of the length of the path of clouds, of the mean local constant, and of their
+        product, the length of the path of pictures; each with `_low` and `_high`, and `n`. Pairs
+        in which one of them is 0 have no part in it.
     """
-    ways = study[study["coupling"].isin([treatment, control])]
+    ways = study[study["coupling"].isin(["optimal", "row"])]
     by_pair = ways.groupby(["pair_id", "coupling"])[["wasserstein_length", "root_sum"]].mean()
     sides = by_pair[(by_pair > 0).groupby("pair_id").transform("all").all(axis=1)].unstack()
     grades = ways.groupby("pair_id")["similarity"].first().map(grade)[sides.index]
     parts = {"all": sides} | {
         str(each): part for each, part in reversed([*sides.groupby(grades)]) if len(part) > 1
     }
-    return pd.DataFrame(
-        {name: _tie(part, treatment, control) for name, part in parts.items()}
-    ).T.astype({"n": int})
-
-
-def _tie(sides: pd.DataFrame, treatment: str, control: str) -> dict[str, float]:
-    """The three ratios of some pairs, with their intervals."""
-    clouds, pictures = sides["wasserstein_length"], sides["root_sum"]
-    measures = {"clouds": clouds, "constant": pictures / clouds, "pictures": pictures}
-    found = {"n": float(len(sides))}
-    for name, values in measures.items():
-        ratio: PairedRatio = paired_ratio(
-            values[treatment], values[control], np.random.default_rng(0)
-        )
-        found[name] = ratio.ratio
-        found[f"{name}_low"], found[f"{name}_high"] = ratio.interval
-    return found
+    rows = {}
+    for name, part in parts.items():
+        clouds, pictures = part["wasserstein_length"], part["root_sum"]
+        measures = {"clouds": clouds, "constant": pictures / clouds, "pictures": pictures}
+        rows[name] = ratios(measures, "optimal", "row")
+    return pd.DataFrame(rows).T.astype({"n": int})

@@ -18,20 +18,20 @@ Every `table` has columns `pair_id`, `coupling`, `seed`, `ppl`, `realism`, and o
 `similarity`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, grade
+from embedding_geometry.statistics.by_pair import ratio, ratios
 from embedding_geometry.statistics.paired import (
     LEVEL,
     Interval,
     PairedRatio,
     Verdict,
     holm,
-    paired_ratio,
     verdict,
 )
 
@@ -127,23 +127,15 @@ def compare_rivals(table: pd.DataFrame) -> Rivals:
     ways = [str(way) for way in values[SMOOTH]]
     asked = [(way, c) for c in CONTROLS for way in ways if way not in CONTROLS] + [CONTROLS]
     found = {
-        (way, control, measure): ratio(values[measure], way, control)
-        for way, control in asked
-        for measure in (SMOOTH, FAITHFUL)
+        (way, c): (ratio(values[SMOOTH], way, c), ratio(values[FAITHFUL], way, c))
+        for way, c in asked
     }
-    p_values = holm(np.array([each.p_value for each in found.values()]))
-    corrected = dict(zip(found, p_values.tolist(), strict=True))
-    sensitive = no_loss(found[NULL, "row", FAITHFUL].interval) == "does not hold"
+    p_values = holm([each.p_value for both in found.values() for each in both])
+    _, faithful = found[NULL, "row"]
+    sensitive = no_loss(faithful.interval) == "does not hold"
     duels = [
-        Duel(
-            way,
-            control,
-            found[way, control, SMOOTH],
-            found[way, control, FAITHFUL],
-            corrected[way, control, SMOOTH],
-            sensitive,
-        )
-        for way, control in asked
+        Duel(way, control, *both, float(corrected), sensitive)
+        for ((way, control), both), corrected in zip(found.items(), p_values[::2], strict=True)
     ]
     return Rivals(duels, left_out, sensitive)
 
@@ -179,11 +171,6 @@ def between_latents(table: pd.DataFrame) -> float:
     return float((1 - latents.min() / latents.max()).median())
 
 
-def ratio(values: pd.DataFrame, way: str, control: str) -> PairedRatio:
-    """Ratio of a measure of two ways; the resampling always starts from the same seed."""
-    return paired_ratio(values[way], values[control], np.random.default_rng(0))
-
-
 def disagreements(made: Rivals, kernels: pd.DataFrame) -> list[str]:
     """The duels in which kernel distance and realism contradict each other, both surely.
 
@@ -210,38 +197,27 @@ def disagreements(made: Rivals, kernels: pd.DataFrame) -> list[str]:
 # --- the plane ----------------------------------------------------------------------------------
 
 
-def plane(table: pd.DataFrame, control: str = "row") -> pd.DataFrame:
-    """Each way as a point of smoothness and fidelity, relative to a control within the pairs.
+def plane(table: pd.DataFrame) -> pd.DataFrame:
+    """Each way as a point of smoothness and fidelity, relative to row order within the pairs.
 
-    The levels of pairs differ 20-fold and would hide what differs between ways; relative to a
-    control they cancel.
+    The levels of pairs differ 20-fold and would hide what differs between ways; relative to one of
+    the ways they cancel.
 
     Returns:
-        Index: the ways, the control with them; columns `ppl` and `realism`, ratios to the
-        control's, their intervals `ppl_low`, `ppl_high`, `realism_low`, `realism_high`, and `n`.
+        Index: the ways, row order with them; columns `ppl` and `realism`, ratios to row order's,
+        their intervals `ppl_low`, `ppl_high`, `realism_low`, `realism_high`, and `n`.
     """
     values, _ = by_way(table)
-    rows = {}
-    for way in map(str, values[SMOOTH]):
-        found = {measure: ratio(values[measure], way, control) for measure in values}
-        rows[way] = {
-            name: number
-            for measure, each in found.items()
-            for name, number in zip(
-                (measure, f"{measure}_low", f"{measure}_high"),
-                (each.ratio, *each.interval),
-                strict=True,
-            )
-        } | {"n": found[SMOOTH].n}
+    rows = {way: ratios(values, way, "row") for way in map(str, values[SMOOTH])}
     return pd.DataFrame(rows).T.astype({"n": int})
 
 
-def planes_by_grade(table: pd.DataFrame, control: str = "row") -> dict[int, pd.DataFrame]:
+def planes_by_grade(table: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """`plane` for each grade that has three pairs or more, the most similar first."""
     grades = table["similarity"].map(grade)
     parts = {each: table[grades == each] for each in GRADES}
     return {
-        each: plane(part, control)
+        each: plane(part)
         for each, part in parts.items()
         if part["pair_id"].nunique() >= LEAST_PAIRS
     }
@@ -325,23 +301,16 @@ def advise(rivals: Rivals, points: pd.DataFrame, rows: "pd.Series[float]") -> Ad
         points: of `plane`.
         rows: of the UNet a frame, for each way.
     """
-    against_row = rivals.against("row")
+    affordable = [way for way in rivals.better("row") if rows[way] <= rows["row"]]
     return Advice(
         sensitive=rivals.sensitive,
         better={control: rivals.better(control) for control in CONTROLS},
         traps=[
             way
-            for way, duel in against_row.items()
+            for way, duel in rivals.against("row").items()
             if duel.smoother == "holds" and duel.faithful == "does not hold"
         ],
         open={c: [w for w, d in rivals.against(c).items() if d.better == OPEN] for c in CONTROLS},
-        thrifty=_thrifty(against_row.values(), points, rows),
+        thrifty=str(points.loc[["row", *affordable], SMOOTH].idxmin()),
         front=pareto_front(points),
     )
-
-
-def _thrifty(duels: Iterable[Duel], points: pd.DataFrame, rows: "pd.Series[float]") -> str:
-    affordable = [
-        duel.way for duel in duels if duel.better == "holds" and rows[duel.way] <= rows["row"]
-    ]
-    return str(points.loc[["row", *affordable], SMOOTH].idxmin())

@@ -13,21 +13,20 @@ from embedding_geometry.statistics.lipschitz import QUARTILES
 PATH = ["pair_id", "seed"]  # of one coupling
 
 
-def step_shares(study: pd.DataFrame, steps: pd.DataFrame, coupling: str = "row") -> pd.DataFrame:
-    """The share of every step in the PPL of each pair, mean over its initial latents.
+def step_shares(study: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """The share of every step in the PPL of each pair in row order, mean over initial latents.
 
     Args:
         study: a study's table, one row per path.
         steps: its steps, of equal number on all paths: `pair_id`, `coupling`, `seed`, `step`,
             `distance`.
-        coupling: along which.
 
     Returns:
         A row for each pair and step: `grade`, `pair_id`, `time`, the middle of the step, and
         `share`; the shares of a pair add up to 1.
     """
-    moving = _moving(study, coupling)[[*PATH, "grade", "total"]]
-    along = steps[steps["coupling"] == coupling].merge(moving, on=PATH, validate="many_to_one")
+    moving = _moving(study, "row")[[*PATH, "grade", "total"]]
+    along = steps[steps["coupling"] == "row"].merge(moving, on=PATH, validate="many_to_one")
     along["share"] = along["distance"] / along["total"]
     along["time"] = (along["step"] + 0.5) / (along["step"].max() + 1)
     return along.groupby(["grade", "pair_id", "time"])["share"].mean().reset_index()

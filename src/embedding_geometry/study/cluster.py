@@ -45,8 +45,7 @@ class Host:
 
     def __init__(self, make_worker: MakeWorker, threads: int, folder: str) -> None:
         """Stand in the folder that the study was started in, where this node has it."""
-        self._make_worker = make_worker
-        self._threads = threads
+        self._make_worker = partial(make_worker, threads)
         if os.path.isdir(folder):
             os.chdir(folder)
 
@@ -56,7 +55,7 @@ class Host:
 
     @cached_property
     def _worker(self) -> Worker:
-        return self._make_worker(self._threads)
+        return self._make_worker()
 
 
 @dataclass
@@ -87,7 +86,15 @@ class RayEngine:
         self._queue: deque[_Job] = deque()
         self._facts: list[Facts] = []
         try:
-            self._start(settings.cores_per_worker or 1, device, make_worker)
+            cores = settings.cores_per_worker or 1
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            count, gpus = count_workers(nodes, device, cores)
+            host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus)
+            self._hire = partial(host.remote, make_worker, cores, os.getcwd())
+            for _ in range(count):
+                self._greet(attempt=1)
+            while not self._idle:
+                self._wait()
         except BaseException:
             self.close()
             raise
@@ -95,9 +102,8 @@ class RayEngine:
     @property
     def actors(self) -> list[Any]:
         """The workers' handles."""
-        busy = [actor for actor, _ in self._busy.values()]
-        starting = [actor for actor, _ in self._starting.values()]
-        return [*starting, *self._idle, *busy]
+        under_way = (*self._starting.values(), *self._busy.values())
+        return [*self._idle, *(actor for actor, _ in under_way)]
 
     @property
     def workers(self) -> int:
@@ -148,16 +154,6 @@ class RayEngine:
                 yield from self._wait()
             else:
                 return
-
-    def _start(self, cores: int, device: str | None, make_worker: MakeWorker) -> None:
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        count, gpus = count_workers(nodes, device, cores)
-        host = self._ray.remote(Host).options(num_cpus=cores, num_gpus=gpus)
-        self._hire = partial(host.remote, make_worker, cores, os.getcwd())
-        for _ in range(count):
-            self._greet(attempt=1)
-        while not self._idle:
-            self._wait()
 
     def _greet(self, attempt: int) -> None:
         """Start a worker and ask it about itself."""
@@ -245,7 +241,7 @@ class RayEngine:
 
 
 def count_workers(
-    nodes: Iterable[Mapping[str, float]], device: str | None, cores: int
+    nodes: Sequence[Mapping[str, float]], device: str | None, cores: int
 ) -> tuple[int, int]:
     """How many workers fit on the nodes, and how many GPUs each of them gets (0 or 1).
 
@@ -257,7 +253,6 @@ def count_workers(
     Raises:
         EngineError: not one fits, or a certain GPU is asked for.
     """
-    nodes = list(nodes)
     if device is not None and re.fullmatch(r"cuda:\d+", device):
         raise EngineError(
             f"device is {device}, but every worker of a cluster sees one GPU; use cuda"

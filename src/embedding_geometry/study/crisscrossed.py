@@ -8,7 +8,6 @@ import json
 import os
 import re
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,12 +99,9 @@ def sample_pairs(pairs: Sequence[PromptPair], per_grade: int, rng: Random) -> li
     if per_grade < 1 or not pairs:
         raise ValueError(f"{per_grade} pairs a grade from {len(pairs)} pairs: both are 1 or more")
     rng = generator(rng)
-    grades: dict[int, list[PromptPair]] = defaultdict(list)
-    for pair in pairs:
-        grades[pair.grade].append(pair)
     drawn = []
     for name in GRADES:
-        members = grades[name]
+        members = [pair for pair in pairs if pair.grade == name]
         if len(members) < per_grade:
             warnings.warn(
                 f"grade {name} has {len(members)} pairs of the {per_grade} asked for",

@@ -34,7 +34,8 @@ from embedding_geometry.perception.fidelity import (
 )
 from embedding_geometry.perception.metric import PerceptualMetric
 from embedding_geometry.perception.path_length import distinct_frames
-from embedding_geometry.study.cells import Bench, Keep
+from embedding_geometry.statistics.rivals import CONTROLS
+from embedding_geometry.study.cells import Bench
 from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Seen, save_seen
@@ -43,21 +44,18 @@ from embedding_geometry.transport.rules import Rule
 
 FIRST_LATENT = 10_000  # seed of the first reference picture's; a study's own are small numbers
 LEAST_PAIRS = 3  # of a study, so that the ends of all but one make a reference
-CONTROLS = ("optimal", "row")
 HELD_OUT, ENDS, ALL, NO_CONTROL = "held-out", "ends", "all", "none"
 
 
 # --- while a cell is computed -------------------------------------------------------------------
 
 
-def keeper(bench: Bench, folder: Path) -> Keep:
-    """What keeps, in a study's folder, what fidelity needs of the pictures of its cells."""
-
-    def keep(task: Task, texts: Texts, path: CloudPath | Rule, frames: Frames) -> None:
-        version = bench.judge.version if bench.judge else ""
-        save_seen(folder, task.identity, version, look(bench, texts, path, frames))
-
-    return keep
+def keep_look(
+    bench: Bench, folder: Path, task: Task, texts: Texts, path: CloudPath | Rule, frames: Frames
+) -> None:
+    """Keep, in a study's folder, what fidelity needs of the pictures of a cell."""
+    version = bench.judge.version if bench.judge else ""
+    save_seen(folder, task.identity, version, look(bench, texts, path, frames))
 
 
 def look(bench: Bench, texts: Texts, path: CloudPath | Rule, frames: Frames) -> Seen:
@@ -196,10 +194,11 @@ def kernel_table(table: pd.DataFrame, seen: Sequence[Seen], known: Reference) ->
         }
         for which, reference in references.items():
             rows += [
-                {"grade": name, "reference": which, **row}
-                for row in _kernel_rows(ways, *reference)
+                (name, which, way, control, found.value, *found.interval)
+                for way, control, found in _kernels(ways, *reference)
             ]
-    return pd.DataFrame(rows)
+    columns = ["grade", "reference", "coupling", "control", "kid", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 Inner = tuple[Features, Int[np.ndarray, " t"]]  # frames between the ends, and their pairs
@@ -211,25 +210,13 @@ def _inner(seen: Sequence[Seen], pairs: np.ndarray, rows: np.ndarray) -> Inner:
     return np.concatenate(inner), np.repeat(pairs[rows], [len(each) for each in inner])
 
 
-def _kernel_rows(
+def _kernels(
     ways: Mapping[str, Inner], reference: Reference, owners: np.ndarray | None
-) -> Iterator[dict[str, object]]:
+) -> Iterator[tuple[str, str, KernelDistance]]:
     """The distance of each way from a reference, and how much greater it is than a control's."""
-    for way, (features, groups) in ways.items():
-        distance = kernel_distance(features, reference, groups, owners)
-        yield _kernel_row(way, NO_CONTROL, distance)
+    for way, inner in ways.items():
+        features, groups = inner
+        yield way, NO_CONTROL, kernel_distance(features, reference, groups, owners)
         for control in CONTROLS:
             if control in ways and way != control:
-                others, other_groups = ways[control]
-                yield _kernel_row(
-                    way,
-                    control,
-                    kernel_difference(
-                        (features, groups), (others, other_groups), reference, owners
-                    ),
-                )
-
-
-def _kernel_row(way: str, control: str, found: KernelDistance) -> dict[str, object]:
-    low, high = found.interval
-    return {"coupling": way, "control": control, "kid": found.value, "low": low, "high": high}
+                yield way, control, kernel_difference(inner, ways[control], reference, owners)

@@ -65,8 +65,7 @@ def named_study(name: str) -> tuple[str, StudySettings]:
 
 def _settings(entry: Mapping[str, Any]) -> StudySettings:
     """The settings of an entry of the file."""
-    named = ["pairs", *({"reference"} & entry.keys())]
-    tables = {name: PROMPTS / entry[name] for name in named}
+    tables = {name: PROMPTS / entry[name] for name in {"pairs", "reference"} & entry.keys()}
     loading = LoadSettings(**entry["loading"])
     return StudySettings(**{**entry, **tables, "loading": loading})
 
@@ -97,8 +96,8 @@ def recorded_study(model_name: str) -> pd.DataFrame:
         StudyNotRecordedError: there is none, or it lacks a coupling that the pages compare.
         RecordError: it is damaged or has no rows.
     """
-    path = _present(model_name, "_study.csv")
-    study = read_table(path, STUDY.made_by(model_name))
+    path, command = _recorded(model_name, "_study.csv")
+    study = read_table(path, command)
     missing = sorted(COMPARED - set(study["coupling"]))
     if missing:
         raise StudyNotRecordedError(
@@ -131,7 +130,7 @@ def studied_pairs(model_name: str, study: Record = STUDY) -> list[PromptPair]:
 
 def recorded_steps(model_name: str) -> pd.DataFrame:
     """The perceptual distance of every single step of the study."""
-    return read_table(_present(model_name, "_steps.parquet"), STUDY.made_by(model_name))
+    return read_table(*_recorded(model_name, "_steps.parquet"))
 
 
 def recorded_manifest(model_name: str) -> dict[str, Any]:
@@ -141,18 +140,16 @@ def recorded_manifest(model_name: str) -> dict[str, Any]:
         StudyNotRecordedError: there is none.
         RecordError: it is damaged.
     """
-    path = _present(model_name, "_manifest.json")
-    manifest = read_manifest(path, STUDY.made_by(model_name))
+    path, command = _recorded(model_name, "_manifest.json")
+    manifest = read_manifest(path, command)
     missing = sorted({"model", "metric", "settings", "ended"} - manifest.keys())
     if missing:
-        raise RecordError(
-            f"{path} does not say {', '.join(missing)}; `{STUDY.made_by(model_name)}` makes it "
-            "anew"
-        )
+        raise RecordError(f"{path} does not say {', '.join(missing)}; `{command}` makes it anew")
     return manifest
 
 
-def _present(model_name: str, ending: str) -> Path:
+def _recorded(model_name: str, ending: str) -> tuple[Path, str]:
+    """A file of the model's study that is there, and what makes it."""
     path = STUDY.file(ending, model_name)
     if not path.is_file():
         raise StudyNotRecordedError(
@@ -160,7 +157,7 @@ def _present(model_name: str, ending: str) -> Path:
             f"`python -m embedding_geometry study --help` to see how to make one, or name the "
             f"folder that holds it in EMBEDDING_GEOMETRY_RESULTS"
         )
-    return path
+    return path, STUDY.made_by(model_name)
 
 
 def recorded_commit(model_name: str) -> str | None:

@@ -26,13 +26,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedding_geometry.ground.disk import (
-    ABANDONED_AFTER_SECONDS,
-    _unwritable,
-    digest,
-    write_whole,
-    writing,
-)
+from embedding_geometry.ground.disk import ABANDONED_AFTER_SECONDS, digest, write_whole, writing
 from embedding_geometry.study.settings import StudySettingsError
 
 
@@ -68,9 +62,25 @@ class Cell:
     @property
     def seconds(self) -> float:
         """How long the computation took."""
-        return (
-            datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
-        ).total_seconds()
+        started, ended = map(datetime.fromisoformat, (self.started, self.ended))
+        return (ended - started).total_seconds()
+
+
+@dataclass(frozen=True)
+class RetimedPath:
+    """A path that was re-timed.
+
+    Attributes:
+        identity: Everything that determines it.
+        rounds: What was measured before the first round and after each, by column.
+        started: When its computation began, ISO 8601 in UTC.
+        ended: When it ended.
+    """
+
+    identity: dict[str, object]
+    rounds: list[dict[str, object]]
+    started: str
+    ended: str
 
 
 @dataclass(frozen=True)
@@ -118,13 +128,13 @@ def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
         StudySettingsError: as said, or what the folder says of its settings is damaged.
         ResultsFolderError: The folder cannot be read.
     """
-    path = folder / "settings.json"
-    try:
-        recorded = dict(json.loads(path.read_bytes()))
-    except FileNotFoundError:
+    path, content = folder / "settings.json", None
+    with writing(folder), contextlib.suppress(FileNotFoundError):
+        content = path.read_bytes()
+    if content is None:
         return
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    try:
+        recorded = dict(json.loads(content))
     except (ValueError, TypeError) as error:
         raise StudySettingsError(
             f"{path} is damaged ({error}); delete this one file to go on, "
@@ -145,13 +155,16 @@ def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
         )
 
 
-def save_cell(folder: Path, cell: Cell) -> None:
-    """Write a finished cell.
+def save_cell(folder: Path, cell: Cell | RetimedPath) -> None:
+    """Write a finished cell, or a re-timed path.
 
     Raises:
         ResultsFolderError: The folder cannot be written (disk full, read-only ...).
     """
-    _save_signed(cell_path(folder, cell.identity), asdict(cell))
+    content = asdict(cell)
+    signed = {"sha256": digest(content), "cell": content}
+    text = json.dumps(signed, ensure_ascii=False, allow_nan=False)
+    write_whole(cell_path(folder, cell.identity), text.encode())
 
 
 def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
@@ -159,26 +172,25 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 
     A damaged file is reported as a `DamagedCellWarning` that names it.
     """
-    content = _load_signed(cell_path(folder, identity), identity)
+    content = _load_signed(folder, identity)
     return None if content is None else Cell(**content)
 
 
-def _save_signed(path: Path, content: Mapping[str, object]) -> None:
-    signed = {"sha256": digest(content), "cell": content}
-    write_whole(path, json.dumps(signed, ensure_ascii=False, allow_nan=False).encode())
+def load_retimed(folder: Path, identity: Mapping[str, object]) -> RetimedPath | None:
+    """The same for the re-timed path of this identity."""
+    content = _load_signed(folder, identity)
+    return None if content is None else RetimedPath(**content)
 
 
-def _load_signed(path: Path, identity: Mapping[str, object]) -> dict[str, Any] | None:
+def _load_signed(folder: Path, identity: Mapping[str, object]) -> dict[str, Any] | None:
+    path = cell_path(folder, identity)
     if not path.exists():
         return None
-    try:
+    with contextlib.suppress(ValueError, TypeError, KeyError):
         signed = json.loads(path.read_text(encoding="utf-8"))
         content: dict[str, Any] = signed["cell"]
-        intact = signed["sha256"] == digest(content) and content["identity"] == dict(identity)
-    except (ValueError, TypeError, KeyError):
-        intact = False
-    if intact:
-        return content
+        if signed["sha256"] == digest(content) and content["identity"] == dict(identity):
+            return content
     warnings.warn(
         f"{path} is damaged; this cell is computed again", DamagedCellWarning, stacklevel=3
     )
@@ -188,34 +200,6 @@ def _load_signed(path: Path, identity: Mapping[str, object]) -> dict[str, Any] |
 def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
     """The file of the cell that is determined by `identity`."""
     return folder / "cells" / f"{digest(dict(identity))}.json"
-
-
-@dataclass(frozen=True)
-class RetimedPath:
-    """A path that was re-timed.
-
-    Attributes:
-        identity: Everything that determines it.
-        rounds: What was measured before the first round and after each, by column.
-        started: When its computation began, ISO 8601 in UTC.
-        ended: When it ended.
-    """
-
-    identity: dict[str, object]
-    rounds: list[dict[str, object]]
-    started: str
-    ended: str
-
-
-def save_retimed(folder: Path, path: RetimedPath) -> None:
-    """Write a re-timed path where `cell_path` has it; raises as `save_cell`."""
-    _save_signed(cell_path(folder, path.identity), asdict(path))
-
-
-def load_retimed(folder: Path, identity: Mapping[str, object]) -> RetimedPath | None:
-    """Read it; None where it is missing or, which a `DamagedCellWarning` says, damaged."""
-    content = _load_signed(cell_path(folder, identity), identity)
-    return None if content is None else RetimedPath(**content)
 
 
 def save_seen(folder: Path, identity: Mapping[str, object], judge: str, seen: Seen) -> None:

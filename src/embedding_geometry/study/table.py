@@ -6,17 +6,22 @@ import pandas as pd
 from embedding_geometry.ground.disk import digest
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.study.planning import Task
+from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 
-COLUMNS = {
-    "ppl": "mean",
-    "total": "total",
-    "scaled_mean": "scaled_mean",
-    "root_sum": "root_sum",
-    "gini": "gini",
-    "maximum_step": "maximum_step",
-}
-"""A column, and what of a path's length it holds."""
+COLUMNS = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step")
+"""What the table has of a path's length, of which the PPL is the mean."""
+
+
+def about(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
+    """Which path a row is of; a pair's similarity may be corrected when its paths are finished."""
+    return {
+        "pair_id": pair.pair_id,
+        "similarity": pair.similarity,
+        "stratum": pair.stratum,
+        "coupling": coupling,
+        "seed": seed,
+    }
 
 
 class Findings:
@@ -36,16 +41,12 @@ class Findings:
         lengths = {net: perceptual_path_length(steps) for net, steps in arrays.items()}
         self._rows.append(
             {
-                "pair_id": task.pair.pair_id,
-                "similarity": task.pair.similarity,
-                "stratum": task.pair.stratum,
-                "coupling": task.coupling,
-                "seed": task.seed,
+                **about(task.pair, task.coupling, task.seed),
                 "frames": len(cell.distances) + 1,
                 **{
-                    f"{column}{net}": getattr(length, measure)
+                    f"{column}{net}": getattr(length, "mean" if column == "ppl" else column)
                     for net, length in lengths.items()
-                    for column, measure in COLUMNS.items()
+                    for column in COLUMNS
                 },
                 "wasserstein_length": cell.wasserstein_length,
                 "w2": cell.w2,

@@ -38,8 +38,9 @@ from embedding_geometry.study.fidelity import (
 )
 from embedding_geometry.study.planning import Task, plan_tasks
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.results import RetimedPath, load_retimed, save_retimed
+from embedding_geometry.study.results import RetimedPath, load_retimed, save_cell
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.table import about
 from embedding_geometry.transport.ways import find_way
 
 
@@ -81,7 +82,7 @@ def retime_study(
         for task in plan_tasks(settings, [pair], conditions)
     ]
     rows = [
-        _about(task.pair, task.coupling, task.seed) | measured
+        about(task.pair, task.coupling, task.seed) | measured
         for task, path in paths
         for measured in path.rounds
     ]
@@ -108,7 +109,7 @@ def _kept_path(
         started = _now()
         found = list(_rounds(bench, task.pair, task.coupling, task.seed, rounds, reference))
         kept = RetimedPath(task.identity, found, started, _now())
-        save_retimed(folder, kept)
+        save_cell(folder, kept)
     return kept
 
 
@@ -166,20 +167,8 @@ def retimed_rows(
         (the mean distance), `root_sum`, `gini` and `maximum_step`.
     """
     for coupling in bench.couplings_of(seed):
-        about = _about(pair, coupling, seed)
         for measured in _rounds(bench, pair, coupling, seed, rounds):
-            yield about | measured
-
-
-def _about(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
-    """Which path a row is of; a pair's similarity may be corrected when its paths are finished."""
-    return {
-        "pair_id": pair.pair_id,
-        "similarity": pair.similarity,
-        "stratum": pair.stratum,
-        "coupling": coupling,
-        "seed": seed,
-    }
+            yield about(pair, coupling, seed) | measured
 
 
 def _rounds(
@@ -194,7 +183,7 @@ def _rounds(
     known = known_frames(bench, pair, coupling, seed)
     for number, timing in enumerate(retime_path(bench, known, rounds)):
         length = perceptual_path_length(timing.distances)
-        yield {
+        measured: dict[str, object] = {
             "round": number,
             "frames": length.frames,
             "extra": timing.extra,
@@ -202,11 +191,8 @@ def _rounds(
             "root_sum": length.root_sum,
             "gini": length.gini,
             "maximum_step": length.maximum_step,
-            **({} if reference is None else _realism(bench, known(timing.times), reference)),
         }
-
-
-def _realism(bench: Bench, frames: Frames, reference: Reference) -> dict[str, float]:
-    """Mean realism of the frames between the ends, as a column."""
-    inner = picture_features(feature_net(bench), frames[1:-1])
-    return {"realism": float(realism(inner, reference).mean())}
+        if reference is not None:
+            inner = picture_features(feature_net(bench), known(timing.times)[1:-1])
+            measured["realism"] = float(realism(inner, reference).mean())
+        yield measured

@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,7 @@ from embedding_geometry.study.cells import (
     prepare_bench,
 )
 from embedding_geometry.study.engines import Facts
-from embedding_geometry.study.fidelity import keeper
+from embedding_geometry.study.fidelity import keep_look
 from embedding_geometry.study.planning import Task, unfinished
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell, load_cell, save_cell
@@ -99,7 +100,7 @@ class StudyWorker:
             used = self.bench.environment | {"batch_size": self._batch_size}
             bench = replace(self.bench, rendering=rendering, environment=used)
             if folder is not None and self._judge is not None:
-                bench = replace(bench, keep=keeper(bench, folder))
+                bench = replace(bench, keep=partial(keep_look, bench, folder))
             try:
                 for task, cell in compute_cells(bench, tuple(missing)):
                     missing.remove(task)

@@ -69,13 +69,19 @@ def pairwise_wasserstein(
         ValueError: The array is not (p, n, d), is empty, holds NaN or infinity, or block < 1.
     """
     clouds = real_array(clouds, "the stack of clouds", single=True)
-    _check_clouds(clouds, block)
+    if clouds.ndim != 3 or 0 in clouds.shape:
+        raise ValueError(
+            f"clouds have shape (p prompts, n tokens, d dims), each at least 1; got "
+            f"{clouds.shape}: stack clouds of equal n and d along a new first axis"
+        )
+    if block < 1:
+        raise ValueError(f"block is a number of clouds, at least 1; got {block}")
     p, n, _ = clouds.shape
     residuals, norms = _about_own_means(clouds)
     squares = np.zeros((p, p))
 
     def fill(rows: slice, columns: slice) -> None:
-        costs = _products(-residuals[rows], residuals[columns])
+        costs = np.tensordot(-residuals[rows], residuals[columns], axes=(2, 2))
         for i, x in enumerate(clouds[rows]):
             known = i + 1 if rows == columns else 0  # by symmetry
             found = cheapest_squares(costs[i], x, clouds[columns], known)
@@ -101,25 +107,6 @@ def _about_own_means(clouds: Clouds) -> tuple[Float[np.ndarray, "p n d"], Float[
         residuals[index] = exact
         norms[index] = np.vdot(exact, exact) * scale**2
     return residuals, norms
-
-
-def _products(
-    x: Float[np.ndarray, "a n d"], y: Float[np.ndarray, "b n d"]
-) -> Float[np.ndarray, "a n b n"]:
-    """<x_i, y_j> for all tokens of all clouds, from one matrix product."""
-    (a, n, d), b = x.shape, len(y)
-    return (x.reshape(-1, d) @ y.reshape(-1, d).T).reshape(a, n, b, n)
-
-
-def _check_clouds(clouds: np.ndarray, block: int) -> None:
-    """Raise a ValueError that says what is wrong with a stack of clouds, if anything is."""
-    if clouds.ndim != 3 or 0 in clouds.shape:
-        raise ValueError(
-            f"clouds have shape (p prompts, n tokens, d dims), each at least 1; got "
-            f"{clouds.shape}: stack clouds of equal n and d along a new first axis"
-        )
-    if block < 1:
-        raise ValueError(f"block is a number of clouds, at least 1; got {block}")
 
 
 # --- the compiled loop --------------------------------------------------------------------------

@@ -123,7 +123,8 @@ def mean_of_rows(clouds: ArrayLike, weights: ArrayLike) -> Cloud:
     Raises:
         ValueError: as `wasserstein_barycenter`.
     """
-    return _weighted_sum(*_check(clouds, weights))
+    stack, weights = _check(clouds, weights)
+    return np.einsum("p,pnd->nd", weights, stack)
 
 
 def frechet_objective(cloud: CloudLike, clouds: ArrayLike, weights: ArrayLike) -> float:
@@ -155,17 +156,11 @@ def square_grid(steps: int) -> WeightGrid:
         ValueError: Fewer than one step.
     """
     cells = [(row, column) for row in range(steps + 1) for column in range(steps + 1)]
-    parts = [
-        (up * left, up * right, down * left, down * right)
-        for down, right in cells
-        for up, left in [(steps - down, steps - right)]
-    ]
+    parts = [np.kron((steps - row, row), (steps - column, column)) for row, column in cells]
     return _grid(steps, parts, [[row, column] for row, column in cells])
 
 
-def _grid(
-    steps: int, parts: Sequence[tuple[int, ...]], lines_through: list[list[int]]
-) -> WeightGrid:
+def _grid(steps: int, parts: Sequence[ArrayLike], lines_through: list[list[int]]) -> WeightGrid:
     """The grid with these proportions of the corners, its points in the order of the rows.
 
     Every point names the lines through it, one of each direction: its row, its column, ….
@@ -174,7 +169,7 @@ def _grid(
         raise ValueError(f"a grid of weights has at least one step along a side; got {steps}")
     numbers = np.array(lines_through).T
     lines = [np.flatnonzero(line == which) for line in numbers for which in np.unique(line)]
-    weights = np.array(parts) / sum(parts[0])
+    weights = np.array(parts) / np.sum(parts[0])
     rows = tuple(np.bincount(numbers[0]).tolist())
     return WeightGrid(weights, rows, tuple(line for line in lines if len(line) > 1))
 
@@ -206,12 +201,12 @@ def _descend(clouds: Clouds, weights: Weights, start: int, iterations: int) -> B
             log=True,
         )
         sigmas = [optimal_coupling(moved, other) for other in centred]
-        cloud = _weighted_sum(_reordered(centred, sigmas), weights)
+        cloud = _mean_of_partners(centred, sigmas, weights)
         moves += np.sqrt(
             [*log["displacement_square_norms"], np.sum((cloud - moved) ** 2)]
         ).tolist()
         if moves[-1] <= still:
-            found = _weighted_sum(_reordered(clouds, sigmas), weights)
+            found = _mean_of_partners(clouds, sigmas, weights)
             return Barycenter(found, _objective(found, clouds, weights), start, tuple(moves))
     raise NotConvergedError(
         f"the barycenter of {len(clouds)} clouds of shape {here.shape} still moved by "
@@ -219,17 +214,14 @@ def _descend(clouds: Clouds, weights: Weights, start: int, iterations: int) -> B
     )
 
 
-def _reordered(clouds: Clouds, sigmas: Sequence[Coupling]) -> Clouds:
-    return np.stack([cloud[sigma] for cloud, sigma in zip(clouds, sigmas, strict=True)])
+def _mean_of_partners(clouds: Clouds, sigmas: Sequence[Coupling], weights: Weights) -> Cloud:
+    partners = [cloud[sigma] for cloud, sigma in zip(clouds, sigmas, strict=True)]
+    return np.einsum("p,pnd->nd", weights, np.stack(partners))
 
 
 def _objective(cloud: CloudLike, clouds: Clouds, weights: Weights) -> float:
     distances = [wasserstein_distance(cloud, other, normalized=False) for other in clouds]
     return float(weights @ np.square(distances))
-
-
-def _weighted_sum(clouds: Clouds, weights: Weights) -> Cloud:
-    return np.einsum("p,pnd->nd", weights, clouds)
 
 
 def _check(clouds: Any, weights: ArrayLike) -> tuple[Clouds, Weights]:

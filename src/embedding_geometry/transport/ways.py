@@ -63,7 +63,6 @@ from embedding_geometry.transport.rules import (
     Place,
     Rule,
     cloud_alone,
-    map_parts,
     shares,
 )
 
@@ -345,15 +344,12 @@ def _checked(name: str, function: Callable[..., Any]) -> Way:
 
 
 def _check_rule(name: str, rule: Rule, frames: int) -> None:
-    def check(part: object) -> object:
+    for part in (*rule.parts, *([rule.own] if isinstance(rule, Fused) else [])):
         if not isinstance(part, Leg):
             raise ValueError(
                 f"the rule of {name} mixes a {type(part).__name__}; a Leg is wanted, clouds with "
                 "their times, such as those of ends.legs"
             )
-        return part
-
-    map_parts(rule, check)
     if len(rule) != frames:
         raise ValueError(f"the rule of {name} has {len(rule)} frames for {frames} times")
 
