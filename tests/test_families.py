@@ -24,8 +24,6 @@ from embedding_geometry.diffusion.clouds import (
     encode_prompts,
     interpolate,
     interpolate_pooled,
-    token_ids,
-    token_labels,
 )
 from embedding_geometry.diffusion.folders import ModelNotFoundError
 from embedding_geometry.diffusion.generation import (
@@ -38,6 +36,7 @@ from embedding_geometry.diffusion.generation import (
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.samplers import SCHEDULERS
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.diffusion.tokens import token_ids, token_labels
 from embedding_geometry.perception.frames import read_frames
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run

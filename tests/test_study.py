@@ -18,10 +18,11 @@ from strategies import without_type_checks
 from tqdm import tqdm
 
 from embedding_geometry.diffusion import loading
-from embedding_geometry.diffusion.clouds import PromptTooLongError, encode_prompts
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.diffusion.tokens import PromptTooLongError
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run

@@ -6,7 +6,6 @@ from .diffusion.clouds import encode_pooled as encode_pooled
 from .diffusion.clouds import encode_prompts as encode_prompts
 from .diffusion.clouds import interpolate as interpolate
 from .diffusion.clouds import interpolate_pooled as interpolate_pooled
-from .diffusion.clouds import token_labels as token_labels
 from .diffusion.generation import decode_latents as decode_latents
 from .diffusion.generation import default_settings as default_settings
 from .diffusion.generation import initial_latent as initial_latent
@@ -16,6 +15,7 @@ from .diffusion.loading import load_model as load_model
 from .diffusion.readings import unet_rows as unet_rows
 from .diffusion.settings import LoadSettings as LoadSettings
 from .diffusion.settings import RenderSettings as RenderSettings
+from .diffusion.tokens import token_labels as token_labels
 from .diffusion.wrapping import wrap_pipeline as wrap_pipeline
 from .ground.places import configured_model as configured_model
 from .ground.plugins import Plugin as Plugin

@@ -27,7 +27,8 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
+from embedding_geometry.diffusion.clouds import Texts
+from embedding_geometry.diffusion.inputs import as_tensor, as_tensors, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import (
     ArrayLike,

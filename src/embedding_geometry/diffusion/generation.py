@@ -24,9 +24,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensors, encode, not_finite
+from embedding_geometry.diffusion.clouds import Texts, encode
+from embedding_geometry.diffusion.inputs import as_tensors
 from embedding_geometry.diffusion.keys_and_values import projected_once
-from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.loading import TextToImageModel, not_finite
 from embedding_geometry.diffusion.mixing import mixed_attention
 from embedding_geometry.diffusion.readings import (
     Call,

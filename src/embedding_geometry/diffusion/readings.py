@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensor, beside_clouds, check_texts
+from embedding_geometry.diffusion.clouds import Texts
+from embedding_geometry.diffusion.inputs import as_tensor, beside_clouds, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.mixing import (
     average_outputs,

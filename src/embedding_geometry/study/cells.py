@@ -15,10 +15,11 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from embedding_geometry.diffusion.clouds import Texts, encode, end_row
+from embedding_geometry.diffusion.clouds import Texts, encode
 from embedding_geometry.diffusion.generation import check_steps, initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import CloudPath, Frames
