@@ -62,12 +62,12 @@ from .transport.couplings import coupling_cost as coupling_cost
 from .transport.couplings import optimal_coupling as optimal_coupling
 from .transport.couplings import random_coupling as random_coupling
 from .transport.couplings import row_coupling as row_coupling
-from .transport.couplings import transport_plan as transport_plan
 from .transport.couplings import wasserstein_distance as wasserstein_distance
 from .transport.couplings import worst_coupling as worst_coupling
 from .transport.pairings import pairings as pairings
 from .transport.paths import displacement_interpolation as displacement_interpolation
 from .transport.paths import wasserstein_length as wasserstein_length
+from .transport.plans import transport_plan as transport_plan
 from .transport.rules import Fused as Fused
 from .transport.rules import Leg as Leg
 from .transport.rules import Mixture as Mixture

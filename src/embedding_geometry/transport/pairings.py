@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.types import ArrayLike, CloudLike, Coupling
-from embedding_geometry.transport.couplings import check_cloud_pair, check_coupling
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling
 
 KINDS = ("BOS", "word", "EOS", "padding")
 _SPECIAL = {"<bos>": "BOS", "<eos>": "EOS", "<pad>": "padding"}
