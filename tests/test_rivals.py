@@ -6,7 +6,7 @@ import pytest
 from study_tables import rivals_study
 
 from embedding_geometry.statistics import rivals
-from embedding_geometry.statistics.paired import PairedRatio, holm, paired_ratio
+from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
 from embedding_geometry.statistics.rivals import (
     Duel,
     advise,
@@ -18,6 +18,7 @@ from embedding_geometry.statistics.rivals import (
     planes_by_grade,
     rival_table,
 )
+from embedding_geometry.statistics.verdicts import holm
 from embedding_geometry.study.recorded import named_study
 from embedding_geometry.transport.ways import RULES
 

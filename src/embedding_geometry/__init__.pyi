@@ -41,10 +41,10 @@ from .perception.path_length import perceptual_path_length as perceptual_path_le
 from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
 from .perception.tables import path_table as path_table
-from .statistics.paired import holm as holm
+from .statistics.correlation import spearman as spearman
 from .statistics.paired import paired_comparison as paired_comparison
-from .statistics.paired import spearman as spearman
-from .statistics.paired import verdict as verdict
+from .statistics.verdicts import holm as holm
+from .statistics.verdicts import verdict as verdict
 from .study.crisscrossed import read_cxc as read_cxc
 from .study.crisscrossed import sample_pairs as sample_pairs
 from .study.prompts import PromptPair as PromptPair

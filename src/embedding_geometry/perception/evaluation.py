@@ -61,7 +61,7 @@ from embedding_geometry.perception.path_length import (
     fingerprints,
     repeated_steps,
 )
-from embedding_geometry.statistics.paired import Interval, median_interval
+from embedding_geometry.statistics.intervals import Interval, median_interval
 
 
 class RepeatedFramesWarning(UserWarning):

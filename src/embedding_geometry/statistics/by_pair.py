@@ -4,13 +4,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID, grade
-from embedding_geometry.statistics.paired import (
-    Alternative,
-    Correlation,
-    PairedComparison,
-    paired_comparison,
-    spearman,
-)
+from embedding_geometry.statistics.correlation import Correlation, spearman
+from embedding_geometry.statistics.paired import Alternative, PairedComparison, paired_comparison
 
 
 def by_pair(study: pd.DataFrame, measure: str = "ppl") -> pd.DataFrame:

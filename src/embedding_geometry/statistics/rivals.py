@@ -25,15 +25,9 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, grade
-from embedding_geometry.statistics.paired import (
-    LEVEL,
-    Interval,
-    PairedRatio,
-    Verdict,
-    holm,
-    paired_ratio,
-    verdict,
-)
+from embedding_geometry.statistics.intervals import Interval
+from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
+from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 
 MARGIN = 0.05  # of realism, which may be lost; the protocol says why
 CONTROLS = ("optimal", "row")
