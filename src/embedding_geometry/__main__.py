@@ -62,7 +62,8 @@ class Study:
     def run(self) -> None:
         """Say what there is to do, run or resume it, then say where the results are."""
         from embedding_geometry.study.planning import Shard
-        from embedding_geometry.study.run import open_study, publish_results
+        from embedding_geometry.study.recorded import publish_results
+        from embedding_geometry.study.run import open_study
 
         shard = Shard.parse(self.shard)
         if self.publish is not None and self.publish.is_dir():

@@ -28,10 +28,10 @@ from embedding_geometry.perception.metric import (
     load_metric,
     perceptual_distances,
 )
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import Task
 from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.paths import wasserstein_length
 from embedding_geometry.transport.rules import Rule, some_frames

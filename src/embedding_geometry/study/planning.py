@@ -1,41 +1,18 @@
-"""What there is to do before it is done: the cells of a study, the share of a process, the cost.
+"""What there is to do before it is done: the share of a process, and what it will take.
 
-The unit of work is a prompt pair: its cells share the token clouds and, on each initial latent,
-the two ends of the path. So a pair belongs to one shard, and goes to one worker, as a whole.
+The unit of work is a prompt pair (see `tasks`). So a pair belongs to one shard, and goes to one
+worker, as a whole.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import load_cell, load_seen
-from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.study.settings import StudySettingsError
+from embedding_geometry.study.tasks import Task
 
 CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell of the study, computed or not.
-
-    Attributes:
-        pair: The two prompts.
-        seed: Seed of the initial latent.
-        coupling: How the tokens of the two prompts are paired, or another way between them.
-        identity: Everything that determines the cell's numbers, as JSON values.
-    """
-
-    pair: PromptPair
-    seed: int
-    coupling: str
-    identity: dict[str, object]
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What tells the task apart within its study."""
-        return (self.pair.pair_id, self.seed, self.coupling)
 
 
 @dataclass(frozen=True)
@@ -127,34 +104,6 @@ class StudyPlan:
             workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
             lines["time"] = f"about {duration_text(self.seconds)} on {workers}"
         return "\n".join(f"{name:<14}{text}" for name, text in lines.items())
-
-
-def plan_tasks(
-    settings: StudySettings, pairs: Iterable[PromptPair], conditions: Mapping[str, object]
-) -> list[Task]:
-    """All cells of these pairs: pair by pair, seed by seed, coupling by coupling."""
-    tasks = []
-    for pair in pairs:
-        texts = {"pair_id": pair.pair_id, "source": pair.source, "target": pair.target}
-        for seed in settings.seeds:
-            for coupling in settings.couplings_of(seed):
-                identity = {**conditions, **texts, "seed": seed, "coupling": coupling}
-                tasks.append(Task(pair, seed, coupling, identity))
-    return tasks
-
-
-def unfinished(folder: Path, tasks: Iterable[Task], judge: str | None = None) -> list[Task]:
-    """The tasks whose cells are missing or damaged, whoever was to compute them.
-
-    With the version of a judge, which may be empty, also those of which nothing was kept of the
-    pictures as it sees them.
-    """
-    return [
-        task
-        for task in tasks
-        if load_cell(folder, task.identity) is None
-        or (judge is not None and load_seen(folder, task.identity, judge) is None)
-    ]
 
 
 def images_to_render(tasks: Iterable[Task], frames: int) -> int:

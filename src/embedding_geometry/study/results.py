@@ -35,6 +35,8 @@ from embedding_geometry.ground.disk import (
 )
 from embedding_geometry.study.settings import StudySettingsError
 
+FIDELITY = "fidelity.csv"  # of a study that has a reference, under the same name when published
+
 
 class DamagedCellWarning(UserWarning):
     """A cell's file is not what was written; the cell is computed again."""

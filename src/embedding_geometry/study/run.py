@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,40 +20,21 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from embedding_geometry.ground.disk import digest, make_folder, write_whole
+from embedding_geometry.ground.disk import digest, write_whole
 from embedding_geometry.ground.places import configured_model
 from embedding_geometry.perception.fidelity import Features, Reference
-from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import (
-    HERE,
-    EngineName,
-    EngineSettings,
-    LocalEngine,
-    MakeWorker,
-    Worker,
-)
+from embedding_geometry.study.cluster import Engine, open_engine
+from embedding_geometry.study.engines import HERE, EngineName, EngineSettings, Worker
 from embedding_geometry.study.fidelity import (
     kernel_table,
     reference_features,
     reference_prompts,
     with_fidelity,
 )
-from embedding_geometry.study.planning import (
-    WHOLE,
-    Shard,
-    StudyPlan,
-    Task,
-    images_to_render,
-    plan_tasks,
-    unfinished,
-)
-from embedding_geometry.study.prompts import (
-    PromptPair,
-    PromptPairsError,
-    read_prompt_pairs,
-    write_prompt_pairs,
-)
+from embedding_geometry.study.planning import WHOLE, Shard, StudyPlan, images_to_render
+from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
 from embedding_geometry.study.results import (
+    FIDELITY,
     Seen,
     check_settings,
     load_cell,
@@ -62,17 +43,9 @@ from embedding_geometry.study.results import (
 )
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.table import Findings
+from embedding_geometry.study.tasks import Task, plan_tasks, unfinished
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import own_ways
-
-Engine = LocalEngine | RayEngine
-FIDELITY = "fidelity.csv"  # of a study that has a reference, under the same name when published
-PUBLISHED = {  # files of the results folder, and how the name of a copy ends
-    "study.csv": "study.csv",
-    "steps.parquet": "steps.parquet",
-    "studied_pairs.csv": "pairs.csv",
-    "manifest.json": "manifest.json",
-}
 
 
 def run_study(
@@ -147,25 +120,6 @@ def open_study(
         study = StudyRun(settings, Path(folder).absolute(), shard, pairs, workers, prompts)
         check_settings(study.folder, study.conditions)
         yield study
-
-
-@contextmanager
-def open_engine(
-    settings: EngineSettings, device: str | None, make_worker: MakeWorker
-) -> Iterator[Engine]:
-    """Start the workers, and end them when the block is left.
-
-    None leaves the torch device to what is there. A worker is made in its own process.
-
-    Raises:
-        EngineError: the engine cannot be used.
-    """
-    settings.check()
-    if settings.engine == "local":
-        yield LocalEngine(make_worker(None))
-        return
-    with closing(RayEngine(settings, device, make_worker)) as engine:
-        yield engine
 
 
 @dataclass(frozen=True)
@@ -329,37 +283,3 @@ class StudyRun:
                 bar.initial += len(job) - len(missing)
             if missing:
                 yield missing
-
-
-def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
-    """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
-
-    Where it has a reference, also to `<prefix>_fidelity.csv`.
-
-    A table of the same pairs that stands in the place of a copy stays as it is: it may be the one
-    that the study took, with columns of its own.
-
-    Raises:
-        FileNotFoundError: The study in the folder is not finished.
-        ResultsFolderError: The copies cannot be written.
-    """
-    published = PUBLISHED | ({FIDELITY: FIDELITY} if (Path(folder) / FIDELITY).is_file() else {})
-    originals = [Path(folder) / name for name in published]
-    for original in originals:
-        if not original.is_file():
-            raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
-    prefix = Path(prefix)
-    make_folder(prefix.parent)
-    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in published.values()]
-    for original, copy in zip(originals, copies, strict=True):
-        if copy.name.endswith("_pairs.csv") and _same_pairs(original, copy):
-            continue
-        write_whole(copy, original.read_bytes())
-    return copies
-
-
-def _same_pairs(original: Path, copy: Path) -> bool:
-    try:
-        return read_prompt_pairs(copy) == read_prompt_pairs(original)
-    except (FileNotFoundError, PromptPairsError):
-        return False

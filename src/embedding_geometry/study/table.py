@@ -5,8 +5,8 @@ import pandas as pd
 
 from embedding_geometry.ground.disk import digest
 from embedding_geometry.perception.path_length import perceptual_path_length
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.results import Cell
+from embedding_geometry.study.tasks import Task
 
 COLUMNS = {
     "ppl": "mean",
