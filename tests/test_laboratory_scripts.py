@@ -22,7 +22,8 @@ from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.tokens import end_row, token_ids, token_labels
 from embedding_geometry.ground.places import DEFAULT
 from embedding_geometry.pages.laboratory import export
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.transport.couplings import (
     coupling_cost,

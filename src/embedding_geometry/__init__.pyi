@@ -32,15 +32,15 @@ from .perception.frames import read_frames as read_frames
 from .perception.frames import write_animation as write_animation
 from .perception.frames import write_frames as write_frames
 from .perception.metric import PathLengthMeter as PathLengthMeter
-from .perception.metric import load_metric as load_metric
 from .perception.metric import perceptual_distances as perceptual_distances
 from .perception.partners import compare_paths as compare_paths
 from .perception.path_length import directness as directness
-from .perception.path_length import distinct_frames as distinct_frames
 from .perception.path_length import perceptual_path_length as perceptual_path_length
+from .perception.repeats import distinct_frames as distinct_frames
 from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
 from .perception.tables import path_table as path_table
+from .perception.weights import load_metric as load_metric
 from .statistics.correlation import spearman as spearman
 from .statistics.paired import paired_comparison as paired_comparison
 from .statistics.verdicts import holm as holm

@@ -307,7 +307,7 @@ class Ppl:
         """Measure what can be measured, print and write it, then name what could not."""
         from embedding_geometry.perception.evaluation import measure_paths
         from embedding_geometry.perception.frames import ReadSettings
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         settings = ReadSettings(self.frames, self.resize, self.background)
         partners = self._check()
@@ -365,7 +365,7 @@ class Ppl:
     def _read_reference(self, settings: "ReadSettings") -> "StoredReference":
         """Read the reference pictures by the network that published numbers are of."""
         from embedding_geometry.perception.evaluation import read_reference
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         assert self.fidelity is not None
         vgg = load_metric("vgg", self.device)
@@ -484,7 +484,7 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
         from embedding_geometry.study.cells import environment
 
         model = self.loading.load()
@@ -526,7 +526,7 @@ class Export:
                 "does pip install -e '.[book]' in a clone"
             )
         from embedding_geometry.pages.laboratory import export
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         model = replace(self.loading, device=self.loading.device or "cpu").load()
         for name, difference in export(model, load_metric(self.net, "cpu"), self.folder).items():

@@ -55,12 +55,8 @@ from embedding_geometry.perception.frames import (
     shown_name,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
-from embedding_geometry.perception.path_length import (
-    PathLength,
-    directness,
-    fingerprints,
-    repeated_steps,
-)
+from embedding_geometry.perception.path_length import PathLength, directness
+from embedding_geometry.perception.repeats import fingerprints, repeated_steps
 from embedding_geometry.statistics.intervals import Interval, median_interval
 
 

@@ -23,11 +23,8 @@ from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import CloudPath, Frames
-from embedding_geometry.perception.metric import (
-    PerceptualMetric,
-    load_metric,
-    perceptual_distances,
-)
+from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings

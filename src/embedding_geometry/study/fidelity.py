@@ -33,7 +33,7 @@ from embedding_geometry.perception.fidelity import (
     realism,
 )
 from embedding_geometry.perception.metric import PerceptualMetric
-from embedding_geometry.perception.path_length import distinct_frames
+from embedding_geometry.perception.repeats import distinct_frames
 from embedding_geometry.study.cells import Bench, Keep
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Seen, save_seen
