@@ -180,7 +180,7 @@ def test_the_initial_noise_has_the_schedulers_scale(tiny_model, clouds, latent, 
     settings = RenderSettings(steps=2, guidance_scale=1.0)
     reference = sample_latents(tiny_model, clouds, 3 * latent, settings)
     monkeypatch.setattr(
-        "embedding_geometry.diffusion.generation._fresh_scheduler",
+        "embedding_geometry.diffusion.generation.fresh_scheduler",
         scheduler_of_scale(tiny_model, 3.0),
     )
     torch.testing.assert_close(sample_latents(tiny_model, clouds, latent, settings), reference)
@@ -238,8 +238,3 @@ def test_settings_are_checked(tiny_model, clouds, latent, wrong, message):
             render(tiny_model, clouds, latent, settings)
         with pytest.raises(ValueError, match=message):
             initial_latent(tiny_model, 0, settings)
-
-
-def test_more_steps_than_trained_are_refused(tiny_model, clouds, latent):
-    with pytest.raises(ValueError, match="1000"):
-        render(tiny_model, clouds, latent, RenderSettings(1001, 1.0))

@@ -13,13 +13,11 @@ The last latent is decoded to pixels by the autoencoder. A frame may also be a r
 several texts somewhere on this way, see `transport.rules`.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
@@ -36,13 +34,13 @@ from embedding_geometry.diffusion.readings import (
     batches,
     check_readings,
     images,
-    one_after_other,
+    mixed_images,
+    mixed_latents,
     unet_calls,
 )
-from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
+from embedding_geometry.diffusion.schedules import check_steps, fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
-from embedding_geometry.ground.types import CloudPath, SchedulerName, check_seed
-from embedding_geometry.transport.curves import great_circle
+from embedding_geometry.ground.types import CloudPath, check_seed
 from embedding_geometry.transport.rules import Mixture
 
 Predictor = Callable[[Tensor, Tensor, int], Tensor]  # of latents, their time and its step
@@ -114,15 +112,12 @@ def sample_latents(
     if isinstance(frames, Mixture) and frames.place == "image":
         raise ValueError("images are mixed when they are decoded: render makes frames of this")
     if isinstance(frames, Mixture) and frames.place == "latent":
-        sampled = [
-            sample_latents(model, each, latent, settings, progress)
-            for each in one_after_other(frames.parts)
-        ]
-        x, y = torch.cat(sampled).split([*map(len, frames.parts)])
-        return _great_circles(x, y, frames.weights[:, 1])
+        return mixed_latents(
+            frames, lambda part: sample_latents(model, part, latent, settings, progress)
+        )
     negative = _negative_text(model, settings)
     together = batches(frames, settings.batch_size)
-    steps = len(together) * len(_fresh_scheduler(model, settings).timesteps)
+    steps = len(together) * len(fresh_scheduler(model, settings).timesteps)
     with tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar:
         latents = [
             _denoise(model, latent, batch, negative, settings, progress_bar) for batch in together
@@ -182,31 +177,10 @@ def render(
 
     if isinstance(texts, Mixture) and texts.place == "image":
         check_readings(model, texts)
-        of_parts = np.concatenate([pictures(each) for each in one_after_other(texts.parts)])
-        parts = np.split(of_parts, np.cumsum([*map(len, texts.parts)])[:-1])
-        weights = texts.weights.T[..., None, None, None]
-        found = sum(w * part for w, part in zip(weights, parts, strict=True))
+        found = mixed_images(texts, pictures)
     else:
         found = pictures(texts)
     return (found * 255).round().astype(np.uint8)
-
-
-def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
-    """Raise a ValueError for more denoising steps than the model was trained with.
-
-    Samplers begin at a time that depends on the number of steps, and on Stable Diffusion 1 it is
-    one too late where all 1,000 are asked for.
-    """
-    settings = settings.resolve(model)
-    steps, trained = settings.steps, model.scheduler.config.num_train_timesteps
-    if steps not in range(trained + 1):
-        raise ValueError(f"steps is {steps}; the model was trained with {trained}")
-    first = float(_fresh_scheduler(model, settings).timesteps.max())
-    if first >= trained:
-        raise ValueError(
-            f"steps is {steps}, for which {settings.scheduler} begins at time {first:g}; the "
-            f"model was trained with times up to {trained - 1}, so use fewer steps"
-        )
 
 
 def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[int, int, int, int]:
@@ -235,7 +209,7 @@ def _denoise(
     progress_bar: tqdm,
 ) -> Tensor:
     """Run the sampler from the latent, for a batch of frames at once."""
-    scheduler = _fresh_scheduler(model, settings)
+    scheduler = fresh_scheduler(model, settings)
     scale = cast(float, settings.guidance_scale)
     predict = _predictor(model, latent, frames, negative, scale, len(scheduler.timesteps))
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
@@ -248,36 +222,6 @@ def _denoise(
             x = scheduler.step(predicted, time, x).prev_sample
             progress_bar.update()
     return x[-len(frames) :]
-
-
-def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> SchedulerMixin:
-    """Return a scheduler of one batch's own: stepping changes it.
-
-    It takes over the noise schedule, and the folder's choices as far as they apply to it; a DPM
-    folder's may be the stochastic variant or another order, which do not.
-    """
-    config = {**model.scheduler.config, **DPM}
-    with warnings.catch_warnings():
-        # diffusers gives numpy a tensor, which numpy 2 converts but complains of
-        warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")
-        scheduler = SCHEDULERS[cast(SchedulerName, settings.scheduler)].from_config(config)
-        scheduler.set_timesteps(settings.steps)
-    return scheduler
-
-
-def _great_circles(x: Tensor, y: Tensor, shares: np.ndarray) -> Tensor:
-    """Return latents on great circles from x to y, each one vector; the ends as they are."""
-
-    def between(a: Tensor, b: Tensor, share: float) -> Tensor:
-        if share in (0, 1):
-            return b if share else a
-        u, v = (each.cpu().double().numpy().reshape(1, -1) for each in (a, b))
-        found = great_circle(u, v, np.array([share]))
-        return torch.from_numpy(found).reshape(a.shape).to(a)
-
-    t = len(shares)
-    pairs = zip(x.expand(t, -1, -1, -1), y.expand(t, -1, -1, -1), shares, strict=True)
-    return torch.stack([between(*each) for each in pairs])
 
 
 def _predictor(

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from embedding_geometry.diffusion.clouds import Texts, encode
-from embedding_geometry.diffusion.generation import check_steps, initial_latent, render
+from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.schedules import check_steps
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
