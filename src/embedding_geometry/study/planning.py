@@ -6,8 +6,9 @@ worker, as a whole.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from embedding_geometry.study.cluster import Engine
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.settings import StudySettingsError
 from embedding_geometry.study.tasks import Task
@@ -104,6 +105,37 @@ class StudyPlan:
             workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
             lines["time"] = f"about {duration_text(self.seconds)} on {workers}"
         return "\n".join(f"{name:<14}{text}" for name, text in lines.items())
+
+
+def plan_jobs(
+    jobs: Iterable[tuple[Sequence[Task], Sequence[Task]]],
+    frames: int,
+    pictures: int,
+    engine: Engine,
+) -> StudyPlan:
+    """Count what is left to do and measure how long it will take.
+
+    Args:
+        jobs: the tasks of each pair, and the unfinished of them.
+        frames: images of a path.
+        pictures: images of a reference, which are rendered if anything is.
+        engine: measures the time of an image.
+    """
+    cells, pending, images, pairs = 0, 0, 0, 0
+    example: list[Task] = []
+    for tasks, missing in jobs:
+        cells += len(tasks)
+        pending += len(missing)
+        pairs += bool(missing)
+        latents = {task.seed for task in missing}
+        images += images_to_render([task for task in tasks if task.seed in latents], frames)
+        example = example or [task for task in missing if task.seed == missing[0].seed]
+    images += pictures if pending else 0
+    plan = StudyPlan(cells, cells - pending, images, pending * frames, engine.workers)
+    if not example:
+        return plan
+    seconds = engine.ask(lambda worker: worker.seconds_per_image(example))
+    return replace(plan, seconds=seconds * images / min(plan.workers, pairs))
 
 
 def images_to_render(tasks: Iterable[Task], frames: int) -> int:

@@ -31,7 +31,7 @@ from embedding_geometry.study.fidelity import (
     reference_prompts,
     with_fidelity,
 )
-from embedding_geometry.study.planning import WHOLE, Shard, StudyPlan, images_to_render
+from embedding_geometry.study.planning import WHOLE, Shard, StudyPlan, plan_jobs
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
 from embedding_geometry.study.results import (
     FIDELITY,
@@ -151,29 +151,8 @@ class StudyRun:
 
     def plan(self) -> StudyPlan:
         """Count what is left to do in this shard and measure how long it will take."""
-        pending, images, pairs = 0, 0, 0
-        example: list[Task] = []
-        for job in self._jobs():
-            missing = self._unfinished(job)
-            pending += len(missing)
-            pairs += bool(missing)
-            latents = {task.seed for task in missing}
-            rendered = [task for task in job if task.seed in latents]
-            images += images_to_render(rendered, self.settings.frames)
-            example = example or [task for task in missing if task.seed == missing[0].seed]
-        images += len(self.prompts) if pending else 0
-        cells = self._cells_of(self.shard.share(self.pairs))
-        plan = StudyPlan(
-            cells=cells,
-            finished=cells - pending,
-            images=images,
-            passes=pending * self.settings.frames,
-            workers=self.engine.workers,
-        )
-        if not example:
-            return plan
-        seconds = self.engine.ask(lambda worker: worker.seconds_per_image(example))
-        return replace(plan, seconds=seconds * images / min(plan.workers, pairs))
+        frames, pictures = self.settings.frames, len(self.prompts)
+        return plan_jobs(self._jobs(), frames, pictures, self.engine)
 
     def compute(self, *, progress: bool = True) -> None:
         """Finish this shard's cells, except those that another process has finished."""
@@ -264,22 +243,20 @@ class StudyRun:
         settings = self.settings
         return len(pairs) * sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
 
-    def _unfinished(self, tasks: Sequence[Task]) -> list[Task]:
-        return unfinished(self.folder, tasks, self.settings.judge_version)
-
     def _tasks(self, pair: PromptPair) -> list[Task]:
         return plan_tasks(self.settings, [pair], self.engine.facts.conditions)
 
-    def _jobs(self) -> Iterator[list[Task]]:
-        """This shard's tasks, made when they are asked for, a pair's at a time."""
-        return (self._tasks(pair) for pair in self.shard.share(self.pairs))
+    def _jobs(self) -> Iterator[tuple[list[Task], list[Task]]]:
+        """This shard's tasks and the unfinished of them, when asked for, a pair's at a time."""
+        for pair in self.shard.share(self.pairs):
+            tasks = self._tasks(pair)
+            yield tasks, unfinished(self.folder, tasks, self.settings.judge_version)
 
     def _pending(self, bar: tqdm) -> Iterator[list[Task]]:
         """The jobs without what is finished, which the bar counts, but not as speed."""
-        for job in self._jobs():
-            missing = self._unfinished(job)
+        for tasks, missing in self._jobs():
             if not bar.disable:
-                bar.n += len(job) - len(missing)
-                bar.initial += len(job) - len(missing)
+                bar.n += len(tasks) - len(missing)
+                bar.initial += len(tasks) - len(missing)
             if missing:
                 yield missing
