@@ -10,7 +10,6 @@ order in which the cells were computed.
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,7 +41,7 @@ from embedding_geometry.study.results import (
     open_results,
 )
 from embedding_geometry.study.settings import StudySettings
-from embedding_geometry.study.table import Findings
+from embedding_geometry.study.table import Findings, report_equal_images
 from embedding_geometry.study.tasks import Task, plan_tasks, unfinished
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import own_ways
@@ -173,10 +172,10 @@ class StudyRun:
             StudySettingsError: Another study was begun in the folder in the meantime.
             ResultsFolderError: The folder cannot be written.
         """
-        findings, seen = self._finished()
+        findings = self._finished()
         table = findings.table()
         if len(table):
-            self._report_equal_images(table)
+            report_equal_images(table, self.pairs)
         if len(table) == self.cells:
             conditions = self.conditions
             check_settings(self.folder, conditions)
@@ -187,7 +186,7 @@ class StudyRun:
                 "pairs": {"file": Path(self.settings.pairs).name, "count": len(self.pairs)},
             }
             if self.prompts:
-                table = self._judge(table, seen)
+                table = self._judge(table, findings.seen)
                 manifest["fidelity"] = {
                     "file": Path(str(self.settings.reference)).name,
                     "pictures": len(self.prompts),
@@ -201,17 +200,16 @@ class StudyRun:
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
 
-    def _finished(self) -> tuple[Findings, list[Seen]]:
+    def _finished(self) -> Findings:
         """What the finished cells say, and, with a reference, what was kept of their pictures."""
-        findings, seen, judge = Findings(), list[Seen](), self.settings.judge_version
+        findings, judge = Findings(), self.settings.judge_version
         for pair in self.pairs:
             for task in self._tasks(pair):
                 cell = load_cell(self.folder, task.identity)
-                look = None if judge is None else load_seen(self.folder, task.identity, judge)
-                if cell is not None and (judge is None or look is not None):
-                    findings.add(task, cell)
-                    seen += [look] if look else []
-        return findings, seen
+                seen = None if judge is None else load_seen(self.folder, task.identity, judge)
+                if cell is not None and (judge is None or seen is not None):
+                    findings.add(task, cell, seen)
+        return findings
 
     def _judge(self, table: pd.DataFrame, seen: Sequence[Seen]) -> pd.DataFrame:
         """Hold what was seen against the references; the table with columns more."""
@@ -225,18 +223,6 @@ class StudyRun:
         kernels = kernel_table(table, seen, known)
         write_whole(self.folder / FIDELITY, kernels.to_csv(index=False).encode())
         return with_fidelity(table, seen, known)
-
-    def _report_equal_images(self, table: pd.DataFrame) -> None:
-        """Warn of pairs of different prompts whose images are all the same on every path."""
-        moves = table.groupby("pair_id")["ppl"].any()
-        pairs = [pair for pair in self.pairs if not moves.get(pair.pair_id, True)]
-        if found := [pair.pair_id for pair in pairs if pair.source != pair.target]:
-            warnings.warn(
-                f"the PPL is 0 in every cell of {len(found)} pairs of different prompts "
-                f"({', '.join(found[:5])}{', ...' if len(found) > 5 else ''}): the images do not "
-                "depend on the prompt; look at some with `render`",
-                stacklevel=3,
-            )
 
     def _cells_of(self, pairs: Sequence[PromptPair]) -> int:
         """How many cells these pairs have, each as many as another."""
