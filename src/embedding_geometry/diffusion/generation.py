@@ -43,8 +43,6 @@ from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.types import CloudPath, check_seed
 from embedding_geometry.transport.rules import Mixture
 
-Predictor = Callable[[Tensor, Tensor, int], Tensor]  # of latents, their time and its step
-
 
 def default_settings(model: TextToImageModel) -> RenderSettings:
     """Return the steps, the guidance scale and the size that the model was made for.
@@ -208,10 +206,19 @@ def _denoise(
     settings: RenderSettings,
     progress_bar: tqdm,
 ) -> Tensor:
-    """Run the sampler from the latent, for a batch of frames at once."""
+    """Run the sampler from the latent, under classifier-free guidance, for a batch at once."""
     scheduler = fresh_scheduler(model, settings)
+    calls = unet_calls(model, frames, negative, latent, len(scheduler.timesteps))
+    networks, average = [_unet(model, latent, call) for call in calls], averaging(model, frames)
     scale = cast(float, settings.guidance_scale)
-    predict = _predictor(model, latent, frames, negative, scale, len(scheduler.timesteps))
+
+    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
+        predicted = [each for network in networks for each in network(x, time, step)]
+        if negative is None:
+            return average(predicted)
+        without, with_ = predicted[0], average(predicted[1:])
+        return without + scale * (with_ - without)
+
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
     x = x.expand(images(frames), -1, -1, -1)
     # all times go to the device at once: a copy at each step would make the device wait
@@ -222,28 +229,6 @@ def _denoise(
             x = scheduler.step(predicted, time, x).prev_sample
             progress_bar.update()
     return x[-len(frames) :]
-
-
-def _predictor(
-    model: TextToImageModel,
-    latent: Tensor,
-    frames: Readings,
-    negative: Texts | None,
-    scale: float,
-    steps: int,
-) -> Predictor:
-    """Return the prediction of the noise, under classifier-free guidance."""
-    calls = unet_calls(model, frames, negative, latent, steps)
-    networks, average = [_unet(model, latent, call) for call in calls], averaging(model, frames)
-
-    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
-        predicted = [each for network in networks for each in network(x, time, step)]
-        if negative is None:
-            return average(predicted)
-        without, with_ = predicted[0], average(predicted[1:])
-        return without + scale * (with_ - without)
-
-    return predict
 
 
 def _unet(
