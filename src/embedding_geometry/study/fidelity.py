@@ -25,7 +25,6 @@ from embedding_geometry.ground.grades import GRADES, grade
 from embedding_geometry.ground.types import CloudPath, Frames, real_array
 from embedding_geometry.perception.fidelity import (
     Features,
-    KernelDistance,
     Reference,
     kernel_difference,
     kernel_distance,
@@ -216,20 +215,16 @@ def _kernel_rows(
 ) -> Iterator[dict[str, object]]:
     """The distance of each way from a reference, and how much greater it is than a control's."""
     for way, (features, groups) in ways.items():
-        distance = kernel_distance(features, reference, groups, owners)
-        yield _kernel_row(way, NO_CONTROL, distance)
+        found = {NO_CONTROL: kernel_distance(features, reference, groups, owners)}
         for control in CONTROLS:
             if control in ways and way != control:
-                others, other_groups = ways[control]
-                yield _kernel_row(
-                    way,
-                    control,
-                    kernel_difference(
-                        (features, groups), (others, other_groups), reference, owners
-                    ),
-                )
-
-
-def _kernel_row(way: str, control: str, found: KernelDistance) -> dict[str, object]:
-    low, high = found.interval
-    return {"coupling": way, "control": control, "kid": found.value, "low": low, "high": high}
+                found[control] = kernel_difference(ways[way], ways[control], reference, owners)
+        for control, each in found.items():
+            low, high = each.interval
+            yield {
+                "coupling": way,
+                "control": control,
+                "kid": each.value,
+                "low": low,
+                "high": high,
+            }

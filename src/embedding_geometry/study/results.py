@@ -76,6 +76,23 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class RetimedPath:
+    """A path that was re-timed.
+
+    Attributes:
+        identity: Everything that determines it.
+        rounds: What was measured before the first round and after each, by column.
+        started: When its computation began, ISO 8601 in UTC.
+        ended: When it ended.
+    """
+
+    identity: dict[str, object]
+    rounds: list[dict[str, object]]
+    started: str
+    ended: str
+
+
+@dataclass(frozen=True)
 class Seen:
     """What is kept of the pictures of a cell, from which its fidelity follows.
 
@@ -147,13 +164,16 @@ def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
         )
 
 
-def save_cell(folder: Path, cell: Cell) -> None:
-    """Write a finished cell.
+def save_cell(folder: Path, cell: Cell | RetimedPath) -> None:
+    """Write a finished cell, or a re-timed path, where `cell_path` has it.
 
     Raises:
         ResultsFolderError: The folder cannot be written (disk full, read-only ...).
     """
-    _save_signed(cell_path(folder, cell.identity), asdict(cell))
+    content = asdict(cell)
+    signed = {"sha256": digest(content), "cell": content}
+    text = json.dumps(signed, ensure_ascii=False, allow_nan=False)
+    write_whole(cell_path(folder, cell.identity), text.encode())
 
 
 def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
@@ -161,16 +181,12 @@ def load_cell(folder: Path, identity: Mapping[str, object]) -> Cell | None:
 
     A damaged file is reported as a `DamagedCellWarning` that names it.
     """
-    content = _load_signed(cell_path(folder, identity), identity)
+    content = _load_signed(folder, identity)
     return None if content is None else Cell(**content)
 
 
-def _save_signed(path: Path, content: Mapping[str, object]) -> None:
-    signed = {"sha256": digest(content), "cell": content}
-    write_whole(path, json.dumps(signed, ensure_ascii=False, allow_nan=False).encode())
-
-
-def _load_signed(path: Path, identity: Mapping[str, object]) -> dict[str, Any] | None:
+def _load_signed(folder: Path, identity: Mapping[str, object]) -> dict[str, Any] | None:
+    path = cell_path(folder, identity)
     if not path.exists():
         return None
     try:
@@ -192,31 +208,9 @@ def cell_path(folder: Path, identity: Mapping[str, object]) -> Path:
     return folder / "cells" / f"{digest(dict(identity))}.json"
 
 
-@dataclass(frozen=True)
-class RetimedPath:
-    """A path that was re-timed.
-
-    Attributes:
-        identity: Everything that determines it.
-        rounds: What was measured before the first round and after each, by column.
-        started: When its computation began, ISO 8601 in UTC.
-        ended: When it ended.
-    """
-
-    identity: dict[str, object]
-    rounds: list[dict[str, object]]
-    started: str
-    ended: str
-
-
-def save_retimed(folder: Path, path: RetimedPath) -> None:
-    """Write a re-timed path where `cell_path` has it; raises as `save_cell`."""
-    _save_signed(cell_path(folder, path.identity), asdict(path))
-
-
 def load_retimed(folder: Path, identity: Mapping[str, object]) -> RetimedPath | None:
     """Read it; None where it is missing or, which a `DamagedCellWarning` says, damaged."""
-    content = _load_signed(cell_path(folder, identity), identity)
+    content = _load_signed(folder, identity)
     return None if content is None else RetimedPath(**content)
 
 

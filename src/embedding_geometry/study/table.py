@@ -41,11 +41,7 @@ class Findings:
         lengths = {net: perceptual_path_length(steps) for net, steps in arrays.items()}
         self._rows.append(
             {
-                "pair_id": task.pair.pair_id,
-                "similarity": task.pair.similarity,
-                "stratum": task.pair.stratum,
-                "coupling": task.coupling,
-                "seed": task.seed,
+                **about_path(task.pair, task.coupling, task.seed),
                 "frames": len(cell.distances) + 1,
                 **{
                     f"{column}{net}": getattr(length, measure)
@@ -85,6 +81,17 @@ class Findings:
             "seconds": round(sum(seconds), 1),
             "environments": list(self._environments.values()),
         }
+
+
+def about_path(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
+    """Which path a row is of; a pair's similarity may be corrected when its paths are finished."""
+    return {
+        "pair_id": pair.pair_id,
+        "similarity": pair.similarity,
+        "stratum": pair.stratum,
+        "coupling": coupling,
+        "seed": seed,
+    }
 
 
 def report_equal_images(table: pd.DataFrame, pairs: Sequence[PromptPair]) -> None:

@@ -33,8 +33,9 @@ from embedding_geometry.study.cells import (
 )
 from embedding_geometry.study.fidelity import feature_net, reference_features, reference_prompts
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
-from embedding_geometry.study.results import RetimedPath, load_retimed, save_retimed
+from embedding_geometry.study.results import RetimedPath, load_retimed, save_cell
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.table import about_path
 from embedding_geometry.study.tasks import Task, plan_tasks
 from embedding_geometry.transport.ways import find_way
 
@@ -77,7 +78,7 @@ def retime_study(
         for task in plan_tasks(settings, [pair], conditions)
     ]
     rows = [
-        _about(task.pair, task.coupling, task.seed) | measured
+        about_path(task.pair, task.coupling, task.seed) | measured
         for task, path in paths
         for measured in path.rounds
     ]
@@ -104,7 +105,7 @@ def _kept_path(
         started = _now()
         found = list(_rounds(bench, task.pair, task.coupling, task.seed, rounds, reference))
         kept = RetimedPath(task.identity, found, started, _now())
-        save_retimed(folder, kept)
+        save_cell(folder, kept)
     return kept
 
 
@@ -162,20 +163,9 @@ def retimed_rows(
         (the mean distance), `root_sum`, `gini` and `maximum_step`.
     """
     for coupling in bench.couplings_of(seed):
-        about = _about(pair, coupling, seed)
+        about = about_path(pair, coupling, seed)
         for measured in _rounds(bench, pair, coupling, seed, rounds):
             yield about | measured
-
-
-def _about(pair: PromptPair, coupling: str, seed: int) -> dict[str, object]:
-    """Which path a row is of; a pair's similarity may be corrected when its paths are finished."""
-    return {
-        "pair_id": pair.pair_id,
-        "similarity": pair.similarity,
-        "stratum": pair.stratum,
-        "coupling": coupling,
-        "seed": seed,
-    }
 
 
 def _rounds(
