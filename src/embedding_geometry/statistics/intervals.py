@@ -71,3 +71,9 @@ def _check_sample(values: Sample) -> np.ndarray:
             f"an interval needs two values or more in one array; got shape {values.shape}"
         )
     return values
+
+
+def with_ends(name: str, value: float | None, interval: Interval | None) -> dict[str, float]:
+    """A number and its interval as three columns; NaN where there is none."""
+    low, high = interval or (np.nan, np.nan)
+    return {name: np.nan if value is None else value, f"{name}_low": low, f"{name}_high": high}

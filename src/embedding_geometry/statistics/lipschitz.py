@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import grade
-from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
+from embedding_geometry.statistics.intervals import with_ends
+from embedding_geometry.statistics.ratios import paired_ratio
 
 CELL = ["pair_id", "coupling", "seed"]
 QUARTILES = {"low": 0.25, "median": 0.5, "high": 0.75}
@@ -93,9 +94,6 @@ def _tie(sides: pd.DataFrame, treatment: str, control: str) -> dict[str, float]:
     measures = {"clouds": clouds, "constant": pictures / clouds, "pictures": pictures}
     found = {"n": float(len(sides))}
     for name, values in measures.items():
-        ratio: PairedRatio = paired_ratio(
-            values[treatment], values[control], np.random.default_rng(0)
-        )
-        found[name] = ratio.ratio
-        found[f"{name}_low"], found[f"{name}_high"] = ratio.interval
+        each = paired_ratio(values[treatment], values[control], np.random.default_rng(0))
+        found |= with_ends(name, each.ratio, each.interval)
     return found

@@ -16,12 +16,7 @@ import numpy as np
 import scipy  # its modules are imported when they are first used
 
 from embedding_geometry.ground.types import Random, generator, real_array
-from embedding_geometry.statistics.intervals import (
-    Interval,
-    Sample,
-    bootstrap_interval,
-    mean_with_interval,
-)
+from embedding_geometry.statistics.intervals import Interval, Sample, bootstrap_interval
 
 Alternative = Literal["greater", "two-sided"]
 
@@ -55,23 +50,6 @@ class PairedComparison:
     share_won: float
     p_value: float
     rank_biserial: float
-
-
-@dataclass(frozen=True)
-class PairedRatio:
-    """What `paired_ratio` finds.
-
-    Attributes:
-        n: number of pairs.
-        ratio: geometric mean over the pairs of treatment over control.
-        interval: bootstrap interval of `ratio`.
-        p_value: Wilcoxon signed-rank test of the logarithms, against "both are alike".
-    """
-
-    n: int
-    ratio: float
-    interval: Interval
-    p_value: float
 
 
 def paired_comparison(
@@ -117,7 +95,7 @@ def paired_comparison(
     difference = control - treatment
     signed = bool((treatment < 0).any() or (control < 0).any())
     relative = np.full(len(control), np.nan) if signed else _relative(difference, control)
-    p_value, rank_biserial = _signed_ranks(difference, alternative)
+    p_value, rank_biserial = signed_ranks(difference, alternative)
 
     def interval(sample: np.ndarray, statistic: Callable) -> Interval:
         return bootstrap_interval((sample,), statistic, rng, confidence, resamples)
@@ -136,28 +114,6 @@ def paired_comparison(
     )
 
 
-def paired_ratio(treatment: Sample, control: Sample, rng: Random) -> PairedRatio:
-    """How many times the control the treatment is, over pairs whose levels differ by decades.
-
-    Ratios are compared by their logarithms: half and twice cancel. The interval is BCa at 95 %, as
-    of `paired_comparison`; without any difference it is 1 to 1, and p is 1.
-
-    Raises:
-        ValueError: as `paired_comparison`, or a measurement that is not above 0.
-    """
-    treatment, control = check_pairs("treatment", treatment, "control", control, least=2)
-    if min(treatment.min(), control.min()) <= 0:
-        raise ValueError(
-            f"a ratio is of positive measurements; {(treatment <= 0).sum()} of the treatment and "
-            f"{(control <= 0).sum()} of the control are not: leave these pairs out, and say so"
-        )
-    logarithms = np.log(treatment) - np.log(control)
-    mean, ends = mean_with_interval(logarithms, rng)
-    low, high = np.exp(ends)
-    p_value, _ = _signed_ranks(logarithms, "two-sided")
-    return PairedRatio(len(logarithms), float(np.exp(mean)), (float(low), float(high)), p_value)
-
-
 def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Improvement of each pair as a share of its control."""
     undefined = (control == 0) & (difference != 0)
@@ -170,7 +126,7 @@ def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     return np.divide(difference, control, out=np.zeros_like(difference), where=control > 0)
 
 
-def _signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[float, float]:
+def signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[float, float]:
     """Signed-rank test for positive differences, or for any: p-value and rank-biserial."""
     if not difference.any():
         return 1.0, 0.0

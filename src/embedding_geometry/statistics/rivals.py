@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, grade
-from embedding_geometry.statistics.intervals import Interval
-from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
+from embedding_geometry.statistics.intervals import Interval, with_ends
+from embedding_geometry.statistics.ratios import PairedRatio, paired_ratio
 from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 
 MARGIN = 0.05  # of realism, which may be lost; the protocol says why
@@ -215,18 +215,13 @@ def plane(table: pd.DataFrame, control: str = "row") -> pd.DataFrame:
         control's, their intervals `ppl_low`, `ppl_high`, `realism_low`, `realism_high`, and `n`.
     """
     values, _ = by_way(table)
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     for way in map(str, values[SMOOTH]):
         found = {measure: ratio(values[measure], way, control) for measure in values}
-        rows[way] = {
-            name: number
-            for measure, each in found.items()
-            for name, number in zip(
-                (measure, f"{measure}_low", f"{measure}_high"),
-                (each.ratio, *each.interval),
-                strict=True,
-            )
-        } | {"n": found[SMOOTH].n}
+        rows[way] = {}
+        for measure, each in found.items():
+            rows[way] |= with_ends(measure, each.ratio, each.interval)
+        rows[way]["n"] = found[SMOOTH].n
     return pd.DataFrame(rows).T.astype({"n": int})
 
 
