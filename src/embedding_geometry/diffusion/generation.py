@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from embedding_geometry.diffusion.clouds import Texts, encode
-from embedding_geometry.diffusion.inputs import as_tensors
+from embedding_geometry.diffusion.inputs import as_tensor, beside_clouds
 from embedding_geometry.diffusion.keys_and_values import projected_once
 from embedding_geometry.diffusion.loading import TextToImageModel, not_finite
 from embedding_geometry.diffusion.mixing import mixed_attention
@@ -235,7 +235,8 @@ def _unet(
     model: TextToImageModel, latent: Tensor, call: Call
 ) -> Callable[[Tensor, Tensor, int], Sequence[Tensor]]:
     """Return a call of the UNet; what it reads of texts is made once."""
-    clouds, beside = as_tensors(model, call.texts, latent)
+    clouds = as_tensor(model, call.texts.clouds)
+    beside = beside_clouds(model, call.texts.pooled, latent)
 
     def predict(x: Tensor, time: Tensor, step: int) -> Sequence[Tensor]:
         rows = torch.cat([x] * call.predictions) if call.predictions > 1 else x

@@ -42,24 +42,17 @@ def as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(model.dtype).to(model.device)
 
 
-def as_tensors(
-    model: TextToImageModel, texts: Texts, latent: Float[Tensor, "1 c h w"]
-) -> tuple[Float[Tensor, "b n d"], dict[str, Tensor] | None]:
-    """Return the clouds, and what the UNet reads beside them under diffusers' names.
-
-    SDXL reads the pooled vectors and, for each, the size of the picture before it was cropped, the
-    corner of the crop and the size wanted (Podell et al., section 2.2), in pixels: here the
-    picture is whole.
-    """
-    return as_tensor(model, texts.clouds), beside_clouds(model, texts.pooled, latent)
-
-
 def beside_clouds(
     model: TextToImageModel,
     pooled: Float[np.ndarray, "b p"] | None,
     latent: Float[Tensor, "1 c h w"],
 ) -> dict[str, Tensor] | None:
-    """Return what the UNet reads beside the clouds, as `as_tensors` does."""
+    """Return what the UNet reads beside the clouds, under diffusers' names.
+
+    SDXL reads the pooled vectors and, for each, the size of the picture before it was cropped, the
+    corner of the crop and the size wanted (Podell et al., section 2.2), in pixels: here the
+    picture is whole.
+    """
     if pooled is None:
         return None
     height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])

@@ -124,6 +124,7 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
             }
             frames = render_paths(bench, texts, seed, paths)
             for task in tasks_of_latent:
+                path = paths[task.coupling]
                 distances, *beside = (
                     perceptual_distances(metric, frames[task.coupling]).tolist()
                     for metric in (bench.metric, *bench.beside)
@@ -132,14 +133,16 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
                     identity=task.identity,
                     distances=distances,
                     beside={m.net: d for m, d in zip(bench.beside, beside, strict=True)},
-                    wasserstein_length=_length(paths[task.coupling]),
+                    wasserstein_length=None
+                    if isinstance(path, Rule)
+                    else wasserstein_length(path),
                     w2=w2,
                     started=started.isoformat(),
                     ended=datetime.now(UTC).isoformat(),
                     environment=bench.environment,
                 )
                 if bench.keep is not None:
-                    bench.keep(task, texts, paths[task.coupling], frames[task.coupling])
+                    bench.keep(task, texts, path, frames[task.coupling])
                 yield task, cell
                 started = datetime.now(UTC)
 
@@ -183,11 +186,6 @@ def cloud_path(
     """The path, or the rule, that the frames of one way between the prompts are rendered from."""
     times = np.linspace(0.0, 1.0, frames)
     return find_way(name, own)(ends, times, coupling_rng(pair.pair_id))
-
-
-def _length(path: CloudPath | Rule) -> float | None:
-    """The length of a path of clouds; a rule has none."""
-    return None if isinstance(path, Rule) else wasserstein_length(path)
 
 
 def coupling_rng(pair_id: str) -> np.random.Generator:

@@ -180,7 +180,7 @@ def _rounds(
     known = known_frames(bench, pair, coupling, seed)
     for number, timing in enumerate(retime_path(bench, known, rounds)):
         length = perceptual_path_length(timing.distances)
-        yield {
+        measured: dict[str, object] = {
             "round": number,
             "frames": length.frames,
             "extra": timing.extra,
@@ -188,11 +188,8 @@ def _rounds(
             "root_sum": length.root_sum,
             "gini": length.gini,
             "maximum_step": length.maximum_step,
-            **({} if reference is None else _realism(bench, known(timing.times), reference)),
         }
-
-
-def _realism(bench: Bench, frames: Frames, reference: Reference) -> dict[str, float]:
-    """Mean realism of the frames between the ends, as a column."""
-    inner = picture_features(feature_net(bench), frames[1:-1])
-    return {"realism": float(realism(inner, reference).mean())}
+        if reference is not None:
+            inner = picture_features(feature_net(bench), known(timing.times)[1:-1])
+            measured["realism"] = float(realism(inner, reference).mean())
+        yield measured

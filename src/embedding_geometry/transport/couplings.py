@@ -115,7 +115,12 @@ def optimum_is_unique(x: CloudLike, y: CloudLike) -> bool:
     costs = cost_matrix(*check_cloud_pair(x, y))
     rows, sigma = linear_sum_assignment(costs)
     level = costs[rows, sigma].sum() + EQUAL * len(costs) * costs.max()
-    return all(_cost_without(costs, i, j) > level for i, j in enumerate(sigma.tolist()))
+    for i, j in enumerate(sigma.tolist()):
+        others = costs.copy()
+        others[i, j] = np.inf
+        if len(costs) > 1 and others[linear_sum_assignment(others)].sum() <= level:
+            return False
+    return True
 
 
 def coupling_cost(x: CloudLike, y: CloudLike, sigma: ArrayLike) -> float:
@@ -177,10 +182,3 @@ def wasserstein_distance(
         distance = float(np.linalg.norm(x - y[cheapest(x, y)]))
         return distance / math.sqrt(len(x)) if normalized else distance
     return weighted_distance(x, y, weights_x, weights_y, normalized=normalized)
-
-
-def _cost_without(costs: Costs, i: int, j: int) -> float:
-    """Cost of the cheapest permutation that does not pair token i with token j."""
-    others = costs.copy()
-    others[i, j] = np.inf
-    return float(others[linear_sum_assignment(others)].sum()) if len(costs) > 1 else np.inf
