@@ -2,13 +2,13 @@
 
 import pytest
 
-from embedding_geometry.diffusion.schedules import check_steps, fresh_scheduler
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
 
 
 def test_more_steps_than_trained_are_refused(tiny_model):
     with pytest.raises(ValueError, match="1000"):
-        check_steps(tiny_model, RenderSettings(1001, 1.0))
+        fresh_scheduler(tiny_model, RenderSettings(1001, 1.0))
 
 
 def test_stepping_leaves_the_models_own_scheduler_as_it_was(tiny_model):

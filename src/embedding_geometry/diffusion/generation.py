@@ -38,7 +38,7 @@ from embedding_geometry.diffusion.readings import (
     mixed_latents,
     unet_calls,
 )
-from embedding_geometry.diffusion.schedules import check_steps, fresh_scheduler
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.types import CloudPath, check_seed
 from embedding_geometry.transport.rules import Mixture
@@ -106,7 +106,6 @@ def sample_latents(
     check_readings(model, frames)
     if tuple(latent.shape) != (wanted := _latent_shape(model, settings)):
         raise ValueError(f"the latent has shape {tuple(latent.shape)}; {wanted} is wanted")
-    check_steps(model, settings)
     if isinstance(frames, Mixture) and frames.place == "image":
         raise ValueError("images are mixed when they are decoded: render makes frames of this")
     if isinstance(frames, Mixture) and frames.place == "latent":

@@ -18,7 +18,7 @@ import torch
 from embedding_geometry.diffusion.clouds import Texts, encode
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel
-from embedding_geometry.diffusion.schedules import check_steps
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
@@ -87,7 +87,7 @@ def check_prompts(
     model: TextToImageModel, settings: RenderSettings, pairs: Sequence[PromptPair]
 ) -> None:
     """Raise for a prompt or steps that do not fit now, not hours later when their turn comes."""
-    check_steps(model, settings)
+    fresh_scheduler(model, settings)
     texts = [text for pair in pairs for text in (pair.source, pair.target)]
     for text in (settings.negative_prompt, *texts):
         end_row(model, text)
