@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import without_type_checks
 
-from embedding_geometry.statistics.correlation import spearman
-from embedding_geometry.statistics.paired import paired_comparison
+from embedding_geometry.statistics.estimates import spearman
+from embedding_geometry.statistics.paired import PairedRatio, paired_comparison, paired_ratio
 from embedding_geometry.statistics.verdicts import verdict
 
 # Five pairs worked by hand: differences 1, 2, 3, -1, 0 of controls 10, 10, 10, 4, 5.
@@ -235,3 +235,12 @@ def test_series_of_different_pairs_are_refused(rng):
         for function in (paired_comparison, spearman):
             with pytest.raises(ValueError, match="treatment|x and .* have different indices"):
                 function(a, pd.Series([1.0, 2.0, 3.0], index=index), rng)
+
+
+def test_a_ratio_is_its_closed_form_and_refuses_what_has_no_logarithm():
+    control = np.array([1.0, 10.0, 100.0, 1000.0])
+    found = paired_ratio(control * [0.5, 2.0, 0.5, 0.5], control, 0)
+    assert found.ratio == pytest.approx(0.5**0.5)
+    assert paired_ratio(control, control, 0) == PairedRatio(4, 1.0, (1.0, 1.0), 1.0)
+    with pytest.raises(ValueError, match="1 of the treatment and 0 of the control are not"):
+        paired_ratio([0.0, 1.0], [1.0, 1.0], 0)

@@ -6,7 +6,7 @@ import pytest
 from study_tables import rivals_study
 
 from embedding_geometry.statistics import rivals
-from embedding_geometry.statistics.ratios import PairedRatio
+from embedding_geometry.statistics.paired import PairedRatio
 from embedding_geometry.statistics.rivals import (
     Duel,
     advise,

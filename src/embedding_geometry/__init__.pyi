@@ -41,7 +41,7 @@ from .perception.retiming import KnownFrames as KnownFrames
 from .perception.retiming import retime as retime
 from .perception.tables import path_table as path_table
 from .perception.weights import load_metric as load_metric
-from .statistics.correlation import spearman as spearman
+from .statistics.estimates import spearman as spearman
 from .statistics.paired import paired_comparison as paired_comparison
 from .statistics.verdicts import holm as holm
 from .statistics.verdicts import verdict as verdict

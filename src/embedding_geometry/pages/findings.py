@@ -23,8 +23,7 @@ from scipy.stats import linregress
 from embedding_geometry.ground.records import DOSE, FIRST, Manifest
 from embedding_geometry.statistics import comparisons, dose, rivals
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
-from embedding_geometry.statistics.correlation import Correlation
-from embedding_geometry.statistics.intervals import Interval
+from embedding_geometry.statistics.estimates import Correlation, Interval
 from embedding_geometry.statistics.paired import PairedComparison
 from embedding_geometry.statistics.verdicts import Verdict, confirmed, verdict
 

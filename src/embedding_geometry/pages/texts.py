@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from embedding_geometry.pages.findings import Finding
-    from embedding_geometry.statistics.correlation import Correlation
+    from embedding_geometry.statistics.estimates import Correlation
     from embedding_geometry.statistics.paired import PairedComparison
     from embedding_geometry.statistics.rivals import Advice, Duel
 

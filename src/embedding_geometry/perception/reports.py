@@ -14,7 +14,7 @@ from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath, Sto
 from embedding_geometry.perception.frames import AS_STORED, ReadSettings, shown_name
 from embedding_geometry.perception.metric import PerceptualMetric
 from embedding_geometry.perception.tables import path_table
-from embedding_geometry.statistics.intervals import with_ends
+from embedding_geometry.statistics.estimates import with_ends
 
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath
 from embedding_geometry.perception.frames import shown_name
-from embedding_geometry.statistics.intervals import with_ends
+from embedding_geometry.statistics.estimates import with_ends
 
 
 def path_table(paths: Sequence[MeasuredPath]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-from .correlation import Correlation as Correlation
-from .correlation import spearman as spearman
-from .intervals import Interval as Interval
-from .intervals import mean_with_interval as mean_with_interval
-from .intervals import median_interval as median_interval
+from .estimates import Correlation as Correlation
+from .estimates import Interval as Interval
+from .estimates import mean_with_interval as mean_with_interval
+from .estimates import median_interval as median_interval
+from .estimates import spearman as spearman
 from .paired import PairedComparison as PairedComparison
 from .paired import paired_comparison as paired_comparison
 from .verdicts import Verdict as Verdict

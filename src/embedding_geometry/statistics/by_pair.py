@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID, grade
-from embedding_geometry.statistics.correlation import Correlation, spearman
+from embedding_geometry.statistics.estimates import Correlation, spearman
 from embedding_geometry.statistics.paired import Alternative, PairedComparison, paired_comparison
 
 

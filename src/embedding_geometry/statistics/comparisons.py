@@ -19,7 +19,7 @@ from embedding_geometry.statistics.by_pair import (
     free_and_rigid,
     of_first_seed,
 )
-from embedding_geometry.statistics.correlation import Correlation
+from embedding_geometry.statistics.estimates import Correlation
 from embedding_geometry.statistics.paired import PairedComparison
 from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 

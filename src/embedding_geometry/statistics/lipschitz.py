@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import grade
-from embedding_geometry.statistics.intervals import with_ends
-from embedding_geometry.statistics.ratios import paired_ratio
+from embedding_geometry.statistics.estimates import with_ends
+from embedding_geometry.statistics.paired import paired_ratio
 
 CELL = ["pair_id", "coupling", "seed"]
 QUARTILES = {"low": 0.25, "median": 0.5, "high": 0.75}

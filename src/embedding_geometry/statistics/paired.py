@@ -4,8 +4,8 @@ Every prompt pair is measured under a treatment and under a control, here two co
 same initial latent, giving numbers :math:`a_k` and :math:`b_k` where lower is better. The
 analysis rests on the differences :math:`b_k - a_k`, *positive where the treatment is better*:
 Wilcoxon's signed-rank test of scipy (Wilcoxon 1945) and the matched-pairs rank-biserial
-correlation (Kerby 2014), the share of the rank sum in favour less the share against. The chapters
-beside this one have the intervals, the verdicts and the rank correlation.
+correlation (Kerby 2014), the share of the rank sum in favour less the share against. Intervals are
+those of `estimates`; what follows from them, `verdicts` says.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,14 @@ from typing import Literal
 import numpy as np
 import scipy  # its modules are imported when they are first used
 
-from embedding_geometry.ground.types import Random, generator, real_array
-from embedding_geometry.statistics.intervals import Interval, Sample, bootstrap_interval
+from embedding_geometry.ground.types import Random, generator
+from embedding_geometry.statistics.estimates import (
+    Interval,
+    Sample,
+    bootstrap_interval,
+    check_pairs,
+    mean_with_interval,
+)
 
 Alternative = Literal["greater", "two-sided"]
 
@@ -50,6 +56,23 @@ class PairedComparison:
     share_won: float
     p_value: float
     rank_biserial: float
+
+
+@dataclass(frozen=True)
+class PairedRatio:
+    """What `paired_ratio` finds.
+
+    Attributes:
+        n: number of pairs.
+        ratio: geometric mean over the pairs of treatment over control.
+        interval: bootstrap interval of `ratio`.
+        p_value: Wilcoxon signed-rank test of the logarithms, against "both are alike".
+    """
+
+    n: int
+    ratio: float
+    interval: Interval
+    p_value: float
 
 
 def paired_comparison(
@@ -95,7 +118,7 @@ def paired_comparison(
     difference = control - treatment
     signed = bool((treatment < 0).any() or (control < 0).any())
     relative = np.full(len(control), np.nan) if signed else _relative(difference, control)
-    p_value, rank_biserial = signed_ranks(difference, alternative)
+    p_value, rank_biserial = _signed_ranks(difference, alternative)
 
     def interval(sample: np.ndarray, statistic: Callable) -> Interval:
         return bootstrap_interval((sample,), statistic, rng, confidence, resamples)
@@ -114,6 +137,28 @@ def paired_comparison(
     )
 
 
+def paired_ratio(treatment: Sample, control: Sample, rng: Random) -> PairedRatio:
+    """How many times the control the treatment is, over pairs whose levels differ by decades.
+
+    Ratios are compared by their logarithms: half and twice cancel. The interval is BCa at 95 %, as
+    of `paired_comparison`; without any difference it is 1 to 1, and p is 1.
+
+    Raises:
+        ValueError: as `paired_comparison`, or a measurement that is not above 0.
+    """
+    treatment, control = check_pairs("treatment", treatment, "control", control, least=2)
+    if min(treatment.min(), control.min()) <= 0:
+        raise ValueError(
+            f"a ratio is of positive measurements; {(treatment <= 0).sum()} of the treatment and "
+            f"{(control <= 0).sum()} of the control are not: leave these pairs out, and say so"
+        )
+    logarithms = np.log(treatment) - np.log(control)
+    mean, ends = mean_with_interval(logarithms, rng)
+    low, high = np.exp(ends)
+    p_value, _ = _signed_ranks(logarithms, "two-sided")
+    return PairedRatio(len(logarithms), float(np.exp(mean)), (float(low), float(high)), p_value)
+
+
 def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Improvement of each pair as a share of its control."""
     undefined = (control == 0) & (difference != 0)
@@ -126,33 +171,10 @@ def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
     return np.divide(difference, control, out=np.zeros_like(difference), where=control > 0)
 
 
-def signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[float, float]:
+def _signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[float, float]:
     """Signed-rank test for positive differences, or for any: p-value and rank-biserial."""
     if not difference.any():
         return 1.0, 0.0
     test = scipy.stats.wilcoxon(difference, alternative=alternative, zero_method="zsplit")
     ranks = scipy.stats.rankdata(np.abs(difference))
     return float(test.pvalue), float(np.sign(difference) @ ranks / ranks.sum())
-
-
-def check_pairs(
-    name_a: str, a: Sample, name_b: str, b: Sample, *, least: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both samples in float64, once they are known to be paired, finite and long enough."""
-    import pandas as pd  # for whoever has a table: no evaluation of a path waits for it
-
-    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
-        if len(a) != len(b) or not a.index.is_unique or set(a.index) != set(b.index):
-            raise ValueError(
-                f"{name_a} and {name_b} have different indices, {a.index[:3].tolist()} ... and "
-                f"{b.index[:3].tolist()} ...: index both by the prompt pair, or give .to_numpy() "
-                "where they are paired by position"
-            )
-        b = b.loc[a.index]
-    a, b = real_array(a, name_a), real_array(b, name_b)
-    if a.ndim != 1 or a.shape != b.shape or len(a) < least:
-        raise ValueError(
-            f"paired samples are two arrays of one length, at least {least}; got {name_a} of "
-            f"shape {a.shape} and {name_b} of {b.shape}: pass one value for each prompt pair"
-        )
-    return a, b

@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, grade
-from embedding_geometry.statistics.intervals import Interval, with_ends
-from embedding_geometry.statistics.ratios import PairedRatio, paired_ratio
+from embedding_geometry.statistics.estimates import Interval, with_ends
+from embedding_geometry.statistics.paired import PairedRatio, paired_ratio
 from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 
 MARGIN = 0.05  # of realism, which may be lost; the protocol says why

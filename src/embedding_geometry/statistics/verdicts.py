@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embedding_geometry.ground.types import real_array
-from embedding_geometry.statistics.intervals import Sample
+from embedding_geometry.statistics.estimates import Sample
 
 Verdict = Literal["holds", "does not hold", "undecided on this model"]
 LEVEL = 0.05  # of a test that a verdict asks for

@@ -193,11 +193,11 @@ def kernel_table(table: pd.DataFrame, seen: Sequence[Seen], known: Reference) ->
             HELD_OUT: (known, None),
             ENDS: (Reference.of(ends[kept], "the ends"), owners[kept]),
         }
-        for which, reference in references.items():
-            rows += [
-                {"grade": name, "reference": which, **row}
-                for row in _kernel_rows(ways, *reference)
-            ]
+        rows += [
+            {"grade": name, "reference": which, **row}
+            for which, reference in references.items()
+            for row in _kernel_rows(ways, *reference)
+        ]
     return pd.DataFrame(rows)
 
 
