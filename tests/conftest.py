@@ -56,7 +56,7 @@ def tiny_metric(tmp_path_factory):
     """Return LPIPS around a random SqueezeNet, which it finds in torchvision's cache."""
     from tiny_model import write_backbone
 
-    from embedding_geometry.perception.metric import load_metric
+    from embedding_geometry.perception.weights import load_metric
 
     home = tmp_path_factory.mktemp("torch_home")
     write_backbone(home / "hub/checkpoints")
@@ -68,7 +68,7 @@ def tiny_metric(tmp_path_factory):
 @pytest.fixture(scope="session")
 def alex():
     """Return LPIPS with AlexNet, loaded once."""
-    from embedding_geometry.perception.metric import load_metric
+    from embedding_geometry.perception.weights import load_metric
 
     return load_metric("alex", device="cpu")
 
@@ -76,14 +76,14 @@ def alex():
 @pytest.fixture
 def loaded_once(alex, monkeypatch):
     """Have studies and commands take that one for their own, and load all others."""
-    from embedding_geometry.perception import metric
+    from embedding_geometry.perception import weights
     from embedding_geometry.study import cells
 
     def load_metric(net="alex", device=None):
         return replace(alex) if net == "alex" else found(net, device)
 
-    found = metric.load_metric
-    for module in (metric, cells):
+    found = weights.load_metric
+    for module in (weights, cells):
         monkeypatch.setattr(module, "load_metric", load_metric)
 
 

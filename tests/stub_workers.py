@@ -11,9 +11,9 @@ from pathlib import Path
 
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.study.engines import Facts
-from embedding_geometry.study.planning import Task, plan_tasks
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import Task, plan_tasks
 
 SETTINGS = StudySettings(Path("pairs.csv"), seeds=(0,), extra_couplings_first_seed=())
 

@@ -16,9 +16,10 @@ from embedding_geometry.diffusion.attention import (
     shuffling_changes,
     unet_response,
 )
-from embedding_geometry.diffusion.clouds import Texts, encode, encode_prompts, token_ids
+from embedding_geometry.diffusion.clouds import Texts, encode, encode_prompts
 from embedding_geometry.diffusion.generation import initial_latent
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.tokens import token_ids
 
 EXACT = 1e-13  # what float64 leaves of "the same"
 CLEAR = 5e-3  # what another text changes at least

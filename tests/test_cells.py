@@ -10,13 +10,14 @@ from embedding_geometry.diffusion.clouds import encode, encode_prompts
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.disk import digest
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.study import cells
 from embedding_geometry.study.cells import compute_cells, conditions_of_cells, coupling_rng
-from embedding_geometry.study.planning import plan_tasks
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import plan_tasks
 from embedding_geometry.transport import ways
 
 PAIRS = [

@@ -1,23 +1,13 @@
-"""Token clouds: what a prompt becomes, and what does not fit."""
+"""Token clouds: what a prompt becomes, and what is between two."""
 
 import numpy as np
 import pytest
 import torch
 from strategies import without_type_checks
 
-from embedding_geometry.diffusion.clouds import (
-    PromptTooLongError,
-    Texts,
-    encode,
-    encode_prompts,
-    end_row,
-    interpolate,
-    token_ids,
-    token_labels,
-)
-from embedding_geometry.diffusion.generation import initial_latent, render
+from embedding_geometry.diffusion.clouds import Texts, encode, encode_prompts, interpolate
 from embedding_geometry.diffusion.loading import load_model
-from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.transport.ways import find_way
 
 CAT = "a small cat on the beach at night"
@@ -69,48 +59,6 @@ def test_begin_token_is_the_same_point_for_every_prompt(tiny_model):
     clouds = encode_prompts(tiny_model, [CAT, CAR, ""])
     np.testing.assert_array_equal(clouds[0, 0], clouds[1, 0])
     assert np.abs(clouds[0, 1] - clouds[2, 1]).max() > 0.01
-
-
-def test_labels_name_every_row(tiny_model):
-    labels = token_labels(tiny_model, CAR)
-    assert labels[:8] == ["<bos>", "a", "red", "car", "in", "the", "snow", "<eos>"]
-    assert labels[8:] == ["<pad>"] * 69
-
-
-def test_labels_show_the_pieces_of_an_unknown_word(tiny_model):
-    labels = token_labels(tiny_model, "a zebu")
-    assert labels[1] == "a"
-    end = labels.index("<eos>")
-    assert end > 3
-    assert "".join(labels[2:end]) == "zebu"
-
-
-def test_the_empty_prompt_is_begin_end_and_padding(tiny_model):
-    assert token_labels(tiny_model, "") == ["<bos>", "<eos>"] + ["<pad>"] * 75
-    assert encode_prompts(tiny_model, [""]).shape == (1, 77, 32)
-
-
-def test_a_prompt_fills_the_places_exactly(tiny_model):
-    text = " ".join(["cat"] * 75)
-    assert token_labels(tiny_model, text)[-2:] == ["cat", "<eos>"]
-
-
-def test_a_prompt_that_does_not_fit_is_named_with_its_length(tiny_model):
-    text = " ".join(["cat"] * 76)
-    with pytest.raises(PromptTooLongError, match=r"'cat cat.*has 78 tokens.*places for 77"):
-        encode_prompts(tiny_model, [CAT, text])
-    with pytest.raises(PromptTooLongError, match="78 tokens"):
-        token_labels(tiny_model, text)
-
-
-def test_truncation_keeps_the_beginning_and_the_end_token(tiny_model):
-    kept = " ".join(["cat"] * 75)
-    long = encode_prompts(tiny_model, [f"{kept} {CAR}"], truncate=True)
-    np.testing.assert_array_equal(long, encode_prompts(tiny_model, [kept]))
-    assert token_ids(tiny_model, f"{kept} {CAR}")[-1] == (tiny_model.tokenizer.eos_token_id)
-    assert end_row(tiny_model, f"{kept} {CAR}", truncate=True) == 76
-    labels = token_labels(tiny_model, f"{kept} {CAR}", truncate=True)
-    assert labels == token_labels(tiny_model, kept)
 
 
 @pytest.mark.parametrize("texts", ["a cat", [], ""])
@@ -179,16 +127,3 @@ def test_ways_that_need_the_end_tokens_say_so(name):
     ends = Texts(PLANTED.clouds).ends
     with pytest.raises(ValueError, match="end tokens are said to be in rows 0 and 0"):
         find_way(name)(ends, np.array([0.5]), np.random.default_rng(0))
-
-
-def test_embeddings_of_any_kind_are_rendered_as_arrays_are(tiny_model):
-    """Those of torch were called NaN, and an array read backwards was refused."""
-    clouds = encode_prompts(tiny_model, [CAT, CAR])
-    latent, settings = initial_latent(tiny_model, 3), RenderSettings(2, 3.0)
-    expected = render(tiny_model, clouds, latent, settings)
-    tensor = torch.tensor(clouds, requires_grad=True)
-    with without_type_checks():
-        for kind in (tensor, clouds.tolist(), clouds[::-1].copy()[::-1]):
-            np.testing.assert_array_equal(render(tiny_model, kind, latent, settings), expected)
-        half = Texts(tensor.bfloat16())
-    assert half.clouds.dtype == np.float32

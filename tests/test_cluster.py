@@ -27,11 +27,11 @@ from embedding_geometry.study.cluster import (
     LostWorkerWarning,
     RayEngine,
     count_workers,
+    open_engine,
 )
 from embedding_geometry.study.engines import EngineError, EngineSettings
-from embedding_geometry.study.planning import Task
-from embedding_geometry.study.run import open_engine
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import Task
 
 PATIENCE = 1800.0  # seconds: a busy machine is no bug
 CELLS_OF_PAIR = 3

@@ -7,7 +7,7 @@ import stub_workers
 from stub_workers import finished, jobs_of
 
 from embedding_geometry.study.engines import LocalEngine
-from embedding_geometry.study.planning import Task
+from embedding_geometry.study.tasks import Task
 
 
 def test_the_local_engine_finishes_job_after_job_and_asks_for_the_next_only_then(

@@ -30,7 +30,7 @@ from embedding_geometry.perception.frames import (
 from embedding_geometry.perception.metric import PathLengthMeter, perceptual_distances
 from embedding_geometry.perception.path_length import perceptual_path_length
 from embedding_geometry.perception.tables import fidelity_table, path_table
-from embedding_geometry.statistics.paired import median_interval
+from embedding_geometry.statistics.estimates import median_interval
 
 
 @pytest.fixture

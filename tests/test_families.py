@@ -15,7 +15,6 @@ from tiny_model import write_tiny_family
 
 import embedding_geometry
 from embedding_geometry.__main__ import main
-from embedding_geometry.diffusion import generation
 from embedding_geometry.diffusion.attention import order_sensitivity, unet_response
 from embedding_geometry.diffusion.clouds import (
     Texts,
@@ -24,8 +23,6 @@ from embedding_geometry.diffusion.clouds import (
     encode_prompts,
     interpolate,
     interpolate_pooled,
-    token_ids,
-    token_labels,
 )
 from embedding_geometry.diffusion.folders import ModelNotFoundError
 from embedding_geometry.diffusion.generation import (
@@ -37,7 +34,9 @@ from embedding_geometry.diffusion.generation import (
 )
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.samplers import SCHEDULERS
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.diffusion.tokens import token_ids, token_labels
 from embedding_geometry.perception.frames import read_frames
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run
@@ -497,7 +496,7 @@ def test_a_latent_of_another_size_than_the_settings_is_refused(models):
 def test_dpm_is_of_second_order_whatever_the_folder_says(folders, copy):
     folder = copy("sd1")
     edit_json(folder / "scheduler/scheduler_config.json", solver_order=3)
-    sampler = generation._fresh_scheduler(load(folder), RenderSettings(4, 1.0, scheduler="dpm"))
+    sampler = fresh_scheduler(load(folder), RenderSettings(4, 1.0, scheduler="dpm"))
     assert sampler.config.solver_order == 2
 
 
@@ -507,13 +506,12 @@ def test_as_many_steps_are_taken_as_there_are_times_for(models, name, scheduler)
     """Their samplers begin one time later than others do, dpm two, and 999 is the last learnt."""
     model = models[name]
     most = RenderSettings(998 if scheduler == "dpm" else 999, 1.0, scheduler=scheduler)
-    generation.check_steps(model, most)
-    sampler = generation._fresh_scheduler(model, most)
+    sampler = fresh_scheduler(model, most)
     noise = torch.zeros(1, 4, 8, 8)
     first = sampler.timesteps[0]
     sampler.step(noise, first, sampler.scale_model_input(noise, first))
     with pytest.raises(ValueError, match="begins at time 100[01].*up to 999, so use fewer steps"):
-        generation.check_steps(model, replace(most, steps=most.steps + 1))
+        fresh_scheduler(model, replace(most, steps=most.steps + 1))
 
 
 def test_a_thousand_steps_are_refused_before_a_study_writes_anything(folders, tmp_path):

@@ -14,7 +14,7 @@ from embedding_geometry.perception.fidelity import (
     picture_features,
     realism,
 )
-from embedding_geometry.perception.metric import load_metric
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.pocket import menagerie
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from tiny_model import write_tiny_family
 
-from embedding_geometry.diffusion.clouds import encode_prompts, token_ids
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import decode_latents
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.tokens import token_ids
 from embedding_geometry.pages.graphs import Graph, graphs, written
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 
 TEXTS = ["a small cat on the beach at night", "", "a red car in the snow"]
 

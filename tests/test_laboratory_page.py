@@ -32,10 +32,12 @@ from test_browser import (  # noqa: F401 - fixtures
 )
 from test_laboratory_scripts import fetched
 
-from embedding_geometry.diffusion.clouds import encode, token_labels
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.diffusion.tokens import token_labels
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.transport.couplings import (
     coupling_cost,
     optimal_coupling,

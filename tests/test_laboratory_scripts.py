@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from test_browser import browser, gpu_browser, launch, serve  # noqa: F401 - fixtures
 
-from embedding_geometry.diffusion.clouds import encode_prompts, end_row, token_ids, token_labels
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import (
     decode_latents,
     default_settings,
@@ -19,9 +19,11 @@ from embedding_geometry.diffusion.generation import (
     sample_latents,
 )
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.tokens import end_row, token_ids, token_labels
 from embedding_geometry.ground.places import DEFAULT
 from embedding_geometry.pages.laboratory import export
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.transport.couplings import (
     coupling_cost,

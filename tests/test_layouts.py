@@ -10,14 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_model import edit_json, pipeline_of, set_scheduler, write_tiny_family
 
-from embedding_geometry.diffusion.clouds import (
-    PromptTooLongError,
-    encode,
-    token_labels,
-)
+from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import decode_latents, initial_latent, sample_latents
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.diffusion.tokens import PromptTooLongError, token_labels
 
 CAT, SNOW = "a small cat on the beach at night", "snow"
 TOY = "a <toy> on the beach"

@@ -20,7 +20,8 @@ from tiny_model import randomize, write_tiny_family
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import PROMPTS
-from embedding_geometry.study.run import publish_results, run_study
+from embedding_geometry.study.recorded import publish_results
+from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings
 
 ROOT = Path(__file__).parents[1]

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import without_type_checks
 
-from embedding_geometry.statistics.paired import (
-    confirmed,
-    holm,
-    mean_with_interval,
-    median_interval,
-    paired_comparison,
-    spearman,
-    verdict,
-)
+from embedding_geometry.statistics.estimates import spearman
+from embedding_geometry.statistics.paired import PairedRatio, paired_comparison, paired_ratio
+from embedding_geometry.statistics.verdicts import verdict
 
 # Five pairs worked by hand: differences 1, 2, 3, -1, 0 of controls 10, 10, 10, 4, 5.
 TREATMENT = np.array([9.0, 8.0, 7.0, 5.0, 5.0])
@@ -167,84 +161,6 @@ def test_ties_and_zeros_never_make_a_nan(pairs):
     assert -1 <= found.rank_biserial <= 1
 
 
-def test_holm_by_hand():
-    # sorted .01, .02, .03 times 3, 2, 1, made increasing: .03, .04, .04
-    adjusted = holm({"b": 0.03, "a": 0.01, "c": 0.02})
-    assert list(adjusted) == ["b", "a", "c"]
-    assert adjusted == pytest.approx({"b": 0.04, "a": 0.03, "c": 0.04})
-    assert holm({"one": 0.2}) == pytest.approx({"one": 0.2})
-    assert holm({"x": 0.9, "y": 0.8}) == pytest.approx({"x": 1, "y": 1})
-
-
-def test_spearman_by_hand(rng):
-    # ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6·4 / (5·24) = .8
-    x, y = np.array([1.0, 2.0, 3.0, 4.0, 100.0]), np.array([0.2, 0.1, 5.0, 4.0, 6.0])
-    found = spearman(x, y, rng, resamples=199)
-    assert found.rho == pytest.approx(0.8)
-    assert found.n == 5
-    assert -1 <= found.interval[0] <= 0.8 <= found.interval[1] <= 1
-
-
-def test_spearman_brackets_a_planted_correlation():
-    rng = np.random.default_rng(2)
-    x, noise = rng.normal(size=(2, 400))
-    found = spearman(x, np.exp(0.6 * x + 0.8 * noise), rng, resamples=999)
-    truth = 6 / math.pi * math.asin(0.6 / 2)  # of a normal pair with correlation .6
-    assert found.interval[0] < truth < found.interval[1]
-    assert found.interval[1] - found.interval[0] < 0.2
-    assert found.p_value < 1e-20
-
-
-def test_spearman_interval_is_near_fishers(rng):
-    x, noise = rng.normal(size=(2, 300))
-    found = spearman(x, 0.5 * x + noise, rng, resamples=1999)
-    # Bonett & Wright 2000: standard error of the Fisher transform of a rank correlation
-    half = 1.96 * math.sqrt((1 + found.rho**2 / 2) / (300 - 3))
-    expected = (math.tanh(math.atanh(found.rho) + side * half) for side in (-1, 1))
-    assert found.interval == pytest.approx(tuple(expected), abs=0.04)
-
-
-def test_spearman_of_a_perfect_order_is_one_without_width(rng):
-    x = np.arange(9.0)
-    found = spearman(x, x**3, rng, resamples=199)
-    assert found.rho == pytest.approx(1)
-    assert found.interval == pytest.approx((1, 1))
-    assert spearman(x, -x, rng, resamples=199).interval == pytest.approx((-1, -1))
-
-
-def test_spearman_of_few_tied_pairs_is_finite(rng):
-    found = spearman(np.array([1.0, 1, 2]), np.array([0.0, 1, 1]), rng, resamples=199)
-    assert -1 <= found.interval[0] <= found.interval[1] <= 1
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.1, 0.2, "holds"),
-        (-0.1, 0.2, "undecided on this model"),
-        (0.0, 0.2, "undecided on this model"),
-        (-0.2, -0.1, "does not hold"),
-        (-0.2, 0.0, "does not hold"),
-        (0.0, 0.0, "does not hold"),
-    ],
-)
-def test_verdict_asks_where_the_interval_lies(low, high, expected):
-    assert verdict(low, high) == expected
-
-
-@pytest.mark.parametrize(
-    ("by_interval", "p_value", "expected"),
-    [
-        ("holds", 0.049, "holds"),
-        ("holds", 0.05, "undecided on this model"),
-        ("does not hold", 0.9, "does not hold"),
-        ("undecided on this model", 0.01, "undecided on this model"),
-    ],
-)
-def test_a_verdict_that_needs_a_test_holds_only_with_it(by_interval, p_value, expected):
-    assert confirmed(by_interval, p_value) == expected
-
-
 def test_a_two_sided_test_counts_losses_too(rng):
     treatment, control = planted(rng, 60, gain=0.05)
     for a, b in ((treatment, control), (control, treatment)):
@@ -286,11 +202,6 @@ def test_lists_tensors_and_seeds_do_as_arrays_and_generators_do():
         paired_comparison(TREATMENT, np.ma.masked_equal(CONTROL, 4.0), 4)
 
 
-def test_holm_takes_a_sequence_in_its_order():
-    np.testing.assert_allclose(holm([0.03, 0.01, 0.02]), [0.04, 0.03, 0.04])
-    np.testing.assert_allclose(holm(pd.Series([0.2])), [0.2])
-
-
 # ------------------------------------------------------------------ bad input
 
 
@@ -326,60 +237,10 @@ def test_series_of_different_pairs_are_refused(rng):
                 function(a, pd.Series([1.0, 2.0, 3.0], index=index), rng)
 
 
-@pytest.mark.parametrize("name", ["x", "y"])
-def test_a_constant_has_no_rank_correlation(name, rng):
-    samples = {"x": np.arange(4.0), "y": np.arange(4.0)} | {name: np.full(4, 7.0)}
-    with pytest.raises(ValueError, match=f"{name} is 7.0 in all 4 pairs"):
-        spearman(**samples, rng=rng)
-
-
-@pytest.mark.parametrize("p_values", [{}, {"a": 1.2}, {"a": -0.1}, {"a": math.nan}, [], [2.0]])
-def test_holm_refuses_what_is_no_p_value(p_values):
-    with pytest.raises(ValueError, match=r"p-values lie in \[0, 1\]"):
-        holm(p_values)
-
-
-@pytest.mark.parametrize(("low", "high"), [(1.0, 0.0), (math.nan, 1.0), (0.0, math.nan)])
-def test_verdict_refuses_what_is_no_interval(low, high):
-    with pytest.raises(ValueError, match="from its low to its high end"):
-        verdict(low, high)
-
-
-def test_interval_of_a_median_is_that_of_the_comparison():
-    sample = np.random.default_rng(1).normal(1, 1, 50)
-    found = median_interval(sample, np.random.default_rng(0))
-    expected = stats.bootstrap(
-        (sample,), np.median, n_resamples=9999, rng=np.random.default_rng(0)
-    ).confidence_interval
-    assert found == pytest.approx(tuple(expected))
-    assert found[0] < np.median(sample) < found[1]
-
-
-def test_interval_of_a_median_needs_two_finite_values(rng):
-    with pytest.raises(ValueError, match="two values or|NaN or inf"):
-        median_interval(np.array([1.0]), rng)
-    with pytest.raises(ValueError, match="the sample .* NaN or infinity in 1 of its"):
-        median_interval(np.array([1.0, np.nan]), rng)
-
-
-def test_interval_of_a_mean_is_that_of_scipy(rng):
-    values = rng.exponential(size=40)
-    mean, interval = mean_with_interval(values, np.random.default_rng(3), resamples=999)
-    reference = stats.bootstrap(
-        (values,), np.mean, n_resamples=999, rng=np.random.default_rng(3)
-    ).confidence_interval
-    assert mean == values.mean()
-    assert interval == pytest.approx(tuple(reference))
-
-
-def test_interval_of_a_constant_is_the_constant(rng):
-    assert mean_with_interval(np.full(5, 0.25), rng) == (0.25, (0.25, 0.25))
-
-
-@pytest.mark.parametrize("values", [[1.0], [1.0, np.nan], [[1.0], [2.0]]])
-def test_a_mean_without_an_interval_is_refused(values, rng):
-    with (
-        without_type_checks(),
-        pytest.raises(ValueError, match="two values or|NaN or inf"),
-    ):
-        mean_with_interval(np.array(values), rng)
+def test_a_ratio_is_its_closed_form_and_refuses_what_has_no_logarithm():
+    control = np.array([1.0, 10.0, 100.0, 1000.0])
+    found = paired_ratio(control * [0.5, 2.0, 0.5, 0.5], control, 0)
+    assert found.ratio == pytest.approx(0.5**0.5)
+    assert paired_ratio(control, control, 0) == PairedRatio(4, 1.0, (1.0, 1.0), 1.0)
+    with pytest.raises(ValueError, match="1 of the treatment and 0 of the control are not"):
+        paired_ratio([0.0, 1.0], [1.0, 1.0], 0)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_clouds, without_type_checks
 
-from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
+from embedding_geometry.diffusion.clouds import encode_prompts
+from embedding_geometry.diffusion.tokens import token_labels
 from embedding_geometry.transport.couplings import coupling_cost, optimal_coupling, row_coupling
 from embedding_geometry.transport.pairings import (
     KINDS,

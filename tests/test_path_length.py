@@ -9,9 +9,7 @@ import torch
 from embedding_geometry.perception.path_length import (
     PathLength,
     directness,
-    distinct_frames,
     perceptual_path_length,
-    repeated_steps,
 )
 
 
@@ -41,33 +39,6 @@ def test_even_steps_have_gini_zero_and_one_jump_nearly_one():
     jump = np.zeros(100)
     jump[3] = 1
     assert perceptual_path_length(jump).gini == pytest.approx(0.99)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "repeated"),
-    [
-        ("-c", 12),  # every picture twice
-        ("--c", 16),
-        ("cccc-", 4),  # 24 frames a second made 30
-        ("c-c--", 14),  # 10 made 25
-        ("c", 0),
-        ("cc", 0),
-    ],
-)
-def test_pictures_shown_several_times_are_counted(pattern, repeated):
-    rng = np.random.default_rng(0)
-    steps = [rng.uniform(0.04, 0.08) if k == "c" else rng.uniform(0, 0.001) for k in pattern * 24]
-    assert repeated_steps(np.array(steps[:24])) == repeated
-
-
-def test_still_paths_and_jumps_are_no_repeated_pictures():
-    """Nor is one that slows down, jumps twice or without a rhythm, or limps."""
-    jumps = np.full(24, 0.001)
-    jumps[[4, 14]] = 1
-    rhythm = np.where(np.isin(np.arange(24), [2, 3, 9, 17, 20]), 1.0, 0.001)
-    limp = np.tile([1.0, 0.4], 12)
-    for steps in (np.zeros(24), np.geomspace(1, 1e-9, 24), jumps, rhythm, limp):
-        assert repeated_steps(steps) == 0
 
 
 def test_a_path_that_stands_still():
@@ -104,17 +75,6 @@ def test_no_measure_of_the_steps_of_a_jump_is_free_of_the_number_of_frames():
 def test_distances_are_checked(distances):
     with pytest.raises(ValueError, match="at least one distance, finite and >= 0"):
         perceptual_path_length(np.array(distances, dtype=float))
-
-
-def test_pictures_are_counted_once_however_often_and_wherever_they_are_shown():
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype=np.uint8)
-    assert distinct_frames(pictures[[0, 0, 1, 2, 2, 0, 1]]) == 3
-    nearly = pictures[[0, 0]]
-    nearly[1, 7, 8, 2] ^= 1  # in one bit
-    assert distinct_frames(torch.from_numpy(nearly)) == 2
-    assert distinct_frames(nearly, tolerance=1) == 1
-    with pytest.raises(ValueError, match="frames are float64 of shape .*; uint8 of shape"):
-        distinct_frames(pictures / 255)
 
 
 def test_directness_of_planted_points():

@@ -1,6 +1,5 @@
 """Shards are a partition, counts are those of a plain enumeration, and a plan reads well."""
 
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,11 @@ from embedding_geometry.study.planning import (
     StudyPlan,
     duration_text,
     images_to_render,
-    plan_tasks,
-    unfinished,
 )
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import (
-    Cell,
-    DamagedCellWarning,
-    cell_path,
-    open_results,
-    save_cell,
-)
+from embedding_geometry.study.results import Cell, cell_path, open_results, save_cell
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.study.tasks import plan_tasks
 
 SETTINGS = StudySettings(Path("pairs.csv"), frames=5, seeds=(0, 1))
 PAIRS = [PromptPair(name, f"a {name}", "a dog", 2.0) for name in "abcdefg"]
@@ -69,21 +61,7 @@ def test_a_shard_of_another_form_is_quoted_with_the_form_wanted(text: str) -> No
         Shard.parse(text)
 
 
-# --- tasks --------------------------------------------------------------------------------------
-
-
-def test_tasks_stand_in_the_order_of_pairs_seeds_and_couplings() -> None:
-    keys = [task.key for task in plan_tasks(SETTINGS, PAIRS[:2], CONDITIONS)]
-    couplings = {0: ("row", "optimal", "random", "worst"), 1: ("row", "optimal", "random")}
-    assert keys == [(p, s, c) for p, s in product("ab", (0, 1)) for c in couplings[s]]
-
-
-def test_a_tasks_identity_tells_it_from_every_other() -> None:
-    tasks = plan_tasks(SETTINGS, PAIRS, CONDITIONS)
-    names = {cell_path(Path(), task.identity).name for task in tasks}
-    assert len(names) == len(tasks) == 7 * 7
-    assert tasks[0].identity["model"] == "tiny"
-    assert tasks[0].identity["source"] == "a a"
+# --- costs --------------------------------------------------------------------------------------
 
 
 @given(st.sets(st.sampled_from(range(49))))
@@ -96,18 +74,6 @@ def test_images_are_the_inner_ones_of_every_path_and_the_ends_of_every_latent(wh
         images |= {(*task.key, frame) for frame in range(1, 4)}
         images |= {(task.pair.pair_id, task.seed, end) for end in ("first", "last")}
     assert images_to_render(tasks, 5) == len(images)
-
-
-def test_missing_and_damaged_cells_are_unfinished(tmp_path: Path) -> None:
-    open_results(tmp_path, CONDITIONS)
-    tasks = plan_tasks(SETTINGS, PAIRS[:1], CONDITIONS)
-    now = "2026-01-01T12:00:00+00:00"
-    for task in tasks[:3]:
-        save_cell(tmp_path, Cell(task.identity, [0.1] * 4, 1.0, 1.0, now, now, {}))
-    assert unfinished(tmp_path, tasks) == tasks[3:]
-    cell_path(tmp_path, tasks[1].identity).write_text("{")
-    with pytest.warns(DamagedCellWarning):
-        assert unfinished(tmp_path, tasks) == [tasks[1], *tasks[3:]]
 
 
 def test_a_cell_fits_into_the_block_that_the_plan_counts(tmp_path: Path) -> None:

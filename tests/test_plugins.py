@@ -23,7 +23,8 @@ from embedding_geometry.__main__ import main
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import prompt_table
 from embedding_geometry.ground.plugins import Plugin
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 from embedding_geometry.transport import ways

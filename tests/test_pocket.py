@@ -14,9 +14,10 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from embedding_geometry.diffusion.clouds import encode_prompts, token_labels
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import default_settings, initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
+from embedding_geometry.diffusion.tokens import token_labels
 from embedding_geometry.ground.places import EMBEDDED
 from embedding_geometry.pocket import autoencoder, causes, evaluate, latents, motion, text
 from embedding_geometry.pocket.__main__ import Causes, Evaluate, Train, main

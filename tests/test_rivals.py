@@ -6,7 +6,7 @@ import pytest
 from study_tables import rivals_study
 
 from embedding_geometry.statistics import rivals
-from embedding_geometry.statistics.paired import PairedRatio, holm, paired_ratio
+from embedding_geometry.statistics.paired import PairedRatio
 from embedding_geometry.statistics.rivals import (
     Duel,
     advise,
@@ -18,6 +18,7 @@ from embedding_geometry.statistics.rivals import (
     planes_by_grade,
     rival_table,
 )
+from embedding_geometry.statistics.verdicts import holm
 from embedding_geometry.study.recorded import named_study
 from embedding_geometry.transport.ways import RULES
 
@@ -104,15 +105,6 @@ def test_a_pair_that_stands_still_is_left_out_and_counted():
     table.loc[still & (table["coupling"] == "outer"), "ppl"] = 0.0
     left = compare_rivals(table)
     assert (left.left_out, left.duels[0].ppl.n) == (["p00"], 29)
-
-
-def test_a_ratio_is_its_closed_form_and_refuses_what_has_no_logarithm():
-    control = np.array([1.0, 10.0, 100.0, 1000.0])
-    found = paired_ratio(control * [0.5, 2.0, 0.5, 0.5], control, 0)
-    assert found.ratio == pytest.approx(0.5**0.5)
-    assert paired_ratio(control, control, 0) == PairedRatio(4, 1.0, (1.0, 1.0), 1.0)
-    with pytest.raises(ValueError, match="1 of the treatment and 0 of the control are not"):
-        paired_ratio([0.0, 1.0], [1.0, 1.0], 0)
 
 
 def test_the_plane_is_relative_to_row_order():

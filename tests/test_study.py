@@ -18,20 +18,23 @@ from strategies import without_type_checks
 from tqdm import tqdm
 
 from embedding_geometry.diffusion import loading
-from embedding_geometry.diffusion.clouds import PromptTooLongError, encode_prompts
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import load_model
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.diffusion.tokens import PromptTooLongError
 from embedding_geometry.ground.disk import ResultsFolderError
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study import cells, run
 from embedding_geometry.study import worker as workers
 from embedding_geometry.study.cells import coupling_rng
-from embedding_geometry.study.planning import WHOLE, Shard, Task, plan_tasks, unfinished
+from embedding_geometry.study.planning import WHOLE, Shard
 from embedding_geometry.study.prompts import read_prompt_pairs
+from embedding_geometry.study.recorded import publish_results
 from embedding_geometry.study.results import DamagedCellWarning
-from embedding_geometry.study.run import StudySettings, open_study, publish_results, run_study
+from embedding_geometry.study.run import StudySettings, open_study, run_study
 from embedding_geometry.study.settings import StudySettingsError
+from embedding_geometry.study.tasks import Task, plan_tasks, unfinished
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.couplings import coupling_cost, optimal_coupling, random_coupling
 from embedding_geometry.transport.paths import displacement_interpolation, wasserstein_length

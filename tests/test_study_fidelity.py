@@ -19,8 +19,9 @@ from embedding_geometry.perception.fidelity import (
 from embedding_geometry.study import cells
 from embedding_geometry.study.fidelity import reference_prompts
 from embedding_geometry.study.prompts import PromptPair, write_prompt_pairs
+from embedding_geometry.study.recorded import PUBLISHED, publish_results
 from embedding_geometry.study.results import DamagedCellWarning
-from embedding_geometry.study.run import PUBLISHED, publish_results, run_study
+from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.tempo import retime_study
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 from embedding_geometry.study.table import Findings
+from embedding_geometry.study.tasks import Task
 
 PAIR = PromptPair("a", "a cat", "a dog", 2.4, "free")
 HERE, THERE = {"cpu": "one"}, {"cpu": "another"}

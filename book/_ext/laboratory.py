@@ -29,7 +29,7 @@ from embedding_geometry.ground.disk import digest
 from embedding_geometry.ground.machine import library_versions
 from embedding_geometry.ground.places import DEFAULT, prompt_table
 from embedding_geometry.pages import graphs, laboratory
-from embedding_geometry.perception.metric import load_metric
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.study.prompts import read_prompt_pairs
 
 LABORATORY = "book/laboratory"  # the page

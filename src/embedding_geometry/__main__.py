@@ -62,7 +62,8 @@ class Study:
     def run(self) -> None:
         """Say what there is to do, run or resume it, then say where the results are."""
         from embedding_geometry.study.planning import Shard
-        from embedding_geometry.study.run import open_study, publish_results
+        from embedding_geometry.study.recorded import publish_results
+        from embedding_geometry.study.run import open_study
 
         shard = Shard.parse(self.shard)
         if self.publish is not None and self.publish.is_dir():
@@ -306,7 +307,7 @@ class Ppl:
         """Measure what can be measured, print and write it, then name what could not."""
         from embedding_geometry.perception.evaluation import measure_paths
         from embedding_geometry.perception.frames import ReadSettings
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         settings = ReadSettings(self.frames, self.resize, self.background)
         partners = self._check()
@@ -364,7 +365,7 @@ class Ppl:
     def _read_reference(self, settings: "ReadSettings") -> "StoredReference":
         """Read the reference pictures by the network that published numbers are of."""
         from embedding_geometry.perception.evaluation import read_reference
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         assert self.fidelity is not None
         vgg = load_metric("vgg", self.device)
@@ -483,7 +484,7 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
         from embedding_geometry.study.cells import environment
 
         model = self.loading.load()
@@ -525,7 +526,7 @@ class Export:
                 "does pip install -e '.[book]' in a clone"
             )
         from embedding_geometry.pages.laboratory import export
-        from embedding_geometry.perception.metric import load_metric
+        from embedding_geometry.perception.weights import load_metric
 
         model = replace(self.loading, device=self.loading.device or "cpu").load()
         for name, difference in export(model, load_metric(self.net, "cpu"), self.folder).items():

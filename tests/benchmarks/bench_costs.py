@@ -17,8 +17,8 @@ from prompt_clouds import prompt_clouds
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.places import POCKET_FOLDER
 from embedding_geometry.study.cells import Bench, compute_cells, prepare_bench
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import Task
 from embedding_geometry.transport.all_pairs import pairwise_wasserstein
 
 FRAMES, PROMPT_PAIRS = (9, 17, 25, 33), (1, 2, 3, 4)

@@ -21,7 +21,7 @@ from prompt_clouds import prompt_clouds
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from embedding_geometry.transport import couplings
+from embedding_geometry.transport import all_pairs
 from embedding_geometry.transport.all_pairs import cheapest_permutation, pairwise_wasserstein
 
 CLOUDS, TOKENS, WIDTH = 1000, 77, 768
@@ -87,13 +87,13 @@ def bounds(clouds: np.ndarray) -> dict[str, float]:
     The blocked float32 product, and with it the bare assignments, on costs that are ready in
     float64 and as easy for the solver as `pairwise_wasserstein` makes them.
     """
-    residuals, _ = couplings._about_own_means(clouds[: 2 * BLOCK])
+    residuals, _ = all_pairs._about_own_means(clouds[: 2 * BLOCK])
     x, y = -residuals[:BLOCK], residuals[BLOCK:]
-    costs = couplings._products(x, y)
+    costs = all_pairs._products(x, y)
     ready = costs.transpose(0, 2, 1, 3).reshape(-1, TOKENS, TOKENS).astype(float)
     started = time.perf_counter()
     for _ in range(SAMPLED_BLOCKS):
-        costs = couplings._products(x, y)
+        costs = all_pairs._products(x, y)
     product = (time.perf_counter() - started) / SAMPLED_BLOCKS
     time.sleep(1)  # the threads of the product stay awake for a while
     with ThreadPoolExecutor(os.cpu_count()) as pool:

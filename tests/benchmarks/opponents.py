@@ -19,8 +19,8 @@ from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent
 from embedding_geometry.perception.metric import perceptual_distances
 from embedding_geometry.study.cells import Bench, cloud_path, compute_cells
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.tasks import Task
 
 PAIR = PromptPair("bench", "a cat on the beach at night", "at night, on the beach: a cat", 5.0)
 

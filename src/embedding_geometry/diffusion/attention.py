@@ -27,7 +27,8 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensor, as_tensors, check_texts
+from embedding_geometry.diffusion.clouds import Texts
+from embedding_geometry.diffusion.inputs import as_tensor, beside_clouds, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.ground.types import (
     ArrayLike,
@@ -324,7 +325,7 @@ def unet_response(
     check_texts(model, text)
     if len(text) != 1:
         raise ValueError(f"one text's pooled vector stands beside the cloud, not {len(text)}")
-    _, beside = as_tensors(model, text, latent)
+    beside = beside_clouds(model, text.pooled, latent)
     return _response(
         model, lambda cloud: model.unet(latent, timestep, cloud, added_cond_kwargs=beside).sample
     )

@@ -19,20 +19,16 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from diffusers.loaders import TextualInversionLoaderMixin
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import BatchEncoding, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.loading import TextToImageModel, not_finite
+from embedding_geometry.diffusion.tokens import end_row, tokenize
 from embedding_geometry.ground.types import ArrayLike, CloudPath, Coupling, Times, real_array
 from embedding_geometry.transport.paths import displacement_interpolation
 from embedding_geometry.transport.rules import Rule, map_parts
 from embedding_geometry.transport.ways import Ends
-
-
-class PromptTooLongError(ValueError):
-    """A prompt has more tokens than the text encoder has places."""
 
 
 @dataclass(frozen=True)
@@ -206,131 +202,6 @@ def _means(
     return (weights[:, :, None] * pooled).sum(axis=1)
 
 
-def check_texts(model: TextToImageModel, texts: Texts) -> None:
-    """Raise a ValueError for texts that are not what the model reads."""
-    clouds, pooled, name = texts.clouds, texts.pooled, model.provenance.name
-    if clouds.ndim != 3 or min(clouds.shape) < 1 or clouds.shape[2] != model.text_width:
-        raise ValueError(
-            f"clouds have shape {clouds.shape}; {name} reads (frames, tokens, "
-            f"{model.text_width}) with at least one frame"
-        )
-    bad = np.flatnonzero(~np.isfinite(clouds).all(axis=(1, 2)))
-    if bad.size:
-        raise ValueError(f"clouds {bad.tolist()} of {len(clouds)} hold NaN or infinity")
-    if model.pooled_width is None and pooled is not None:
-        raise ValueError(f"{name} reads clouds alone; leave out the pooled vectors")
-    if model.pooled_width is not None and (
-        pooled is None or pooled.shape[1] != model.pooled_width
-    ):
-        raise ValueError(
-            f"{name} reads a pooled vector of width {model.pooled_width} beside each cloud, not "
-            f"{None if pooled is None else pooled.shape}: encode(model, texts) makes both, and "
-            "interpolate(...), .along(...) or .mixed(...) of them what is between"
-        )
-
-
-def as_tensor(model: TextToImageModel, array: np.ndarray) -> Tensor:
-    """Return the array where the model is and in its dtype."""
-    # torch knows no negative strides; rounded before it is moved: not every device has float64
-    return torch.from_numpy(np.ascontiguousarray(array)).to(model.dtype).to(model.device)
-
-
-def as_tensors(
-    model: TextToImageModel, texts: Texts, latent: Float[Tensor, "1 c h w"]
-) -> tuple[Float[Tensor, "b n d"], dict[str, Tensor] | None]:
-    """Return the clouds, and what the UNet reads beside them under diffusers' names.
-
-    SDXL reads the pooled vectors and, for each, the size of the picture before it was cropped, the
-    corner of the crop and the size wanted (Podell et al., section 2.2), in pixels: here the
-    picture is whole.
-    """
-    return as_tensor(model, texts.clouds), beside_clouds(model, texts.pooled, latent)
-
-
-def beside_clouds(
-    model: TextToImageModel,
-    pooled: Float[np.ndarray, "b p"] | None,
-    latent: Float[Tensor, "1 c h w"],
-) -> dict[str, Tensor] | None:
-    """Return what the UNet reads beside the clouds, as `as_tensors` does."""
-    if pooled is None:
-        return None
-    height, width = (model.vae_scale_factor * side for side in latent.shape[-2:])
-    vectors = as_tensor(model, pooled)
-    sizes = torch.tensor([height, width, 0, 0, height, width]).to(vectors)
-    return {"text_embeds": vectors, "time_ids": sizes.expand(len(vectors), -1)}
-
-
-def token_labels(model: TextToImageModel, text: str, *, truncate: bool = False) -> list[str]:
-    """Return a label for each of the n rows of a text's cloud.
-
-    ``<bos>``, the words or the pieces they are cut into, ``<eos>``, then ``<pad>``.
-
-    Raises:
-        PromptTooLongError: the text does not fit and is not to be truncated.
-
-    Examples:
-        >>> eg.token_labels(model, "a cat")[:5]
-        ['<bos>', 'a', 'cat', '<eos>', '<pad>']
-    """
-    end = end_row(model, text, truncate=truncate)
-    words = [model.tokenizer.decode([index]) for index in token_ids(model, text)[1:end].tolist()]
-    return ["<bos>", *words, "<eos>", *["<pad>"] * (model.n_tokens - end - 1)]
-
-
-def end_row(model: TextToImageModel, text: str, *, truncate: bool = False) -> int:
-    """Return the row of a text's end token.
-
-    Raises:
-        PromptTooLongError: the text does not fit and is not to be truncated.
-    """
-    truncate = truncate or model.truncate
-    # verbose=False: the library would warn about the very length that is asked for
-    lengths = [
-        len(tokenizer(_converted(text, tokenizer), verbose=False).input_ids)
-        for tokenizer in filter(None, (model.tokenizer, model.tokenizer_2))
-    ]
-    if max(lengths) > model.n_tokens and not truncate:
-        raise PromptTooLongError(
-            f"the prompt {text!r} has {max(lengths)} tokens with its begin and end, but the model "
-            f"has places for {model.n_tokens}: shorten it, or have it cut (truncate=True; on the "
-            "command line --truncate)"
-        )
-    return min(lengths[0], model.n_tokens) - 1
-
-
-def token_ids(
-    model: TextToImageModel, text: str, tokenizer: CLIPTokenizer | None = None
-) -> Int[np.ndarray, " n"]:
-    """Return the ids of a text's n tokens, padded or cut; by default the first tokenizer's."""
-    return np.asarray(_tokenize(model, text, tokenizer or model.tokenizer).input_ids)
-
-
-def not_finite(model: TextToImageModel, what: str) -> ValueError:
-    """Return the error about NaN or infinity in what a network has made, with its remedy."""
-    remedy = f"the weights of {model.provenance.name} are damaged, or what they were given is"
-    if model.dtype == torch.float16:
-        remedy = "load the model with dtype='float32' or 'bfloat16'"
-    return ValueError(f"{what} hold NaN or infinity in {model.provenance.dtype}; {remedy}")
-
-
-def _tokenize(model: TextToImageModel, text: str, tokenizer: CLIPTokenizer) -> BatchEncoding:
-    return tokenizer(
-        _converted(text, tokenizer),
-        padding="max_length",
-        max_length=model.n_tokens,
-        truncation=True,
-    )
-
-
-def _converted(text: str, tokenizer: CLIPTokenizer) -> str:
-    """Return the text in which a word learnt by textual inversion stands for all its tokens.
-
-    A word of several vectors is a token for each, ``<word> <word>_1 ...`` (Gal et al., ICLR 2023).
-    """
-    return TextualInversionLoaderMixin().maybe_convert_prompt(text, tokenizer)
-
-
 @torch.no_grad()
 def _encode(
     model: TextToImageModel, text: str
@@ -338,7 +209,7 @@ def _encode(
     """Return a text's cloud and, of SDXL, its pooled vector."""
 
     def run(encoder: nn.Module, tokenizer: CLIPTokenizer) -> Any:
-        tokens = _tokenize(model, text, tokenizer)
+        tokens = tokenize(model, text, tokenizer)
         columns = (tokens.input_ids, tokens.attention_mask)
         ids, mask = (torch.tensor([column], device=model.device) for column in columns)
         masked = getattr(encoder.config, "use_attention_mask", False)

@@ -13,20 +13,19 @@ The last latent is decoded to pixels by the autoencoder. A frame may also be a r
 several texts somewhere on this way, see `transport.rules`.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensors, encode, not_finite
+from embedding_geometry.diffusion.clouds import Texts, encode
+from embedding_geometry.diffusion.inputs import as_tensor, beside_clouds
 from embedding_geometry.diffusion.keys_and_values import projected_once
-from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.loading import TextToImageModel, not_finite
 from embedding_geometry.diffusion.mixing import mixed_attention
 from embedding_geometry.diffusion.readings import (
     Call,
@@ -35,16 +34,14 @@ from embedding_geometry.diffusion.readings import (
     batches,
     check_readings,
     images,
-    one_after_other,
+    mixed_images,
+    mixed_latents,
     unet_calls,
 )
-from embedding_geometry.diffusion.samplers import DPM, SCHEDULERS
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
-from embedding_geometry.ground.types import CloudPath, SchedulerName, check_seed
-from embedding_geometry.transport.curves import great_circle
+from embedding_geometry.ground.types import CloudPath, check_seed
 from embedding_geometry.transport.rules import Mixture
-
-Predictor = Callable[[Tensor, Tensor, int], Tensor]  # of latents, their time and its step
 
 
 def default_settings(model: TextToImageModel) -> RenderSettings:
@@ -109,19 +106,15 @@ def sample_latents(
     check_readings(model, frames)
     if tuple(latent.shape) != (wanted := _latent_shape(model, settings)):
         raise ValueError(f"the latent has shape {tuple(latent.shape)}; {wanted} is wanted")
-    check_steps(model, settings)
     if isinstance(frames, Mixture) and frames.place == "image":
         raise ValueError("images are mixed when they are decoded: render makes frames of this")
     if isinstance(frames, Mixture) and frames.place == "latent":
-        sampled = [
-            sample_latents(model, each, latent, settings, progress)
-            for each in one_after_other(frames.parts)
-        ]
-        x, y = torch.cat(sampled).split([*map(len, frames.parts)])
-        return _great_circles(x, y, frames.weights[:, 1])
+        return mixed_latents(
+            frames, lambda part: sample_latents(model, part, latent, settings, progress)
+        )
     negative = _negative_text(model, settings)
     together = batches(frames, settings.batch_size)
-    steps = len(together) * len(_fresh_scheduler(model, settings).timesteps)
+    steps = len(together) * len(fresh_scheduler(model, settings).timesteps)
     with tqdm(total=steps, desc="denoising", disable=not progress) as progress_bar:
         latents = [
             _denoise(model, latent, batch, negative, settings, progress_bar) for batch in together
@@ -181,31 +174,10 @@ def render(
 
     if isinstance(texts, Mixture) and texts.place == "image":
         check_readings(model, texts)
-        of_parts = np.concatenate([pictures(each) for each in one_after_other(texts.parts)])
-        parts = np.split(of_parts, np.cumsum([*map(len, texts.parts)])[:-1])
-        weights = texts.weights.T[..., None, None, None]
-        found = sum(w * part for w, part in zip(weights, parts, strict=True))
+        found = mixed_images(texts, pictures)
     else:
         found = pictures(texts)
     return (found * 255).round().astype(np.uint8)
-
-
-def check_steps(model: TextToImageModel, settings: RenderSettings) -> None:
-    """Raise a ValueError for more denoising steps than the model was trained with.
-
-    Samplers begin at a time that depends on the number of steps, and on Stable Diffusion 1 it is
-    one too late where all 1,000 are asked for.
-    """
-    settings = settings.resolve(model)
-    steps, trained = settings.steps, model.scheduler.config.num_train_timesteps
-    if steps not in range(trained + 1):
-        raise ValueError(f"steps is {steps}; the model was trained with {trained}")
-    first = float(_fresh_scheduler(model, settings).timesteps.max())
-    if first >= trained:
-        raise ValueError(
-            f"steps is {steps}, for which {settings.scheduler} begins at time {first:g}; the "
-            f"model was trained with times up to {trained - 1}, so use fewer steps"
-        )
 
 
 def _latent_shape(model: TextToImageModel, settings: RenderSettings) -> tuple[int, int, int, int]:
@@ -233,10 +205,19 @@ def _denoise(
     settings: RenderSettings,
     progress_bar: tqdm,
 ) -> Tensor:
-    """Run the sampler from the latent, for a batch of frames at once."""
-    scheduler = _fresh_scheduler(model, settings)
+    """Run the sampler from the latent, under classifier-free guidance, for a batch at once."""
+    scheduler = fresh_scheduler(model, settings)
+    calls = unet_calls(model, frames, negative, latent, len(scheduler.timesteps))
+    networks, average = [_unet(model, latent, call) for call in calls], averaging(model, frames)
     scale = cast(float, settings.guidance_scale)
-    predict = _predictor(model, latent, frames, negative, scale, len(scheduler.timesteps))
+
+    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
+        predicted = [each for network in networks for each in network(x, time, step)]
+        if negative is None:
+            return average(predicted)
+        without, with_ = predicted[0], average(predicted[1:])
+        return without + scale * (with_ - without)
+
     x = (latent * scheduler.init_noise_sigma).to(model.device, model.dtype)
     x = x.expand(images(frames), -1, -1, -1)
     # all times go to the device at once: a copy at each step would make the device wait
@@ -249,63 +230,12 @@ def _denoise(
     return x[-len(frames) :]
 
 
-def _fresh_scheduler(model: TextToImageModel, settings: RenderSettings) -> SchedulerMixin:
-    """Return a scheduler of one batch's own: stepping changes it.
-
-    It takes over the noise schedule, and the folder's choices as far as they apply to it; a DPM
-    folder's may be the stochastic variant or another order, which do not.
-    """
-    config = {**model.scheduler.config, **DPM}
-    with warnings.catch_warnings():
-        # diffusers gives numpy a tensor, which numpy 2 converts but complains of
-        warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")
-        scheduler = SCHEDULERS[cast(SchedulerName, settings.scheduler)].from_config(config)
-        scheduler.set_timesteps(settings.steps)
-    return scheduler
-
-
-def _great_circles(x: Tensor, y: Tensor, shares: np.ndarray) -> Tensor:
-    """Return latents on great circles from x to y, each one vector; the ends as they are."""
-
-    def between(a: Tensor, b: Tensor, share: float) -> Tensor:
-        if share in (0, 1):
-            return b if share else a
-        u, v = (each.cpu().double().numpy().reshape(1, -1) for each in (a, b))
-        found = great_circle(u, v, np.array([share]))
-        return torch.from_numpy(found).reshape(a.shape).to(a)
-
-    t = len(shares)
-    pairs = zip(x.expand(t, -1, -1, -1), y.expand(t, -1, -1, -1), shares, strict=True)
-    return torch.stack([between(*each) for each in pairs])
-
-
-def _predictor(
-    model: TextToImageModel,
-    latent: Tensor,
-    frames: Readings,
-    negative: Texts | None,
-    scale: float,
-    steps: int,
-) -> Predictor:
-    """Return the prediction of the noise, under classifier-free guidance."""
-    calls = unet_calls(model, frames, negative, latent, steps)
-    networks, average = [_unet(model, latent, call) for call in calls], averaging(model, frames)
-
-    def predict(x: Tensor, time: Tensor, step: int) -> Tensor:
-        predicted = [each for network in networks for each in network(x, time, step)]
-        if negative is None:
-            return average(predicted)
-        without, with_ = predicted[0], average(predicted[1:])
-        return without + scale * (with_ - without)
-
-    return predict
-
-
 def _unet(
     model: TextToImageModel, latent: Tensor, call: Call
 ) -> Callable[[Tensor, Tensor, int], Sequence[Tensor]]:
     """Return a call of the UNet; what it reads of texts is made once."""
-    clouds, beside = as_tensors(model, call.texts, latent)
+    clouds = as_tensor(model, call.texts.clouds)
+    beside = beside_clouds(model, call.texts.pooled, latent)
 
     def predict(x: Tensor, time: Tensor, step: int) -> Sequence[Tensor]:
         rows = torch.cat([x] * call.predictions) if call.predictions > 1 else x

@@ -353,3 +353,11 @@ def _quiet_loading() -> Iterator[None]:
                 restored.callback(log.enable_progress_bar)
                 log.disable_progress_bar()
         yield
+
+
+def not_finite(model: TextToImageModel, what: str) -> ValueError:
+    """Return the error about NaN or infinity in what a network has made, with its remedy."""
+    remedy = f"the weights of {model.provenance.name} are damaged, or what they were given is"
+    if model.dtype == torch.float16:
+        remedy = "load the model with dtype='float32' or 'bfloat16'"
+    return ValueError(f"{what} hold NaN or infinity in {model.provenance.dtype}; {remedy}")

@@ -2,7 +2,7 @@
 
 The rules are those of `transport.rules`, with texts for their parts. How the sampler carries one
 out stands here: which frames go together (`batches`), how the UNet is called for them in each step
-(`unet_calls`), and how many rows that takes (`unet_rows`).
+(`unet_calls`), how many rows that takes (`unet_rows`), how finished latents and images are mixed.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,12 @@ from operator import add
 from typing import Any, TypeGuard
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from embedding_geometry.diffusion.clouds import Texts, as_tensor, beside_clouds, check_texts
+from embedding_geometry.diffusion.clouds import Texts
+from embedding_geometry.diffusion.inputs import as_tensor, beside_clouds, check_texts
 from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.mixing import (
     average_outputs,
@@ -25,6 +27,7 @@ from embedding_geometry.diffusion.mixing import (
     share_out,
 )
 from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.transport.curves import great_circle
 from embedding_geometry.transport.rules import (
     Fused,
     Mixture,
@@ -59,12 +62,6 @@ def batches(frames: Readings, size: int) -> list[Readings]:
     take: Callable[..., Readings] = at_frames if isinstance(frames, Texts) else some_frames
     places = list(range(len(frames)))
     return [take(frames, places[start : start + size]) for start in places[::size]]
-
-
-def one_after_other(parts: Sequence[Texts]) -> list[Texts]:
-    """Return the texts of all parts as one, or part by part where not all have as many tokens."""
-    alike = len({part.clouds.shape[1:] for part in parts}) == 1
-    return [reduce(add, parts)] if alike else [*parts]
 
 
 def images(batch: Readings) -> int:
@@ -214,3 +211,43 @@ def averaging(
         return reduce(add, (w * part for w, part in zip(weights, predicted, strict=True)))
 
     return average
+
+
+def mixed_latents(
+    rule: Mixture, sample: Callable[[Texts], Float[Tensor, "t c h w"]]
+) -> Float[Tensor, "t c h w"]:
+    """Return latents between those of the texts of a rule, which ``sample`` makes."""
+    sampled = [sample(each) for each in _one_after_other(rule.parts)]
+    x, y = torch.cat(sampled).split([*map(len, rule.parts)])
+    return _great_circles(x, y, rule.weights[:, 1])
+
+
+def mixed_images(
+    rule: Mixture, make: Callable[[Texts], Float[np.ndarray, "t height width 3"]]
+) -> Float[np.ndarray, "t height width 3"]:
+    """Return weighted means of the images of the texts of a rule, which ``make`` makes."""
+    of_parts = np.concatenate([make(each) for each in _one_after_other(rule.parts)])
+    parts = np.split(of_parts, np.cumsum([*map(len, rule.parts)])[:-1])
+    weights = rule.weights.T[..., None, None, None]
+    return sum(w * part for w, part in zip(weights, parts, strict=True))
+
+
+def _one_after_other(parts: Sequence[Texts]) -> list[Texts]:
+    """Return the texts of all parts as one, or part by part where not all have as many tokens."""
+    alike = len({part.clouds.shape[1:] for part in parts}) == 1
+    return [reduce(add, parts)] if alike else [*parts]
+
+
+def _great_circles(x: Tensor, y: Tensor, shares: np.ndarray) -> Tensor:
+    """Return latents on great circles from x to y, each one vector; the ends as they are."""
+
+    def between(a: Tensor, b: Tensor, share: float) -> Tensor:
+        if share in (0, 1):
+            return b if share else a
+        u, v = (each.cpu().double().numpy().reshape(1, -1) for each in (a, b))
+        found = great_circle(u, v, np.array([share]))
+        return torch.from_numpy(found).reshape(a.shape).to(a)
+
+    t = len(shares)
+    pairs = zip(x.expand(t, -1, -1, -1), y.expand(t, -1, -1, -1), shares, strict=True)
+    return torch.stack([between(*each) for each in pairs])

@@ -5,7 +5,7 @@ How a verdict follows:
 - a claim that was fixed before its study ran *holds* if the whole 95 % interval of the effect is
   above zero, *does not hold* if none of it is, else it is *undecided* (`statistics.verdict`);
 - an exploratory claim holds only if its p-value, corrected for all tests made with it, is also
-  below `statistics.paired.LEVEL`;
+  below `statistics.verdicts.LEVEL`;
 - a claim for which the protocol has a rule of its own follows that: dose and response, other
   ways, rivals;
 - a claim about every case of a table holds if there is no exception among them;
@@ -23,14 +23,9 @@ from scipy.stats import linregress
 from embedding_geometry.ground.records import DOSE, FIRST, Manifest
 from embedding_geometry.statistics import comparisons, dose, rivals
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
-from embedding_geometry.statistics.paired import (
-    Correlation,
-    Interval,
-    PairedComparison,
-    Verdict,
-    confirmed,
-    verdict,
-)
+from embedding_geometry.statistics.estimates import Correlation, Interval
+from embedding_geometry.statistics.paired import PairedComparison
+from embedding_geometry.statistics.verdicts import Verdict, confirmed, verdict
 
 Kind = Literal[
     "improvement",

@@ -21,9 +21,10 @@ from jaxtyping import Float, Int, UInt8
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from embedding_geometry.diffusion.clouds import encode_prompts, token_ids
+from embedding_geometry.diffusion.clouds import encode_prompts
 from embedding_geometry.diffusion.generation import decode_latents
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.tokens import token_ids
 from embedding_geometry.perception.metric import (
     PerceptualMetric,
     consecutive_distances,

@@ -26,7 +26,7 @@ from embedding_geometry.pages.texts import (
     p_text,
     test_text,
 )
-from embedding_geometry.statistics.paired import Verdict
+from embedding_geometry.statistics.verdicts import Verdict
 
 Status = Verdict | Literal["not recorded"]
 Together = Literal["models agree", "models differ", "undecided", "not recorded"]

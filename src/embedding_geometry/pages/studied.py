@@ -12,7 +12,8 @@ from embedding_geometry.diffusion.generation import initial_latent
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.places import short_name
-from embedding_geometry.perception.metric import PerceptualMetric, load_metric
+from embedding_geometry.perception.metric import PerceptualMetric
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.statistics.by_pair import free_and_rigid, representative_pairs
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.recorded import (

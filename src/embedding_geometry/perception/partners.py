@@ -16,7 +16,8 @@ import pandas as pd
 from embedding_geometry.perception.evaluation import MeasuredPath
 from embedding_geometry.perception.frames import is_path, names_text, shown_name
 from embedding_geometry.perception.tables import path_table
-from embedding_geometry.statistics.paired import holm, paired_comparison
+from embedding_geometry.statistics.paired import paired_comparison
+from embedding_geometry.statistics.verdicts import holm
 
 LESS_IS_BETTER = ("ppl", "total", "scaled_mean", "root_sum", "gini", "maximum_step", "variance")
 UNREAL = "1/realism"

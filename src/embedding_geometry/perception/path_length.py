@@ -8,19 +8,15 @@ n - 1 and the second creeps up, and the Gini coefficient rises. No measure of th
 n, so paths are compared at equal n. The PPL of StyleGAN (Karras et al.,
 CVPR 2019: $d / \epsilon^2$ at $\epsilon = 10^{-4}$, with VGG) shares the name only.
 
-A path may also show fewer pictures than it has frames: `distinct_frames` counts them.
+A path may also show fewer pictures than it has frames: see `repeats`.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from embedding_geometry.ground.types import ArrayLike, Frames, host_array
-
-LONGEST_PATTERN = 12  # steps, enough to make 25 frames a second of 12
-HELD_SHARE = 0.1  # of the least real step, which repeated pictures stay below when compressed
+from embedding_geometry.ground.types import ArrayLike, host_array
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def perceptual_path_length(distances: Float[np.ndarray, " steps"] | ArrayLike) -
         >>> length.frames, length.mean, length.total, length.maximum_step
         (3, 0.5, 1.0, 0.75)
     """
-    steps = _checked(distances)
+    steps = check_distances(distances)
     return PathLength(
         frames=steps.size + 1,
         mean=float(steps.mean()),
@@ -83,55 +79,14 @@ def directness(distances: Float[np.ndarray, " steps"] | ArrayLike, end_distance:
     Raises:
         ValueError: no distance, or one that is negative or not finite.
     """
-    way, straight = (np.sqrt(_checked(d)).sum() for d in (distances, np.array([end_distance])))
+    way, straight = (
+        np.sqrt(check_distances(d)).sum() for d in (distances, np.array([end_distance]))
+    )
     return 1.0 if way == 0 else float(straight / way)
 
 
-def repeated_steps(distances: Float[np.ndarray, " steps"]) -> int:
-    """Count the steps of a path that repeat a picture in a regular pattern; 0 if there is none.
-
-    A film that was brought to another frame rate shows its pictures two or three times, or every
-    fifth one twice. A pattern of up to 12 steps is looked for, which recurs at least three times
-    and in which the steps at some places are all less than a tenth of those at the other places.
-    """
-    steps = _checked(distances)
-    for period in range(2, min(LONGEST_PATTERN, steps.size // 3) + 1):
-        places = sorted((steps[k::period] for k in range(period)), key=np.max)
-        for held in range(1, period):
-            lowest = min(float(place.min()) for place in places[held:])
-            if places[held - 1].max() < HELD_SHARE * lowest:
-                return sum(place.size for place in places[:held])
-    return 0
-
-
-def distinct_frames(frames: Frames | ArrayLike, tolerance: int = 0) -> int:
-    """Count the different pictures among frames (t, h, w, 3) of bytes, equal in every byte or not.
-
-    Bytes that differ by no more than the tolerance count as equal: with 1, pictures that a network
-    made twice, in batches of other sizes, are one.
-
-    Raises:
-        ValueError: frames of another kind.
-    """
-    frames = host_array(frames, "frames")
-    if frames.dtype != np.uint8 or frames.ndim != 4:
-        raise ValueError(
-            f"frames are {frames.dtype} of shape {frames.shape}; uint8 of shape "
-            "(frames, height, width, 3) is wanted"
-        )
-    different: list[np.ndarray] = []
-    for frame in frames.astype(int):
-        if all(np.abs(frame - other).max(initial=0) > tolerance for other in different):
-            different.append(frame)
-    return len(different)
-
-
-def fingerprints(frames: Frames) -> set[bytes]:
-    """The SHA-256 of every different picture, by which pictures that are gone are known again."""
-    return {hashlib.sha256(frame.tobytes()).digest() for frame in frames}
-
-
-def _checked(distances: ArrayLike) -> Float[np.ndarray, " steps"]:
+def check_distances(distances: ArrayLike) -> Float[np.ndarray, " steps"]:
+    """Return the distances in float64, or say why they are none of a path."""
     steps = host_array(distances, "distances").astype(np.float64)
     if steps.size == 0 or not np.isfinite(steps).all() or steps.min() < 0:
         raise ValueError(f"at least one distance, finite and >= 0, is wanted, not {steps}")

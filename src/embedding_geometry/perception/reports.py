@@ -10,14 +10,11 @@ import pandas as pd
 
 from embedding_geometry.ground.disk import write_whole
 from embedding_geometry.ground.machine import library_versions
-from embedding_geometry.perception.evaluation import (
-    Fidelity,
-    MeasuredPath,
-    StoredReference,
-)
+from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath, StoredReference
 from embedding_geometry.perception.frames import AS_STORED, ReadSettings, shown_name
 from embedding_geometry.perception.metric import PerceptualMetric
-from embedding_geometry.perception.tables import path_table, with_ends
+from embedding_geometry.perception.tables import path_table
+from embedding_geometry.statistics.estimates import with_ends
 
 LIBRARIES = ("lpips", "torch", "torchvision", "pillow", "av")
 

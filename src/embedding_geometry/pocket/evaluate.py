@@ -23,7 +23,7 @@ from embedding_geometry.diffusion.generation import default_settings, initial_la
 from embedding_geometry.diffusion.loading import TextToImageModel, load_model
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.grades import MOST_SIMILAR
-from embedding_geometry.perception.metric import load_metric
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.pocket.fit import Place, fit
 from embedding_geometry.pocket.motion import fresh_pairs, measure_motion
 from embedding_geometry.pocket.pictographs.pictures import pixels

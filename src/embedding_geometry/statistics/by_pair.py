@@ -5,14 +5,13 @@ from collections.abc import Mapping
 import pandas as pd
 
 from embedding_geometry.ground.grades import RIGID, grade
+from embedding_geometry.statistics.estimates import Correlation, spearman, with_ends
 from embedding_geometry.statistics.paired import (
     Alternative,
-    Correlation,
     PairedComparison,
     PairedRatio,
     paired_comparison,
     paired_ratio,
-    spearman,
 )
 
 SEED = 0  # of every resampling
@@ -85,8 +84,7 @@ def ratios(measures: Mapping[str, pd.DataFrame], treatment: str, control: str) -
     found: dict[str, float] = {}
     for name, values in measures.items():
         of_pairs = ratio(values, treatment, control)
-        low, high = of_pairs.interval
-        found |= {name: of_pairs.ratio, f"{name}_low": low, f"{name}_high": high}
+        found |= with_ends(name, of_pairs.ratio, of_pairs.interval)
         pairs = of_pairs.n
     return found | {"n": pairs}
 

@@ -19,14 +19,9 @@ from embedding_geometry.statistics.by_pair import (
     free_and_rigid,
     of_first_seed,
 )
-from embedding_geometry.statistics.paired import (
-    LEVEL,
-    Correlation,
-    PairedComparison,
-    Verdict,
-    holm,
-    verdict,
-)
+from embedding_geometry.statistics.estimates import Correlation
+from embedding_geometry.statistics.paired import PairedComparison
+from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 
 # Measures of a path of images by their columns, as tables call them.
 MEASURES = {

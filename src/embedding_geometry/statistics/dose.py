@@ -23,7 +23,7 @@ from statsmodels.tools.sm_exceptions import ModelWarning
 
 from embedding_geometry.ground.grades import MOST_SIMILAR, RIGID, grade
 from embedding_geometry.statistics.by_pair import SEED, of_first_seed
-from embedding_geometry.statistics.paired import Interval, median_interval
+from embedding_geometry.statistics.estimates import Interval, median_interval
 
 # Slopes at constant speed: of squared distances, of their roots, and of a ratio without a unit.
 EXPECTED_SLOPES = {"ppl": 2, "scaled_mean": 2, "maximum_step": 2, "root_sum": 1, "gini": 0}

@@ -2,32 +2,29 @@ r"""Paired comparisons over prompt pairs: how much, how often, how surely.
 
 Every prompt pair is measured under a treatment and under a control, here two couplings on the
 same initial latent, giving numbers :math:`a_k` and :math:`b_k` where lower is better. The
-analysis rests on the differences :math:`b_k - a_k`, *positive where the treatment is better*. All
-tests and intervals are those of scipy and statsmodels:
-
-- Wilcoxon's signed-rank test (Wilcoxon 1945) and the matched-pairs rank-biserial correlation
-  (Kerby 2014), the share of the rank sum in favour less the share against;
-- bias-corrected and accelerated bootstrap intervals (Efron 1987);
-- Holm's correction for several tests (Holm 1979);
-- Spearman's rank correlation (Spearman 1904).
+analysis rests on the differences :math:`b_k - a_k`, *positive where the treatment is better*:
+Wilcoxon's signed-rank test of scipy (Wilcoxon 1945) and the matched-pairs rank-biserial
+correlation (Kerby 2014), the share of the rank sum in favour less the share against. Intervals are
+those of `estimates`; what follows from them, `verdicts` says.
 """
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 import scipy  # its modules are imported when they are first used
-from jaxtyping import Float
 
-from embedding_geometry.ground.types import ArrayLike, Random, generator, real_array
+from embedding_geometry.ground.types import Random, generator
+from embedding_geometry.statistics.estimates import (
+    Interval,
+    Sample,
+    bootstrap_interval,
+    check_pairs,
+    mean_with_interval,
+)
 
-Sample = Float[np.ndarray, " p"] | ArrayLike  # a value for each pair
-Interval = tuple[float, float]
-Verdict = Literal["holds", "does not hold", "undecided on this model"]
 Alternative = Literal["greater", "two-sided"]
-LEVEL = 0.05  # of a test that a verdict asks for
 
 
 @dataclass(frozen=True)
@@ -78,16 +75,6 @@ class PairedRatio:
     p_value: float
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """What `spearman` finds: rho, its bootstrap interval, its two-sided p-value, the n pairs."""
-
-    rho: float
-    interval: Interval
-    p_value: float
-    n: int
-
-
 def paired_comparison(
     treatment: Sample,
     control: Sample,
@@ -127,14 +114,14 @@ def paired_comparison(
         10% less, p = 0.016
     """
     rng = generator(rng)
-    treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
+    treatment, control = check_pairs("treatment", treatment, "control", control, least=2)
     difference = control - treatment
     signed = bool((treatment < 0).any() or (control < 0).any())
     relative = np.full(len(control), np.nan) if signed else _relative(difference, control)
     p_value, rank_biserial = _signed_ranks(difference, alternative)
 
     def interval(sample: np.ndarray, statistic: Callable) -> Interval:
-        return _bootstrap_interval((sample,), statistic, rng, confidence, resamples)
+        return bootstrap_interval((sample,), statistic, rng, confidence, resamples)
 
     return PairedComparison(
         n=len(difference),
@@ -159,7 +146,7 @@ def paired_ratio(treatment: Sample, control: Sample, rng: Random) -> PairedRatio
     Raises:
         ValueError: as `paired_comparison`, or a measurement that is not above 0.
     """
-    treatment, control = _check_pairs("treatment", treatment, "control", control, least=2)
+    treatment, control = check_pairs("treatment", treatment, "control", control, least=2)
     if min(treatment.min(), control.min()) <= 0:
         raise ValueError(
             f"a ratio is of positive measurements; {(treatment <= 0).sum()} of the treatment and "
@@ -170,99 +157,6 @@ def paired_ratio(treatment: Sample, control: Sample, rng: Random) -> PairedRatio
     low, high = np.exp(ends)
     p_value, _ = _signed_ranks(logarithms, "two-sided")
     return PairedRatio(len(logarithms), float(np.exp(mean)), (float(low), float(high)), p_value)
-
-
-def median_interval(sample: Sample, rng: Random) -> Interval:
-    """BCa interval of a median over pairs at 95 %, with errors as of `mean_with_interval`."""
-    return _bootstrap_interval((_check_sample(sample),), np.median, generator(rng))
-
-
-def mean_with_interval(
-    values: Sample, rng: Random, *, resamples: int = 9999
-) -> tuple[float, Interval]:
-    """Mean over pairs and its BCa interval at 95 %, resampled as by `paired_comparison`.
-
-    Raises:
-        ValueError: There are fewer than two values, or NaN or infinity among them.
-    """
-    values = _check_sample(values)
-    interval = _bootstrap_interval((values,), np.mean, generator(rng), resamples=resamples)
-    return float(values.mean()), interval
-
-
-@overload
-def holm(p_values: Mapping[str, float]) -> dict[str, float]: ...
-@overload
-def holm(p_values: Sample) -> Float[np.ndarray, " p"]: ...
-def holm(p_values: Mapping[str, float] | Sample) -> dict[str, float] | Float[np.ndarray, " p"]:
-    """Holm's adjusted p-values, in the same order, and under the same names where they have some.
-
-    Each is compared with the level meant for all of them together.
-
-    Raises:
-        ValueError: There is no p-value, or one lies outside [0, 1].
-    """
-    if isinstance(p_values, Mapping):
-        return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
-    values = real_array(p_values, "p-values", finite=False)
-    if values.ndim != 1 or len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(
-            f"p-values lie in [0, 1] and there is at least one; got {values.tolist()}"
-        )
-    from statsmodels.stats.multitest import multipletests
-
-    return multipletests(values, method="holm")[1]
-
-
-def spearman(x: Sample, y: Sample, rng: Random, *, resamples: int = 9999) -> Correlation:
-    """Spearman's rank correlation with a BCa interval at 95 %, as of `paired_comparison`.
-
-    Both sides have a value for each pair, such as the similarity of the prompts and the
-    improvement. A resample in which one side is constant shows no association and counts as 0; a
-    perfect correlation leaves BCa undefined, and its interval is that of the percentiles.
-
-    Raises:
-        ValueError: The arrays differ in length, have fewer than three pairs, hold NaN or
-            infinity, or one of them is constant and so has no ranks to correlate.
-    """
-    x, y = _check_pairs("x", x, "y", y, least=3)
-    for name, values in (("x", x), ("y", y)):
-        if np.ptp(values) == 0:
-            raise ValueError(
-                f"{name} is {values[0]} in all {len(values)} pairs, and a constant has no rank "
-                "correlation: take pairs in which it varies"
-            )
-    result = scipy.stats.spearmanr(x, y)
-    interval = _bootstrap_interval((x, y), _rank_correlation, generator(rng), resamples=resamples)
-    return Correlation(float(result.statistic), interval, float(result.pvalue), len(x))
-
-
-def verdict(low: float, high: float) -> Verdict:
-    """Verdict on the claim "the effect is greater than 0" from an interval of the effect.
-
-    It holds if the whole interval is above 0 and does not hold if none of it is.
-
-    Raises:
-        ValueError: The ends are NaN or in the wrong order.
-
-    Examples:
-        >>> eg.verdict(0.1, 0.3)
-        'holds'
-        >>> eg.verdict(-0.1, 0.3)
-        'undecided on this model'
-    """
-    if not low <= high:
-        raise ValueError(f"an interval goes from its low to its high end; got {low} to {high}")
-    if low > 0:
-        return "holds"
-    return "does not hold" if high <= 0 else "undecided on this model"
-
-
-def confirmed(by_interval: Verdict, p_value: float) -> Verdict:
-    """A verdict that needs a p-value below `LEVEL`, too, in order to hold."""
-    if by_interval == "holds" and p_value >= LEVEL:
-        return "undecided on this model"
-    return by_interval
 
 
 def _relative(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
@@ -284,70 +178,3 @@ def _signed_ranks(difference: np.ndarray, alternative: Alternative) -> tuple[flo
     test = scipy.stats.wilcoxon(difference, alternative=alternative, zero_method="zsplit")
     ranks = scipy.stats.rankdata(np.abs(difference))
     return float(test.pvalue), float(np.sign(difference) @ ranks / ranks.sum())
-
-
-def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> float | np.ndarray:
-    """Spearman's rho along an axis: the correlation of the ranks, 0 where one side is constant."""
-    ranks = scipy.stats.rankdata(x, axis=axis), scipy.stats.rankdata(y, axis=axis)
-    return np.nan_to_num(scipy.stats.pearsonr(*ranks, axis=axis).statistic)
-
-
-def _bootstrap_interval(
-    data: tuple[np.ndarray, ...],
-    statistic: Callable,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 9999,
-) -> Interval:
-    """BCa interval of a statistic of paired samples, or percentiles where BCa is undefined."""
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        # constant resamples and the 0/0 they lead to are dealt with here and in _rank_correlation
-        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
-        warnings.simplefilter("ignore", scipy.stats.ConstantInputWarning)
-        result = scipy.stats.bootstrap(
-            data,
-            statistic,
-            paired=True,
-            vectorized=True,
-            n_resamples=resamples,
-            confidence_level=confidence,
-            rng=rng,
-        )
-    ends = np.array(result.confidence_interval)
-    if np.isnan(ends).any():
-        tail = (1 - confidence) / 2
-        ends = np.quantile(result.bootstrap_distribution, [tail, 1 - tail])
-    return float(ends[0]), float(ends[1])
-
-
-def _check_sample(values: Sample) -> np.ndarray:
-    """A sample in float64, once it is known to be finite and long enough for an interval."""
-    values = real_array(values, "the sample")
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(
-            f"an interval needs two values or more in one array; got shape {values.shape}"
-        )
-    return values
-
-
-def _check_pairs(
-    name_a: str, a: Sample, name_b: str, b: Sample, *, least: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both samples in float64, once they are known to be paired, finite and long enough."""
-    import pandas as pd  # for whoever has a table: no evaluation of a path waits for it
-
-    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
-        if len(a) != len(b) or not a.index.is_unique or set(a.index) != set(b.index):
-            raise ValueError(
-                f"{name_a} and {name_b} have different indices, {a.index[:3].tolist()} ... and "
-                f"{b.index[:3].tolist()} ...: index both by the prompt pair, or give .to_numpy() "
-                "where they are paired by position"
-            )
-        b = b.loc[a.index]
-    a, b = real_array(a, name_a), real_array(b, name_b)
-    if a.ndim != 1 or a.shape != b.shape or len(a) < least:
-        raise ValueError(
-            f"paired samples are two arrays of one length, at least {least}; got {name_a} of "
-            f"shape {a.shape} and {name_b} of {b.shape}: pass one value for each prompt pair"
-        )
-    return a, b

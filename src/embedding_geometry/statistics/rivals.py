@@ -26,14 +26,9 @@ import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, grade
 from embedding_geometry.statistics.by_pair import ratio, ratios
-from embedding_geometry.statistics.paired import (
-    LEVEL,
-    Interval,
-    PairedRatio,
-    Verdict,
-    holm,
-    verdict,
-)
+from embedding_geometry.statistics.estimates import Interval
+from embedding_geometry.statistics.paired import PairedRatio
+from embedding_geometry.statistics.verdicts import LEVEL, Verdict, holm, verdict
 
 MARGIN = 0.05  # of realism, which may be lost; the protocol says why
 CONTROLS = ("optimal", "row")

@@ -15,22 +15,21 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from embedding_geometry.diffusion.clouds import Texts, encode, end_row
-from embedding_geometry.diffusion.generation import check_steps, initial_latent, render
+from embedding_geometry.diffusion.clouds import Texts, encode
+from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.diffusion.loading import TextToImageModel
+from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
+from embedding_geometry.diffusion.tokens import end_row
 from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import CloudPath, Frames
-from embedding_geometry.perception.metric import (
-    PerceptualMetric,
-    load_metric,
-    perceptual_distances,
-)
-from embedding_geometry.study.planning import Task
+from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
+from embedding_geometry.perception.weights import load_metric
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell
 from embedding_geometry.study.settings import StudySettings
+from embedding_geometry.study.tasks import Task
 from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.paths import wasserstein_length
 from embedding_geometry.transport.rules import Rule, some_frames
@@ -88,7 +87,7 @@ def check_prompts(
     model: TextToImageModel, settings: RenderSettings, pairs: Sequence[PromptPair]
 ) -> None:
     """Raise for a prompt or steps that do not fit now, not hours later when their turn comes."""
-    check_steps(model, settings)
+    fresh_scheduler(model, settings)
     texts = [text for pair in pairs for text in (pair.source, pair.target)]
     for text in (settings.negative_prompt, *texts):
         end_row(model, text)

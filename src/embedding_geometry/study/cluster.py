@@ -11,6 +11,7 @@ import socket
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -22,10 +23,11 @@ from embedding_geometry.study.engines import (
     EngineError,
     EngineSettings,
     Facts,
+    LocalEngine,
     MakeWorker,
     Worker,
 )
-from embedding_geometry.study.planning import Task
+from embedding_geometry.study.tasks import Task
 
 ATTEMPTS = 3  # a job that takes down so many workers, or a worker that dies so often, is given up
 HEAD_ANSWERS_WITHIN = 10.0  # seconds
@@ -336,3 +338,25 @@ def _no_head(address: str, error: Exception) -> EngineError:
 def _last_line(error: Exception) -> str:
     """The line of a message that says what happened; Ray puts a traceback before it."""
     return ([type(error).__name__, *str(error).strip().splitlines()])[-1]
+
+
+Engine = LocalEngine | RayEngine
+
+
+@contextmanager
+def open_engine(
+    settings: EngineSettings, device: str | None, make_worker: MakeWorker
+) -> Iterator[Engine]:
+    """Start the workers, and end them when the block is left.
+
+    None leaves the torch device to what is there. A worker is made in its own process.
+
+    Raises:
+        EngineError: the engine cannot be used.
+    """
+    settings.check()
+    if settings.engine == "local":
+        yield LocalEngine(make_worker(None))
+        return
+    with closing(RayEngine(settings, device, make_worker)) as engine:
+        yield engine

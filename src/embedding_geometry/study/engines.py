@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
+from embedding_geometry.study.tasks import Task
 
 Answer = TypeVar("Answer")
 EngineName = Literal["local", "ray"]

@@ -33,13 +33,13 @@ from embedding_geometry.perception.fidelity import (
     realism,
 )
 from embedding_geometry.perception.metric import PerceptualMetric
-from embedding_geometry.perception.path_length import distinct_frames
+from embedding_geometry.perception.repeats import distinct_frames
 from embedding_geometry.statistics.rivals import CONTROLS
 from embedding_geometry.study.cells import Bench
-from embedding_geometry.study.planning import Task
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Seen, save_seen
 from embedding_geometry.study.settings import FEATURES
+from embedding_geometry.study.tasks import Task
 from embedding_geometry.transport.rules import Rule
 
 FIRST_LATENT = 10_000  # seed of the first reference picture's; a study's own are small numbers

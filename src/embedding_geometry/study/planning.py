@@ -1,41 +1,19 @@
-"""What there is to do before it is done: the cells of a study, the share of a process, the cost.
+"""What there is to do before it is done: the share of a process, and what it will take.
 
-The unit of work is a prompt pair: its cells share the token clouds and, on each initial latent,
-the two ends of the path. So a pair belongs to one shard, and goes to one worker, as a whole.
+The unit of work is a prompt pair (see `tasks`). So a pair belongs to one shard, and goes to one
+worker, as a whole.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
+from embedding_geometry.study.cluster import Engine
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import load_cell, load_seen
-from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.study.settings import StudySettingsError
+from embedding_geometry.study.tasks import Task
 
 CELL_ON_DISK = 4096  # bytes: a cell is smaller than the block that a file system gives its file
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell of the study, computed or not.
-
-    Attributes:
-        pair: The two prompts.
-        seed: Seed of the initial latent.
-        coupling: How the tokens of the two prompts are paired, or another way between them.
-        identity: Everything that determines the cell's numbers, as JSON values.
-    """
-
-    pair: PromptPair
-    seed: int
-    coupling: str
-    identity: dict[str, object]
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What tells the task apart within its study."""
-        return (self.pair.pair_id, self.seed, self.coupling)
 
 
 @dataclass(frozen=True)
@@ -129,32 +107,35 @@ class StudyPlan:
         return "\n".join(f"{name:<14}{text}" for name, text in lines.items())
 
 
-def plan_tasks(
-    settings: StudySettings, pairs: Iterable[PromptPair], conditions: Mapping[str, object]
-) -> list[Task]:
-    """All cells of these pairs: pair by pair, seed by seed, coupling by coupling."""
-    tasks = []
-    for pair in pairs:
-        texts = {"pair_id": pair.pair_id, "source": pair.source, "target": pair.target}
-        for seed in settings.seeds:
-            for coupling in settings.couplings_of(seed):
-                identity = {**conditions, **texts, "seed": seed, "coupling": coupling}
-                tasks.append(Task(pair, seed, coupling, identity))
-    return tasks
+def plan_jobs(
+    jobs: Iterable[tuple[Sequence[Task], Sequence[Task]]],
+    frames: int,
+    pictures: int,
+    engine: Engine,
+) -> StudyPlan:
+    """Count what is left to do and measure how long it will take.
 
-
-def unfinished(folder: Path, tasks: Iterable[Task], judge: str | None = None) -> list[Task]:
-    """The tasks whose cells are missing or damaged, whoever was to compute them.
-
-    With the version of a judge, which may be empty, also those of which nothing was kept of the
-    pictures as it sees them.
+    Args:
+        jobs: the tasks of each pair, and the unfinished of them.
+        frames: images of a path.
+        pictures: images of a reference, which are rendered if anything is.
+        engine: measures the time of an image.
     """
-    return [
-        task
-        for task in tasks
-        if load_cell(folder, task.identity) is None
-        or (judge is not None and load_seen(folder, task.identity, judge) is None)
-    ]
+    cells, pending, images, pairs = 0, 0, 0, 0
+    example: list[Task] = []
+    for tasks, missing in jobs:
+        cells += len(tasks)
+        pending += len(missing)
+        pairs += bool(missing)
+        latents = {task.seed for task in missing}
+        images += images_to_render([task for task in tasks if task.seed in latents], frames)
+        example = example or [task for task in missing if task.seed == missing[0].seed]
+    images += pictures if pending else 0
+    plan = StudyPlan(cells, cells - pending, images, pending * frames, engine.workers)
+    if not example:
+        return plan
+    seconds = engine.ask(lambda worker: worker.seconds_per_image(example))
+    return replace(plan, seconds=seconds * images / min(plan.workers, pairs))
 
 
 def images_to_render(tasks: Iterable[Task], frames: int) -> int:

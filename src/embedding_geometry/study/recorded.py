@@ -1,5 +1,6 @@
 """The recorded studies: what those of the book compute, and what the one of a model holds."""
 
+import os
 import re
 import tomllib
 import warnings
@@ -12,18 +13,20 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
+from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.places import PROMPTS, STUDIES, prompt_table
-from embedding_geometry.ground.records import (
-    STUDY,
-    Record,
-    RecordError,
-    read_manifest,
-    read_table,
-)
-from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
+from embedding_geometry.ground.records import STUDY, Record, RecordError, read_manifest, read_table
+from embedding_geometry.study.prompts import PromptPair, PromptPairsError, read_prompt_pairs
+from embedding_geometry.study.results import FIDELITY
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
 
 COMPARED = {"row", "optimal", "random", "worst"}
+PUBLISHED = {  # files of the results folder, and how the name of a copy ends
+    "study.csv": "study.csv",
+    "steps.parquet": "steps.parquet",
+    "studied_pairs.csv": "pairs.csv",
+    "manifest.json": "manifest.json",
+}
 
 
 class StudyNotRecordedError(FileNotFoundError):
@@ -170,3 +173,40 @@ def recorded_commit(model_name: str) -> str | None:
 def recorded_rendering(model_name: str) -> RenderSettings:
     """How the recorded study made its images."""
     return RenderSettings.recorded(recorded_manifest(model_name)["settings"])
+
+
+# --- a study becomes recorded -------------------------------------------------------------------
+
+
+def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
+    """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
+
+    Where it has a reference, also to `<prefix>_fidelity.csv`.
+
+    A table of the same pairs that stands in the place of a copy stays as it is: it may be the one
+    that the study took, with columns of its own.
+
+    Raises:
+        FileNotFoundError: The study in the folder is not finished.
+        ResultsFolderError: The copies cannot be written.
+    """
+    published = PUBLISHED | ({FIDELITY: FIDELITY} if (Path(folder) / FIDELITY).is_file() else {})
+    originals = [Path(folder) / name for name in published]
+    for original in originals:
+        if not original.is_file():
+            raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
+    prefix = Path(prefix)
+    make_folder(prefix.parent)
+    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in published.values()]
+    for original, copy in zip(originals, copies, strict=True):
+        if copy.name.endswith("_pairs.csv") and _same_pairs(original, copy):
+            continue
+        write_whole(copy, original.read_bytes())
+    return copies
+
+
+def _same_pairs(original: Path, copy: Path) -> bool:
+    try:
+        return read_prompt_pairs(copy) == read_prompt_pairs(original)
+    except (FileNotFoundError, PromptPairsError):
+        return False

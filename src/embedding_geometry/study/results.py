@@ -29,6 +29,8 @@ from jaxtyping import Float
 from embedding_geometry.ground.disk import ABANDONED_AFTER_SECONDS, digest, write_whole, writing
 from embedding_geometry.study.settings import StudySettingsError
 
+FIDELITY = "fidelity.csv"  # of a study that has a reference, under the same name when published
+
 
 class DamagedCellWarning(UserWarning):
     """A cell's file is not what was written; the cell is computed again."""
@@ -156,7 +158,7 @@ def check_settings(folder: Path, settings: Mapping[str, object]) -> None:
 
 
 def save_cell(folder: Path, cell: Cell | RetimedPath) -> None:
-    """Write a finished cell, or a re-timed path.
+    """Write a finished cell, or a re-timed path, where `cell_path` has it.
 
     Raises:
         ResultsFolderError: The folder cannot be written (disk full, read-only ...).

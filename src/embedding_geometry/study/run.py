@@ -10,9 +10,8 @@ order in which the cells were computed.
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,40 +19,21 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from embedding_geometry.ground.disk import digest, make_folder, write_whole
+from embedding_geometry.ground.disk import digest, write_whole
 from embedding_geometry.ground.places import configured_model
 from embedding_geometry.perception.fidelity import Features, Reference
-from embedding_geometry.study.cluster import RayEngine
-from embedding_geometry.study.engines import (
-    HERE,
-    EngineName,
-    EngineSettings,
-    LocalEngine,
-    MakeWorker,
-    Worker,
-)
+from embedding_geometry.study.cluster import Engine, open_engine
+from embedding_geometry.study.engines import HERE, EngineName, EngineSettings, Worker
 from embedding_geometry.study.fidelity import (
     kernel_table,
     reference_features,
     reference_prompts,
     with_fidelity,
 )
-from embedding_geometry.study.planning import (
-    WHOLE,
-    Shard,
-    StudyPlan,
-    Task,
-    images_to_render,
-    plan_tasks,
-    unfinished,
-)
-from embedding_geometry.study.prompts import (
-    PromptPair,
-    PromptPairsError,
-    read_prompt_pairs,
-    write_prompt_pairs,
-)
+from embedding_geometry.study.planning import WHOLE, Shard, StudyPlan, plan_jobs
+from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs, write_prompt_pairs
 from embedding_geometry.study.results import (
+    FIDELITY,
     Seen,
     check_settings,
     load_cell,
@@ -61,18 +41,10 @@ from embedding_geometry.study.results import (
     open_results,
 )
 from embedding_geometry.study.settings import StudySettings
-from embedding_geometry.study.table import Findings
+from embedding_geometry.study.table import Findings, report_equal_images
+from embedding_geometry.study.tasks import Task, plan_tasks, unfinished
 from embedding_geometry.study.worker import StudyWorker
 from embedding_geometry.transport.ways import own_ways
-
-Engine = LocalEngine | RayEngine
-FIDELITY = "fidelity.csv"  # of a study that has a reference, under the same name when published
-PUBLISHED = {  # files of the results folder, and how the name of a copy ends
-    "study.csv": "study.csv",
-    "steps.parquet": "steps.parquet",
-    "studied_pairs.csv": "pairs.csv",
-    "manifest.json": "manifest.json",
-}
 
 
 def run_study(
@@ -149,25 +121,6 @@ def open_study(
         yield study
 
 
-@contextmanager
-def open_engine(
-    settings: EngineSettings, device: str | None, make_worker: MakeWorker
-) -> Iterator[Engine]:
-    """Start the workers, and end them when the block is left.
-
-    None leaves the torch device to what is there. A worker is made in its own process.
-
-    Raises:
-        EngineError: the engine cannot be used.
-    """
-    settings.check()
-    if settings.engine == "local":
-        yield LocalEngine(make_worker(None))
-        return
-    with closing(RayEngine(settings, device, make_worker)) as engine:
-        yield engine
-
-
 @dataclass(frozen=True)
 class StudyRun:
     """A process that works on a study, alone or beside others on the same results folder."""
@@ -197,29 +150,8 @@ class StudyRun:
 
     def plan(self) -> StudyPlan:
         """Count what is left to do in this shard and measure how long it will take."""
-        pending, images, pairs = 0, 0, 0
-        example: list[Task] = []
-        for job in self._jobs():
-            missing = self._unfinished(job)
-            pending += len(missing)
-            pairs += bool(missing)
-            latents = {task.seed for task in missing}
-            rendered = [task for task in job if task.seed in latents]
-            images += images_to_render(rendered, self.settings.frames)
-            example = example or [task for task in missing if task.seed == missing[0].seed]
-        images += len(self.prompts) if pending else 0
-        cells = self._cells_of(self.shard.share(self.pairs))
-        plan = StudyPlan(
-            cells=cells,
-            finished=cells - pending,
-            images=images,
-            passes=pending * self.settings.frames,
-            workers=self.engine.workers,
-        )
-        if not example:
-            return plan
-        seconds = self.engine.ask(lambda worker: worker.seconds_per_image(example))
-        return replace(plan, seconds=seconds * images / min(plan.workers, pairs))
+        frames, pictures = self.settings.frames, len(self.prompts)
+        return plan_jobs(self._jobs(), frames, pictures, self.engine)
 
     def compute(self, *, progress: bool = True) -> None:
         """Finish this shard's cells, except those that another process has finished."""
@@ -240,10 +172,10 @@ class StudyRun:
             StudySettingsError: Another study was begun in the folder in the meantime.
             ResultsFolderError: The folder cannot be written.
         """
-        findings, seen = self._finished()
+        findings = self._finished()
         table = findings.table()
         if len(table):
-            self._report_equal_images(table)
+            report_equal_images(table, self.pairs)
         if len(table) == self.cells:
             conditions = self.conditions
             check_settings(self.folder, conditions)
@@ -254,7 +186,7 @@ class StudyRun:
                 "pairs": {"file": Path(self.settings.pairs).name, "count": len(self.pairs)},
             }
             if self.prompts:
-                table = self._judge(table, seen)
+                table = self._judge(table, findings.seen)
                 manifest["fidelity"] = {
                     "file": Path(str(self.settings.reference)).name,
                     "pictures": len(self.prompts),
@@ -268,17 +200,16 @@ class StudyRun:
             write_whole(self.folder / "manifest.json", text.encode() + b"\n")
         return table
 
-    def _finished(self) -> tuple[Findings, list[Seen]]:
+    def _finished(self) -> Findings:
         """What the finished cells say, and, with a reference, what was kept of their pictures."""
-        findings, seen, judge = Findings(), list[Seen](), self.settings.judge_version
+        findings, judge = Findings(), self.settings.judge_version
         for pair in self.pairs:
             for task in self._tasks(pair):
                 cell = load_cell(self.folder, task.identity)
-                look = None if judge is None else load_seen(self.folder, task.identity, judge)
-                if cell is not None and (judge is None or look is not None):
-                    findings.add(task, cell)
-                    seen += [look] if look else []
-        return findings, seen
+                seen = None if judge is None else load_seen(self.folder, task.identity, judge)
+                if cell is not None and (judge is None or seen is not None):
+                    findings.add(task, cell, seen)
+        return findings
 
     def _judge(self, table: pd.DataFrame, seen: Sequence[Seen]) -> pd.DataFrame:
         """Hold what was seen against the references; the table with columns more."""
@@ -293,73 +224,25 @@ class StudyRun:
         write_whole(self.folder / FIDELITY, kernels.to_csv(index=False).encode())
         return with_fidelity(table, seen, known)
 
-    def _report_equal_images(self, table: pd.DataFrame) -> None:
-        """Warn of pairs of different prompts whose images are all the same on every path."""
-        moves = table.groupby("pair_id")["ppl"].any()
-        pairs = [pair for pair in self.pairs if not moves.get(pair.pair_id, True)]
-        if found := [pair.pair_id for pair in pairs if pair.source != pair.target]:
-            warnings.warn(
-                f"the PPL is 0 in every cell of {len(found)} pairs of different prompts "
-                f"({', '.join(found[:5])}{', ...' if len(found) > 5 else ''}): the images do not "
-                "depend on the prompt; look at some with `render`",
-                stacklevel=3,
-            )
-
     def _cells_of(self, pairs: Sequence[PromptPair]) -> int:
         """How many cells these pairs have, each as many as another."""
         settings = self.settings
         return len(pairs) * sum(len(settings.couplings_of(seed)) for seed in settings.seeds)
 
-    def _unfinished(self, tasks: Sequence[Task]) -> list[Task]:
-        return unfinished(self.folder, tasks, self.settings.judge_version)
-
     def _tasks(self, pair: PromptPair) -> list[Task]:
         return plan_tasks(self.settings, [pair], self.engine.facts.conditions)
 
-    def _jobs(self) -> Iterator[list[Task]]:
-        """This shard's tasks, made when they are asked for, a pair's at a time."""
-        return (self._tasks(pair) for pair in self.shard.share(self.pairs))
+    def _jobs(self) -> Iterator[tuple[list[Task], list[Task]]]:
+        """This shard's tasks and the unfinished of them, when asked for, a pair's at a time."""
+        for pair in self.shard.share(self.pairs):
+            tasks = self._tasks(pair)
+            yield tasks, unfinished(self.folder, tasks, self.settings.judge_version)
 
     def _pending(self, bar: tqdm) -> Iterator[list[Task]]:
         """The jobs without what is finished, which the bar counts, but not as speed."""
-        for job in self._jobs():
-            missing = self._unfinished(job)
+        for tasks, missing in self._jobs():
             if not bar.disable:
-                bar.n += len(job) - len(missing)
-                bar.initial += len(job) - len(missing)
+                bar.n += len(tasks) - len(missing)
+                bar.initial += len(tasks) - len(missing)
             if missing:
                 yield missing
-
-
-def publish_results(folder: str | os.PathLike[str], prefix: str | os.PathLike[str]) -> list[Path]:
-    """Copy a finished study to `<prefix>_study.csv`, and so on for each of `PUBLISHED`.
-
-    Where it has a reference, also to `<prefix>_fidelity.csv`.
-
-    A table of the same pairs that stands in the place of a copy stays as it is: it may be the one
-    that the study took, with columns of its own.
-
-    Raises:
-        FileNotFoundError: The study in the folder is not finished.
-        ResultsFolderError: The copies cannot be written.
-    """
-    published = PUBLISHED | ({FIDELITY: FIDELITY} if (Path(folder) / FIDELITY).is_file() else {})
-    originals = [Path(folder) / name for name in published]
-    for original in originals:
-        if not original.is_file():
-            raise FileNotFoundError(f"{original} is missing; run the study there to its end first")
-    prefix = Path(prefix)
-    make_folder(prefix.parent)
-    copies = [prefix.with_name(f"{prefix.name}_{ending}") for ending in published.values()]
-    for original, copy in zip(originals, copies, strict=True):
-        if copy.name.endswith("_pairs.csv") and _same_pairs(original, copy):
-            continue
-        write_whole(copy, original.read_bytes())
-    return copies
-
-
-def _same_pairs(original: Path, copy: Path) -> bool:
-    try:
-        return read_prompt_pairs(copy) == read_prompt_pairs(original)
-    except (FileNotFoundError, PromptPairsError):
-        return False

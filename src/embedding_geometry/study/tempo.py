@@ -31,16 +31,12 @@ from embedding_geometry.study.cells import (
     coupling_rng,
     prepare_bench,
 )
-from embedding_geometry.study.fidelity import (
-    feature_net,
-    reference_features,
-    reference_prompts,
-)
-from embedding_geometry.study.planning import Task, plan_tasks
+from embedding_geometry.study.fidelity import feature_net, reference_features, reference_prompts
 from embedding_geometry.study.prompts import PromptPair, read_prompt_pairs
 from embedding_geometry.study.results import RetimedPath, load_retimed, save_cell
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.table import about
+from embedding_geometry.study.tasks import Task, plan_tasks
 from embedding_geometry.transport.ways import find_way
 
 

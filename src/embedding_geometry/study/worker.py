@@ -21,10 +21,10 @@ from embedding_geometry.study.cells import (
 )
 from embedding_geometry.study.engines import Facts
 from embedding_geometry.study.fidelity import keep_look
-from embedding_geometry.study.planning import Task, unfinished
 from embedding_geometry.study.prompts import PromptPair
 from embedding_geometry.study.results import Cell, load_cell, save_cell
 from embedding_geometry.study.settings import StudySettings, StudySettingsError
+from embedding_geometry.study.tasks import Task, unfinished
 
 
 class StudyWorker:

@@ -15,15 +15,13 @@ probability measures with weights :math:`1/n` the usual distance (Villani 2009, 
 Transport: Old and New*, Definition 6.1) is smaller by :math:`\sqrt n`; functions that return a
 distance ask which of the two is meant.
 
-Where tokens have weights, or the clouds different numbers of them, no permutation will do: a
-transport plan :math:`P \in \mathbb{R}^{n \times m}_{\ge 0}` says how much of the weight of each
-token of x goes to each of y, and :math:`W_2^2 = \min_P \sum_{ij} P_{ij} C_{ij}`.
+Where tokens have weights, or the clouds different numbers of them, no permutation will do; see
+`plans`.
 """
 
 import math
 
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -35,49 +33,11 @@ from embedding_geometry.ground.types import (
     Coupling,
     Random,
     generator,
-    host_array,
-    real_array,
 )
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling, check_points
+from embedding_geometry.transport.plans import weighted_distance
 
 EQUAL = 1e-12  # costs nearer than this share of n times the largest cost count as equal
-
-
-def check_cloud_pair(x: ArrayLike, y: ArrayLike) -> tuple[Cloud, Cloud]:
-    """Return both clouds in float64, or say what keeps them from being coupled token by token.
-
-    Raises:
-        ValueError: The arrays are not (n, d), are empty, hold NaN or infinity, differ in n or d,
-            or are none that `real_array` reads.
-    """
-    x, y = _check_points(x, y)
-    if len(x) != len(y):
-        raise ValueError(
-            f"a coupling pairs every token with one token, but x has shape {x.shape} and y "
-            f"{y.shape}: encode both prompts with one model, to the same number of tokens"
-        )
-    return x, y
-
-
-def check_coupling(sigma: ArrayLike, n: int) -> Coupling:
-    """Return `sigma`, or say why it is no permutation of ``0 … n-1``.
-
-    Raises:
-        ValueError: `sigma` is not one-dimensional of length n, not of integers, or repeats a
-            token.
-    """
-    sigma = host_array(sigma, "a coupling")
-    if sigma.shape != (n,) or not np.issubdtype(sigma.dtype, np.integer):
-        raise ValueError(
-            f"a coupling of clouds with {n} tokens is an integer array of shape ({n},); "
-            f"got shape {sigma.shape} and dtype {sigma.dtype}"
-        )
-    if not np.array_equal(np.sort(sigma), np.arange(n)):
-        raise ValueError(
-            f"a coupling takes each of 0 … {n - 1} exactly once; got {len(np.unique(sigma))} "
-            f"distinct values from {sigma.min()} to {sigma.max()}: take the result of a coupling "
-            "function"
-        )
-    return sigma
 
 
 def cost_matrix(x: CloudLike, y: CloudLike) -> Costs:
@@ -89,7 +49,7 @@ def cost_matrix(x: CloudLike, y: CloudLike) -> Costs:
     Raises:
         ValueError: The arrays are no clouds of one space, or hold NaN or infinity.
     """
-    return cdist(*_check_points(x, y), "sqeuclidean")
+    return cdist(*check_points(x, y), "sqeuclidean")
 
 
 def row_coupling(x: CloudLike, y: CloudLike) -> Coupling:
@@ -155,7 +115,12 @@ def optimum_is_unique(x: CloudLike, y: CloudLike) -> bool:
     costs = cost_matrix(*check_cloud_pair(x, y))
     rows, sigma = linear_sum_assignment(costs)
     level = costs[rows, sigma].sum() + EQUAL * len(costs) * costs.max()
-    return all(_cost_without(costs, i, j) > level for i, j in enumerate(sigma.tolist()))
+    for i, j in enumerate(sigma.tolist()):
+        others = costs.copy()
+        others[i, j] = np.inf
+        if len(costs) > 1 and others[linear_sum_assignment(others)].sum() <= level:
+            return False
+    return True
 
 
 def coupling_cost(x: CloudLike, y: CloudLike, sigma: ArrayLike) -> float:
@@ -211,87 +176,9 @@ def wasserstein_distance(
         >>> print(f"{eg.wasserstein_distance(x, y, normalized=False):.4f}")
         1.4142
     """
-    x, y = _check_points(x, y)
+    x, y = check_points(x, y)
     if weights_x is None and weights_y is None and (len(x) == len(y) or not normalized):
         x, y = check_cloud_pair(x, y)
         distance = float(np.linalg.norm(x - y[cheapest(x, y)]))
         return distance / math.sqrt(len(x)) if normalized else distance
-    mass_x, mass_y = _masses(weights_x, len(x), "x"), _masses(weights_y, len(y), "y")
-    total, other = (1.0, 1.0) if normalized else (mass_x.sum(), mass_y.sum())
-    if not math.isclose(total, other, rel_tol=1e-9):
-        raise ValueError(
-            f"the tokens of x have mass {total:g} in all and those of y {other:g}: give weights "
-            "of equal sums, or normalized=True, which divides them by their sums"
-        )
-    plan = transport_plan(x, y, mass_x, mass_y)
-    return math.sqrt(total * (plan * cost_matrix(x, y)).sum())
-
-
-def transport_plan(
-    x: CloudLike,
-    y: CloudLike,
-    weights_x: ArrayLike | None = None,
-    weights_y: ArrayLike | None = None,
-) -> Costs:
-    """Cheapest transport plan between two weighted clouds, exactly, by POT's network simplex.
-
-    Where both have n tokens and no weights are given, a plan is `optimal_coupling` as a matrix.
-
-    Args:
-        x: cloud (n, d).
-        y: cloud (m, d).
-        weights_x: mass (n,) of each token of x, equal if not given; divided by their sum.
-        weights_y: mass (m,) of each token of y, likewise.
-
-    Returns:
-        The plan (n, m): its rows add up to the weights of x, its columns to those of y, and all
-        of it to 1.
-
-    Raises:
-        ValueError: as `wasserstein_distance` of normalized masses.
-    """
-    import ot.lp  # takes a second, and loads torch where it is installed
-
-    x, y = _check_points(x, y)
-    masses = _masses(weights_x, len(x), "x"), _masses(weights_y, len(y), "y")
-    costs = cdist(x, y, "sqeuclidean")
-    scaled = costs / (costs.max() or 1.0)  # POT's tolerances are meant for costs of size 1
-    shares = (mass / mass.sum() for mass in masses)
-    plan, log = ot.lp.emd(*shares, scaled, numItermax=10_000_000, log=True)
-    if log["warning"] is not None:
-        raise ValueError(f"no cheapest plan was found: {log['warning']}")
-    return plan
-
-
-def _cost_without(costs: Costs, i: int, j: int) -> float:
-    """Cost of the cheapest permutation that does not pair token i with token j."""
-    others = costs.copy()
-    others[i, j] = np.inf
-    return float(others[linear_sum_assignment(others)].sum()) if len(costs) > 1 else np.inf
-
-
-def _masses(weights: ArrayLike | None, n: int, name: str) -> Float[np.ndarray, " n"]:
-    """The masses of n tokens, 1 each if no weights are given, or what is wrong with these."""
-    masses = np.ones(n) if weights is None else real_array(weights, f"weights_{name}")
-    if masses.shape != (n,) or not (masses >= 0).all() or not masses.any():
-        raise ValueError(
-            f"weights_{name} of shape {masses.shape} should be ({n},), one for each token of "
-            f"{name}, none negative and not all 0"
-        )
-    return masses
-
-
-def _check_points(x: CloudLike, y: CloudLike) -> tuple[Cloud, Float[np.ndarray, "m d"]]:
-    """Both arrays in float64, once they are known to be clouds in one space."""
-    x, y = real_array(x, "cloud x"), real_array(y, "cloud y")
-    if x.ndim != 2 or y.ndim != 2 or 0 in x.shape + y.shape:
-        raise ValueError(
-            f"a cloud has shape (n tokens, d dims), both at least 1, but x has shape {x.shape} "
-            f"and y {y.shape}: pass one cloud each, not a batch and not a single token"
-        )
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"x has shape {x.shape} and y {y.shape}: tokens of {x.shape[1]} and {y.shape[1]} dims "
-            "do not lie in one space; encode both prompts with the same text encoder"
-        )
-    return x, y
+    return weighted_distance(x, y, weights_x, weights_y, normalized=normalized)

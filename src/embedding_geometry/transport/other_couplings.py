@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from embedding_geometry.ground.types import Cloud, Costs, Coupling
-from embedding_geometry.transport.couplings import cheapest, check_cloud_pair, check_coupling
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling
+from embedding_geometry.transport.couplings import cheapest
 from embedding_geometry.transport.curves import directions
 
 SHRINKAGE = 0.1  # share of the sphere in the covariance that `whitened_coupling` makes one

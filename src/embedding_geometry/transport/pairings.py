@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from embedding_geometry.ground.types import ArrayLike, CloudLike, Coupling
-from embedding_geometry.transport.couplings import check_cloud_pair, check_coupling
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling
 
 KINDS = ("BOS", "word", "EOS", "padding")
 _SPECIAL = {"<bos>": "BOS", "<eos>": "EOS", "<pad>": "padding"}
@@ -41,7 +41,7 @@ def token_kinds(labels: Sequence[str]) -> list[str]:
     """Kind of each token of a prompt: "BOS", "word", "EOS" or "padding".
 
     Args:
-        labels: a label for each of the n tokens, as `clouds.token_labels` gives them.
+        labels: a label for each of the n tokens, as `tokens.token_labels` gives them.
 
     Raises:
         ValueError: The labels are not a begin token, words, an end token, then padding.
@@ -62,7 +62,7 @@ def pairings(
 ) -> pd.DataFrame:
     r"""A coupling as a table, one row per token of x.
 
-    The labels are those that `clouds.token_labels` gives to the n tokens of x and of y.
+    The labels are those that `tokens.token_labels` gives to the n tokens of x and of y.
 
     Returns:
         `place` i and `target_place` sigma(i); `token` and `target_token`, their labels; `kind` and

@@ -13,11 +13,8 @@ is never shorter.
 """
 
 from embedding_geometry.ground.types import ArrayLike, CloudLike, CloudPath, real_array
-from embedding_geometry.transport.couplings import (
-    check_cloud_pair,
-    check_coupling,
-    wasserstein_distance,
-)
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling
+from embedding_geometry.transport.couplings import wasserstein_distance
 from embedding_geometry.transport.curves import straight
 
 

@@ -35,9 +35,8 @@ from embedding_geometry.ground.types import (
     generator,
     real_array,
 )
+from embedding_geometry.transport.checks import check_cloud_pair, check_coupling
 from embedding_geometry.transport.couplings import (
-    check_cloud_pair,
-    check_coupling,
     cost_matrix,
     optimal_coupling,
     random_coupling,
