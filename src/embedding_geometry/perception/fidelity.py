@@ -253,7 +253,7 @@ def _of_shared_groups(
     theirs: Int[np.ndarray, " p"],
 ) -> Jackknifed:
     """The estimate without any pair of pictures of one group, which are numbered from 0."""
-    count = max(own.max(), theirs.max()) + 1
+    count = int(max(own.max(), theirs.max())) + 1
     n, m = (np.bincount(each, minlength=count) for each in (own, theirs))
     rows, columns = _sums(x, y, (own, theirs))
     across = np.bincount(own, rows, count) + np.bincount(theirs, columns, count)
