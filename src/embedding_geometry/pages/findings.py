@@ -98,24 +98,28 @@ def order_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
     return {"poster-1": found}
 
 
-def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The poster's second claim by the primary comparison, its third by a rank correlation.
+def coupling_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
+    """The poster's claims 2 and 3, and the secondary ones of the protocol.
 
-    The third one's p-value is corrected with the other secondary ones, its verdict follows from
-    the interval alone: so the protocol has it.
+    The second claim is decided by the primary comparison, the third by a rank correlation. The
+    p-values of all but the primary comparison are corrected together by Holm's method. Only the
+    third claim's verdict follows from the interval alone: so the protocol has it.
     """
     made = comparisons.compare_couplings(study)
-    found = _poster_effects(made.primary, made.similarity)
-    third = replace(found["poster-3"], p_value=made.corrected["similarity"], corrected=True)
-    return {**found, "poster-3": third}
+    third = replace(
+        _correlated(made.similarity), p_value=made.corrected["similarity"], corrected=True
+    )
+    return {
+        "poster-2": _paired(made.primary),
+        "poster-3": third,
+        **_family(Family(made.secondary, made.corrected)),
+        "saving": _correlated(made.saving, made.corrected["saving"]),
+    }
 
 
 def poster_effects(study: pd.DataFrame) -> Findings:
-    """The same with the third claim's p-value as it is alone, for which no other test is made."""
-    return _poster_effects(*comparisons.primary_effects(study))
-
-
-def _poster_effects(primary: PairedComparison, similarity: Correlation) -> Findings:
+    """The poster's two with the third claim's p-value as it is alone: no other test is made."""
+    primary, similarity = comparisons.primary_effects(study)
     return {"poster-2": _paired(primary), "poster-3": _correlated(similarity)}
 
 
@@ -124,13 +128,6 @@ def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     studies = FIRST.rows(), repeated
     verdicts = [[f.verdict for f in poster_effects(study).values()] for study in studies]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
-
-
-def secondary_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The secondary comparisons of the protocol, corrected together by Holm's method."""
-    made = comparisons.compare_couplings(study)
-    found = _family(Family(made.secondary, made.corrected))
-    return {**found, "saving": _correlated(made.saving, made.corrected["saving"])}
 
 
 def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
