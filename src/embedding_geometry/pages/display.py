@@ -42,9 +42,7 @@ def _provenance(facts: Sequence[str], versions: Mapping[str, str]) -> Markdown:
 
 
 def provenance_line(
-    model: "TextToImageModel",
-    metric: "PerceptualMetric | None" = None,
-    seed: int | None = None,
+    model: "TextToImageModel", metric: "PerceptualMetric | None" = None, seed: int = 0
 ) -> Markdown:
     """One line that says which model, device, seed and versions made the page."""
     source = model.provenance
@@ -52,9 +50,7 @@ def provenance_line(
     facts += [f"on {source.device} in {source.dtype}"]
     if metric is not None:
         facts += [f"perceptual metric {metric.net} (revision {metric.revision})"]
-    if seed is not None:
-        facts += [f"seed {seed}"]
-    return _provenance(facts, source.versions)
+    return _provenance([*facts, f"seed {seed}"], source.versions)
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:
