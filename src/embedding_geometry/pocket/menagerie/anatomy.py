@@ -5,19 +5,14 @@ from jaxtyping import Float
 
 Color = tuple[int, int, int]
 
-COLORS: dict[str, Color] = {
-    "fur": (160, 120, 90),
+FURRED = ("ear", "mane", "limb", "arm", "tip")  # limb: the feet, tip: of the tail
+COLORS: dict[str, Color] = dict.fromkeys(("fur", *FURRED), (160, 120, 90)) | {
     "light": (246, 236, 222),  # muzzle and belly
-    "ear": (160, 120, 90),
     "inner": (240, 176, 170),
     "patch": (246, 236, 222),
     "nose": (64, 48, 50),
-    "mane": (160, 120, 90),
-    "limb": (160, 120, 90),  # feet
-    "arm": (160, 120, 90),
     "mark": (70, 58, 60),  # stripes, the spot
     "iris": (52, 40, 44),
-    "tip": (160, 120, 90),  # of the tail
 }
 """What of a creature has a colour, where its species says nothing else."""
 
@@ -232,8 +227,6 @@ SPECIES: dict[str, dict[str, float | Color]] = {
     },
 }  # fmt: skip
 """Species -> where it leaves the plain anatomy; `FURRED` parts have the fur's colour."""
-
-FURRED = ("ear", "mane", "limb", "arm", "tip")
 
 VARIATION: dict[str, dict[str, float]] = {
     "ears": {"ear_len": 0.22, "ear_inner": 0.1},

@@ -14,15 +14,11 @@ def _lit(color: Tensor, brush: Brush, slope: float) -> Tensor:
     return color * (1 - slope * brush.v.unsqueeze(1)).clamp(0.6, 1.2)
 
 
-def _ear(brush: Brush, v: Values) -> Brush:
-    """The brush in the middle of an ear, its upward direction towards the tip."""
-    tilt, reach = v["ear_tilt"], 0.6 * v["ear_len"]
-    middle = brush.at(v["ear_x"] + reach * tilt.sin(), v["ear_y"] - reach * tilt.cos())
-    return middle.turned(tilt).tapered(0.75 * v["ear_point"], v["ear_len"])
-
-
 def _ears(brush: Brush, v: Values, alpha: Tensor | float = 1.0) -> None:
-    ear = _ear(brush.mirrored(), v)
+    tilt, reach = v["ear_tilt"], 0.6 * v["ear_len"]
+    x, y = v["ear_x"] + reach * tilt.sin(), v["ear_y"] - reach * tilt.cos()
+    # in the middle of an ear, its upward direction towards the tip
+    ear = brush.mirrored().at(x, y).turned(tilt).tapered(0.75 * v["ear_point"], v["ear_len"])
     ear.disc(_lit(v["ear"], brush, 0.08), v["ear_w"], v["ear_len"], alpha)
     inner = ear.at(0.0, 0.12 * v["ear_len"])
     size = v["ear_inner"]
