@@ -16,15 +16,7 @@ from embedding_geometry.pages.tables import Cell, Row, SortableTable
 from embedding_geometry.pages.texts import power_of_ten
 
 sns = lazy_loader.load("seaborn")
-HEADS = {
-    "model": "model",
-    "family": "family",
-    "verdict": "sees a",
-    "permuting": "permuted",
-    "doubling": "doubled",
-    "other_text": "another text",
-    "cause": "because of",
-}
+HEADS = ("model", "family", "sees a", "permuted", "doubled", "another text", "because of")
 NUMBERS = ("permuting", "doubling", "other_text")
 COLOURS = {"measure": "#009E73", "multiset": "#E69F00", "sequence": "#882255"}
 TONES = {  # the same, dark and bright enough to be read as letters
@@ -52,7 +44,7 @@ def atlas_table(table: pd.DataFrame) -> SortableTable:
     lines: list[Line] = table.fillna({"cause": ""}).to_dict("records")
     return SortableTable(
         title=f"atlas of {len(table)} backbones",
-        heads=tuple(HEADS.values()),
+        heads=HEADS,
         rows=tuple(map(_row, lines)),
         choice="Sees a",
         tones=TONES,
