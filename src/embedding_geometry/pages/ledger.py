@@ -338,23 +338,15 @@ def others_table(entries: Sequence[Entry]) -> SortableTable:
 
 def _other_row(place: int, entry: Entry) -> Row:
     [status], [found], source = entry.statuses.values(), entry.found.values(), entry.section.source
-    cells = (
-        Cell(_statement(entry), "sentence", key=str(place)),
-        Cell(status, status),
-        *_found_cells(found, source),
-        Cell(f"{_data(source, NO_MODEL)} {_where(escape(made_with(source, NO_MODEL)))}"),
-    )
+    effect, test, n = Cell(_remedy(source, NO_MODEL)), Cell(""), Cell("")
+    if found is not None:
+        effect = Cell(escape(_effect(found)), key=effect_key(found))
+        test = Cell(escape(_test(found)), key=f"{test_text(found)} {found.p_value or 0:.20f}")
+        n = Cell(f"{found.n}\u00a0{found.unit}")
+    statement = Cell(_statement(entry), "sentence", key=str(place))
+    data = Cell(f"{_data(source, NO_MODEL)} {_where(escape(made_with(source, NO_MODEL)))}")
+    cells = (statement, Cell(status, status), effect, test, n, data)
     return Row(cells, status, f"claim-{entry.claim.identifier}")
-
-
-def _found_cells(found: Finding | None, source: Record) -> tuple[Cell, ...]:
-    if found is None:
-        return Cell(_remedy(source, NO_MODEL)), Cell(""), Cell("")
-    return (
-        Cell(escape(_effect(found)), key=effect_key(found)),
-        Cell(escape(_test(found)), key=f"{test_text(found)} {found.p_value or 0:.20f}"),
-        Cell(f"{found.n}\u00a0{found.unit}"),
-    )
 
 
 def _data(source: Record, model_name: str) -> str:
