@@ -243,12 +243,11 @@ class Render:
             eg.write_frames(images, self.out / coupling, about, f".{self.frames_as}")
 
     def _write_strips(self, frames: dict[str, Frames], about: dict[str, object]) -> None:
-        from embedding_geometry.pages.figures.strips import film_strips
-        from embedding_geometry.pages.figures.style import set_style
+        from embedding_geometry.pages import figures
 
-        set_style()
-        picture = BytesIO()
-        film_strips(frames).savefig(picture, dpi=200, metadata={"Description": json.dumps(about)})
+        figures.set_style()
+        picture, description = BytesIO(), {"Description": json.dumps(about)}
+        figures.film_strips(frames).savefig(picture, dpi=200, metadata=description)
         write_whole(self.out / "strips.png", picture.getvalue())
 
 

@@ -99,9 +99,8 @@ def coupling_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     third claim's verdict follows from the interval alone: so the protocol has it.
     """
     made = comparisons.compare_couplings(study)
-    third = replace(
-        _correlated(made.similarity), p_value=made.corrected["similarity"], corrected=True
-    )
+    p_value = made.corrected["similarity"]
+    third = replace(_correlated(made.similarity), p_value=p_value, corrected=True)
     return {
         "poster-2": _paired(made.primary),
         "poster-3": third,

@@ -184,10 +184,8 @@ def count_text(entries: Sequence[Entry]) -> str:
         for model in (of_models[0].found if of_models else ())
     ]
     if of_models:
-        agree, differ = (
-            sum(entry.together == word for entry in of_models)
-            for word in ("models agree", "models differ")
-        )
+        together = [entry.together for entry in of_models]
+        agree, differ = together.count("models agree"), together.count("models differ")
         parts += [f"the models agree on {agree} and differ on {differ}"]
     others = [entry.statuses[NO_MODEL] for entry in entries if not entry.of_models]
     parts += [f"of the claims that are not about a model {_count(others)}"] * bool(others)
