@@ -1,6 +1,7 @@
 """The ledger keeps every claim: with what its table shows, or with the remedy if it has none."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -111,6 +112,19 @@ def test_two_verdicts_make_one_by_the_rule_of_the_protocol(source, verdicts, tog
     }
     a_section = section(source)
     assert Entry(a_section, a_section.claims[0], found).together == together
+
+
+def test_sections_of_one_table_that_share_a_function_ask_it_once(of_models):
+    asked = []
+
+    def counted(table, manifest):
+        asked.append(manifest)
+        return find(table, manifest)
+
+    first, second = section(of_models, names=("all-gain",)), section(of_models, "Others")
+    sections = [replace(each, find=counted) for each in (first, second)]
+    assert len(ledger(sections, BOTH, {})) == 1 + 2
+    assert len(asked) == len(BOTH)
 
 
 def test_a_claim_without_a_table_stays_and_names_the_remedy(source, missing):

@@ -17,9 +17,9 @@ import pytest
 from embedded import embedded_settings
 from PIL import Image
 
+import embedding_geometry as eg
 from embedding_geometry import __main__ as main_module
 from embedding_geometry.__main__ import main, print_table
-from embedding_geometry.diffusion import generation
 from embedding_geometry.ground.places import MODELS
 from embedding_geometry.perception.frames import read_frames, write_animation
 from embedding_geometry.perception.metric import perceptual_distances
@@ -362,7 +362,7 @@ def test_an_interrupted_render_keeps_the_couplings_that_are_finished(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    finished = iter([generation.render])
+    finished = iter([eg.render])
 
     def interrupt_second(*arguments, **options):
         render = next(finished, None)
@@ -370,7 +370,7 @@ def test_an_interrupted_render_keeps_the_couplings_that_are_finished(
             raise KeyboardInterrupt
         return render(*arguments, **options)
 
-    monkeypatch.setattr(generation, "render", interrupt_second)
+    monkeypatch.setattr(eg, "render", interrupt_second)
     options = ["--frames", "3", "--write", "strips", "gif", "frames"]
     assert main(render_arguments(tiny_folder, tmp_path, *options)) == 130
     assert f"interrupted; finished couplings are in {tmp_path}" in capsys.readouterr().err
@@ -744,7 +744,7 @@ def test_a_folder_is_no_beginning_of_the_names_to_publish(
 def test_where_nothing_can_be_written_nothing_is_rendered(
     tiny_folder: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "render", lambda *_, **__: pytest.fail("it was rendered"))
+    monkeypatch.setattr(eg, "render", lambda *_, **__: pytest.fail("it was rendered"))
     assert main(render_arguments(tiny_folder, pairs / "pictures")) == 2
 
 

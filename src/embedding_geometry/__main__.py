@@ -1,12 +1,14 @@
 """The command line: `python -m embedding_geometry study | tempo | record | render | ...`.
 
 A subcommand is a dataclass: its fields are the options, `run` is what it does. The modules that
-need torch are imported where they are used, so that `--help` answers at once.
+need torch are imported where they are used, those of the package's public names when one of these
+is, so that `--help` answers at once.
 """
 
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -14,14 +16,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
+import numpy as np
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+import embedding_geometry as eg
 from embedding_geometry.diffusion.settings import LoadSettings, RenderSettings
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.disk import make_folder, write_whole
 from embedding_geometry.ground.places import MODELS, RESULTS, STUDIES
 from embedding_geometry.ground.types import NET, Frames, NetName, check_seed
+from embedding_geometry.perception.outputs import check_outputs
 from embedding_geometry.study.engines import EngineSettings
+from embedding_geometry.study.planning import Shard
+from embedding_geometry.study.prompts import write_prompt_pairs
 from embedding_geometry.study.settings import StudySettings
 
 if TYPE_CHECKING:
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 
     from embedding_geometry.diffusion.loading import TextToImageModel
     from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath, StoredReference
-    from embedding_geometry.perception.frames import ReadSettings
     from embedding_geometry.perception.metric import PerceptualMetric
     from embedding_geometry.perception.partners import Partners
     from embedding_geometry.transport.ways import Way
@@ -61,7 +67,6 @@ class Study:
 
     def run(self) -> None:
         """Say what there is to do, run or resume it, then say where the results are."""
-        from embedding_geometry.study.planning import Shard
         from embedding_geometry.study.recorded import publish_results
         from embedding_geometry.study.run import open_study
 
@@ -206,8 +211,6 @@ class Render:
 
     def _check(self) -> "dict[str, Way]":
         """Return the ways by name, once all options are known to be right."""
-        from embedding_geometry.transport.ways import find_way
-
         if not self.write:
             raise ValueError(f"write is empty; name one or more of {', '.join(get_args(Output))}")
         if self.frames < 2 or not self.couplings:
@@ -217,44 +220,35 @@ class Render:
             )
         check_seed(self.seed)
         self.rendering.check()
-        return {coupling: find_way(coupling) for coupling in self.couplings}
+        return {coupling: eg.find_way(coupling) for coupling in self.couplings}
 
     def _render(
         self, model: "TextToImageModel", settings: RenderSettings, ways: "dict[str, Way]"
     ) -> Iterator[tuple[str, Frames]]:
         """The name and the frames of each way between the prompts."""
-        import numpy as np
-
-        from embedding_geometry.diffusion.clouds import encode
-        from embedding_geometry.diffusion.generation import initial_latent, render
-        from embedding_geometry.diffusion.readings import unet_rows
-
         times = np.linspace(0.0, 1.0, self.frames)
-        texts = encode(model, [self.source, self.target])
-        latent = initial_latent(model, self.seed, settings)
+        texts = eg.encode(model, [self.source, self.target])
+        latent = eg.initial_latent(model, self.seed, settings)
         make_folder(self.out)
         for coupling, way in ways.items():
             path = way(texts.ends, times, np.random.default_rng(self.seed))
             frames = texts.along(path, times)
-            rows = unet_rows(model, frames, settings) / self.frames
+            rows = eg.unet_rows(model, frames, settings) / self.frames
             print(f"{coupling}: {rows:.2f} rows of the UNet a frame and step", flush=True)
-            yield coupling, render(model, frames, latent, settings, progress=True)
+            yield coupling, eg.render(model, frames, latent, settings, progress=True)
 
     def _write(self, coupling: str, images: Frames, about: dict[str, object]) -> None:
-        from embedding_geometry.perception.frames import write_animation, write_frames
-
         for kind in {"gif", "webp", "mp4"}.intersection(self.write):
-            write_animation(images, self.out / f"{coupling}.{kind}", about)
+            eg.write_animation(images, self.out / f"{coupling}.{kind}", about)
         if "frames" in self.write:
-            write_frames(images, self.out / coupling, about, f".{self.frames_as}")
+            eg.write_frames(images, self.out / coupling, about, f".{self.frames_as}")
 
     def _write_strips(self, frames: dict[str, Frames], about: dict[str, object]) -> None:
-        from embedding_geometry.pages.figures.strips import film_strips
-        from embedding_geometry.pages.figures.style import set_style
+        from embedding_geometry.pages import figures
 
-        set_style()
-        picture = BytesIO()
-        film_strips(frames).savefig(picture, dpi=200, metadata={"Description": json.dumps(about)})
+        figures.set_style()
+        picture, description = BytesIO(), {"Description": json.dumps(about)}
+        figures.film_strips(frames).savefig(picture, dpi=200, metadata=description)
         write_whole(self.out / "strips.png", picture.getvalue())
 
 
@@ -305,17 +299,16 @@ class Ppl:
 
     def run(self) -> None:
         """Measure what can be measured, print and write it, then name what could not."""
-        from embedding_geometry.perception.evaluation import measure_paths
-        from embedding_geometry.perception.frames import ReadSettings
-        from embedding_geometry.perception.weights import load_metric
-
-        settings = ReadSettings(self.frames, self.resize, self.background)
+        settings = eg.ReadSettings(self.frames, self.resize, self.background)
         partners = self._check()
-        metric = load_metric(self.net, self.device)
-        reference = self._read_reference(settings) if self.fidelity else None
+        metric = eg.load_metric(self.net, self.device)
+        reference = None
+        if self.fidelity is not None:  # by the network that published numbers are of
+            vgg = eg.load_metric("vgg", self.device)
+            reference = eg.read_reference(vgg, self.fidelity, settings, progress=True)
         failed: dict[Path, str] = {}
         paths = partners.paths if partners else self.paths
-        measured = measure_paths(
+        measured = eg.measure_paths(
             metric, paths, settings, reference=reference, progress=True, failed=failed
         )
         problems = list(failed.values())
@@ -347,8 +340,6 @@ class Ppl:
 
     def _check(self) -> "Partners | None":
         """Return the paths to compare, if any, once all options are known to be right."""
-        from embedding_geometry.perception.outputs import check_outputs
-
         if not self.paths or (self.compare and len(self.paths) != 2):
             raise ValueError(
                 f"{len(self.paths)} paths are named; name one folder of images or one film, or "
@@ -362,19 +353,8 @@ class Ppl:
 
         return match_partners(*self.paths)
 
-    def _read_reference(self, settings: "ReadSettings") -> "StoredReference":
-        """Read the reference pictures by the network that published numbers are of."""
-        from embedding_geometry.perception.evaluation import read_reference
-        from embedding_geometry.perception.weights import load_metric
-
-        assert self.fidelity is not None
-        vgg = load_metric("vgg", self.device)
-        return read_reference(vgg, self.fidelity, settings, progress=True)
-
     def _print_paths(self, metric: "PerceptualMetric", measured: "list[MeasuredPath]") -> None:
-        from embedding_geometry.perception.tables import path_table
-
-        table = path_table(measured)
+        table = eg.path_table(measured)
         distinct = [path.distinct for path in measured]
         if distinct != table["frames"].tolist():
             table.insert(2, "distinct", distinct)
@@ -390,7 +370,6 @@ class Ppl:
         reference: "StoredReference",
     ) -> "dict[str, Fidelity]":
         """Hold all paths, or those of each folder, against the reference, and print the table."""
-        from embedding_geometry.perception.evaluation import path_fidelity
         from embedding_geometry.perception.partners import measured_pairs
         from embedding_geometry.perception.tables import fidelity_table
 
@@ -399,7 +378,7 @@ class Ppl:
             treatment, control = measured_pairs(partners, measured)
             sets = {partners.treatment: treatment, partners.control: control}
         found = {
-            name: path_fidelity(paths, reference, self.seed)
+            name: eg.path_fidelity(paths, reference, self.seed)
             for name, paths in sets.items()
             if paths
         }
@@ -411,16 +390,10 @@ class Ppl:
 
     def _compare(self, partners: "Partners", measured: "list[MeasuredPath]") -> dict[str, object]:
         """Compare the first folder with the second, print the table, and return the record."""
-        import numpy as np
-
-        from embedding_geometry.perception.partners import (
-            compare_paths,
-            comparison_record,
-            measured_pairs,
-        )
+        from embedding_geometry.perception.partners import comparison_record, measured_pairs
 
         treatment, control = measured_pairs(partners, measured)
-        table = compare_paths(treatment, control, np.random.default_rng(self.seed))
+        table = eg.compare_paths(treatment, control, np.random.default_rng(self.seed))
         folders = f"{partners.treatment} against {partners.control}"
         print(f"\n{folders}, {len(treatment)} pairs, less is better:")
         print_table(table.drop(columns=["n", "interval", "median_difference", "median_interval"]))
@@ -447,13 +420,6 @@ class Pairs:
 
     def run(self) -> None:
         """Join, draw and write, then say how many pairs there are of each grade."""
-        from collections import Counter
-
-        import numpy as np
-
-        from embedding_geometry.study.crisscrossed import read_cxc, sample_pairs
-        from embedding_geometry.study.prompts import write_prompt_pairs
-
         check_seed(self.seed)
         read = [file.resolve() for file in (self.scores, self.captions)]
         if self.out.is_dir() or self.out.resolve() in read:
@@ -461,8 +427,8 @@ class Pairs:
                 f"out is {self.out}, a folder or one of the files to read; name another"
             )
         make_folder(self.out.parent)
-        joined = read_cxc(self.scores, self.captions)
-        pairs = sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
+        joined = eg.read_cxc(self.scores, self.captions)
+        pairs = eg.sample_pairs(joined, self.per_grade, np.random.default_rng(self.seed))
         write_prompt_pairs(self.out, pairs)
         counts = Counter(pair.grade for pair in pairs)
         shares = ", ".join(f"{count} of grade {name}" for name, count in counts.items())
@@ -484,11 +450,10 @@ class Info:
 
     def run(self) -> None:
         """Load both and print what they say about themselves."""
-        from embedding_geometry.perception.weights import load_metric
         from embedding_geometry.study.cells import environment
 
         model = self.loading.load()
-        metric = load_metric(self.net, self.loading.device)
+        metric = eg.load_metric(self.net, self.loading.device)
         source = model.provenance
         facts = {
             "model": f"{source.name}, revision {source.revision}, {source.dtype}",
@@ -526,10 +491,10 @@ class Export:
                 "does pip install -e '.[book]' in a clone"
             )
         from embedding_geometry.pages.laboratory import export
-        from embedding_geometry.perception.weights import load_metric
 
         model = replace(self.loading, device=self.loading.device or "cpu").load()
-        for name, difference in export(model, load_metric(self.net, "cpu"), self.folder).items():
+        metric = eg.load_metric(self.net, "cpu")
+        for name, difference in export(model, metric, self.folder).items():
             file = self.folder / f"{name}.onnx"
             size = file.stat().st_size / 1e6
             print(f"{file}: {size:.1f} MB, differs from torch by {difference:.1g} at most")

@@ -15,7 +15,7 @@ brings the invariance back.
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -118,24 +118,24 @@ def examine(backbone: Backbone, *, seed: int = 0, permutations: int = 2) -> Find
             called so or returns no tensor, the precision is too coarse, another text changes
             nothing, or a change is neither rounding nor clear.
     """
-    finding = _examine(backbone, _own(backbone), dict(backbone.inputs), seed, permutations)
-    if not backbone.causes:
-        return finding
-    model, inputs = _own(backbone), dict(backbone.inputs)
-    for cause in backbone.causes:
-        cause.remove(model, inputs)
-    freed = replace(backbone, fixed_length=False)
-    return replace(finding, removed=_examine(freed, model, inputs, seed, permutations))
-
-
-def _own(backbone: Backbone) -> Any:
-    """A model to cast and to change: `build` may have returned one that is in use elsewhere."""
-    return copy.deepcopy(backbone.build())
+    try:
+        finding = _examine(backbone, seed, permutations)
+        if not backbone.causes:
+            return finding
+        freed = replace(backbone, fixed_length=False)
+        return replace(finding, removed=_examine(freed, seed, permutations, backbone.causes))
+    except ValueError as error:
+        raise UncheckableError(f"{backbone.name}: {error}") from error
 
 
 def _examine(
-    backbone: Backbone, model: Any, inputs: dict[str, Any], seed: int, permutations: int
+    backbone: Backbone, seed: int, permutations: int, causes: Iterable[Cause] = ()
 ) -> Finding:
+    """What is found once these causes are taken out."""
+    # to cast and to change: `build` may have returned a model that is in use elsewhere
+    model, inputs = copy.deepcopy(backbone.build()), dict(backbone.inputs)
+    for cause in causes:
+        cause.remove(model, inputs)
     _check_description(backbone, model, inputs)
     nn.Module.to(model, backbone.dtype)  # diffusers' own method would warn of what is wanted here
     model.eval()
@@ -158,25 +158,20 @@ def _examine(
             output = backbone.call(model, {**inputs, **made, **moved})
         except Exception as error:
             raise UncheckableError(
-                f"{backbone.name}: the model cannot be called with {len(places)} tokens and "
-                f"{', '.join(inputs)}: {type(error).__name__}: {error}. Correct the description; "
-                f"a model that takes {n} tokens only has fixed_length=True"
+                f"the model cannot be called with {len(places)} tokens and {', '.join(inputs)}: "
+                f"{type(error).__name__}: {error}. Correct the description; a model that takes "
+                f"{n} tokens only has fixed_length=True"
             ) from error
-        return _as_array(backbone.name, output)
+        return _as_array(output)
 
     first, second = np.split(np.arange(float(both))[:, None], [n])
     rng = np.random.default_rng(seed)
-    try:
-        change = order_sensitivity(response, first, second, rng, permutations=permutations)
-    except UncheckableError:
-        raise
-    except ValueError as error:
-        raise UncheckableError(f"{backbone.name}: {error}") from error
-    return Finding(change, verdict(backbone, change))
+    change = order_sensitivity(response, first, second, rng, permutations=permutations)
+    return Finding(change, verdict(change, backbone.dtype))
 
 
-def verdict(backbone: Backbone, change: OrderSensitivity) -> Verdict:
-    """Read the verdict off the changes.
+def verdict(change: OrderSensitivity, dtype: torch.dtype) -> Verdict:
+    """Read the verdict off the changes, which were found in this precision.
 
     Raises:
         UncheckableError: another text changes nothing, a change but that of doubling is NaN, or
@@ -185,65 +180,61 @@ def verdict(backbone: Backbone, change: OrderSensitivity) -> Verdict:
     needed = {name: value for name, value in vars(change).items() if name != "doubling"}
     if undefined := [name for name, value in needed.items() if math.isnan(value)]:
         raise UncheckableError(
-            f"{backbone.name}: the output holds NaN under {', '.join(undefined)}; give a mask "
-            "that leaves tokens to see, or inputs of size 1"
+            f"the output holds NaN under {', '.join(undefined)}; give a mask that leaves tokens "
+            "to see, or inputs of size 1"
         )
     if change.other_text < CHANGED:
         raise UncheckableError(
-            f"{backbone.name}: another text changes the output by {change.other_text:.1g} of its "
-            f"size, less than {CHANGED:g}; the check would pass whatever the model does with it. "
-            "Use larger text, or weights without zero gates"
+            f"another text changes the output by {change.other_text:.1g} of its size, less than "
+            f"{CHANGED:g}; the check would pass whatever the model does with it. Use larger text, "
+            "or weights without zero gates"
         )
-    if _is_clear(backbone, "permuting", max(change.swap, change.cycle, change.random)):
+    if _is_clear(dtype, "permuting", max(change.swap, change.cycle, change.random)):
         return "sequence"
     if math.isnan(change.doubling):
         raise UncheckableError(
-            f"{backbone.name}: its order does not matter, but it takes a fixed number of tokens, "
-            "so a measure cannot be told from a multiset. Let it take twice the tokens"
+            "its order does not matter, but it takes a fixed number of tokens, so a measure "
+            "cannot be told from a multiset. Let it take twice the tokens"
         )
-    return "multiset" if _is_clear(backbone, "doubling", change.doubling) else "measure"
+    return "multiset" if _is_clear(dtype, "doubling", change.doubling) else "measure"
 
 
-def _is_clear(backbone: Backbone, what: str, change: float) -> bool:
+def _is_clear(dtype: torch.dtype, what: str, change: float) -> bool:
     """Tell a real change from rounding."""
-    unchanged = UNCHANGED[backbone.dtype]
-    if change <= unchanged:
-        return False
-    if change >= CHANGED:
-        return True
-    raise UncheckableError(
-        f"{backbone.name}: {what} the tokens changes the output by {change:.1g} of its size, "
-        f"which is neither rounding (at most {unchanged:g} in {backbone.dtype}) nor clear "
-        f"(at least {CHANGED:g}). Try float64, or inputs of size 1"
-    )
+    if UNCHANGED[dtype] < change < CHANGED:
+        raise UncheckableError(
+            f"{what} the tokens changes the output by {change:.1g} of its size, which is neither "
+            f"rounding (at most {UNCHANGED[dtype]:g} in {dtype}) nor clear (at least "
+            f"{CHANGED:g}). Try float64, or inputs of size 1"
+        )
+    return change >= CHANGED
 
 
 def _check_description(backbone: Backbone, model: Any, inputs: dict[str, Any]) -> None:
     if not isinstance(model, nn.Module):
         raise UncheckableError(
-            f"{backbone.name}: build() returned a {type(model).__name__}; "
-            "a torch.nn.Module is wanted"
+            f"build() returned a {type(model).__name__}; a torch.nn.Module is wanted"
         )
     if backbone.dtype not in UNCHANGED:
         raise UncheckableError(
-            f"{backbone.name}: {backbone.dtype} rounds too coarsely to show an invariance; "
-            "use torch.float64 or torch.float32"
+            f"{backbone.dtype} rounds too coarsely to show an invariance; use torch.float64 or "
+            "torch.float32"
         )
     if not backbone.tokens:
-        raise UncheckableError(f"{backbone.name}: no input travels; name the text's in `tokens`")
+        raise UncheckableError("no input travels; name the text's in `tokens`")
     lengths = {}
     for name, axis in backbone.tokens.items():
         value = inputs.get(name)
         if not isinstance(value, Tensor) or value.ndim <= axis:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UncheckableError(
-                f"{backbone.name}: the tokens should lie along axis {axis} of the input {name!r}, "
-                f"which is {found}; the inputs are {', '.join(inputs)}"
+                f"the tokens should lie along axis {axis} of the input {name!r}, which is "
+                f"{found}; the inputs are {', '.join(inputs)}"
             )
         lengths[name] = value.shape[axis]
     if len(set(lengths.values())) != 1:
         raise UncheckableError(
-            f"{backbone.name}: the inputs that travel have different numbers of tokens: {lengths}"
+            f"the inputs that travel have different numbers of tokens: {lengths}"
         )
 
 
@@ -267,8 +258,8 @@ def _two_texts(backbone: Backbone, inputs: dict[str, Any], seed: int) -> dict[st
     if other is None:
         if not text.is_floating_point():
             raise UncheckableError(
-                f"{backbone.name}: the tokens {name!r} are {text.dtype}, so that no other "
-                "text can be drawn at random; give one as `other`"
+                f"the tokens {name!r} are {text.dtype}, so that no other text can be drawn at "
+                "random; give one as `other`"
             )
         generator = torch.Generator().manual_seed(seed)
         other = text.std() * torch.randn(text.shape, generator=generator, dtype=torch.float64)
@@ -276,20 +267,20 @@ def _two_texts(backbone: Backbone, inputs: dict[str, Any], seed: int) -> dict[st
     shape[axis : axis + 1] = [text.shape[axis]]
     if shape != list(text.shape):
         raise UncheckableError(
-            f"{backbone.name}: the other text is {tuple(other.shape)}, the text {name!r} "
-            f"{tuple(text.shape)}; they may differ along axis {axis} only"
+            f"the other text is {tuple(other.shape)}, the text {name!r} {tuple(text.shape)}; "
+            f"they may differ along axis {axis} only"
         )
     pool = {also: torch.cat([inputs[also]] * 2, dim) for also, dim in backbone.tokens.items()}
     return pool | {name: torch.cat([text, _cast(other, backbone.dtype)], axis)}
 
 
-def _as_array(name: str, output: Any) -> np.ndarray:
+def _as_array(output: Any) -> np.ndarray:
     """The first output of a model as one array."""
     while isinstance(output, dict | list | tuple) and output:
         output = next(iter(output.values())) if isinstance(output, dict) else output[0]
     if isinstance(output, Tensor):
         return output.cpu().double().numpy()
     raise UncheckableError(
-        f"{name}: the model returned a {type(output).__name__}; a tensor, or a tuple or "
-        "ModelOutput that starts with one, is wanted. Give a `call` that returns the tensor"
+        f"the model returned a {type(output).__name__}; a tensor, or a tuple or ModelOutput that "
+        "starts with one, is wanted. Give a `call` that returns the tensor"
     )

@@ -40,13 +40,7 @@ def _at_origin(name: str) -> Callable[[Any, dict[str, Any]], None]:
 
     def remove(model: Any, inputs: dict[str, Any]) -> None:
         places = inputs[name]
-
-        def moved(n: int) -> Tensor:
-            there = places(n)
-            there[..., :n, :] = 0
-            return there
-
-        inputs[name] = moved
+        inputs[name] = lambda n: places(n).index_fill(-2, torch.arange(n), 0)
 
     return remove
 
@@ -134,9 +128,7 @@ def open_text(n: int) -> Tensor:
 
 def first_place(n: int) -> Tensor:
     """OmniGen's places, with all text tokens in the first one."""
-    places = torch.arange(n + 17)[None]
-    places[:, :n] = 0
-    return places
+    return torch.arange(n + 17)[None].index_fill(1, torch.arange(n), 0)
 
 
 def ideogram_places(n: int) -> Tensor:

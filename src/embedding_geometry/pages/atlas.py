@@ -1,5 +1,6 @@
 """The atlas on a page: a table to sort and filter, and a picture of all models in one plane."""
 
+import math
 import re
 from collections.abc import Hashable
 from html import escape
@@ -12,17 +13,10 @@ from matplotlib.axes import Axes
 from embedding_geometry.atlas.check import CHANGED, UNCHANGED
 from embedding_geometry.pages.figures.style import new_axes
 from embedding_geometry.pages.tables import Cell, Row, SortableTable
+from embedding_geometry.pages.texts import power_of_ten
 
 sns = lazy_loader.load("seaborn")
-HEADS = {
-    "model": "model",
-    "family": "family",
-    "verdict": "sees a",
-    "permuting": "permuted",
-    "doubling": "doubled",
-    "other_text": "another text",
-    "cause": "because of",
-}
+HEADS = ("model", "family", "sees a", "permuted", "doubled", "another text", "because of")
 NUMBERS = ("permuting", "doubling", "other_text")
 COLOURS = {"measure": "#009E73", "multiset": "#E69F00", "sequence": "#882255"}
 TONES = {  # the same, dark and bright enough to be read as letters
@@ -32,7 +26,6 @@ TONES = {  # the same, dark and bright enough to be read as letters
 }
 MARKERS = ("o", "s", "^", "D")
 ROUNDING = {str(dtype).removeprefix("torch."): bound for dtype, bound in UNCHANGED.items()}
-POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST = 1e-17  # an exact zero is drawn here
 Line = dict[Hashable, Any]
 
@@ -43,8 +36,7 @@ def size_text(change: float, precision: str) -> str:
         return ""
     if change >= CHANGED:
         return f"{float(f'{100 * change:.2g}'):g}\u202f%"
-    exponent = f"{ROUNDING[precision]:.0e}".split("e")[1]
-    return f"≤\u00a010{str(int(exponent)).translate(POWERS)}"
+    return f"≤\u00a0{power_of_ten(round(math.log10(ROUNDING[precision])))}"
 
 
 def atlas_table(table: pd.DataFrame) -> SortableTable:
@@ -52,7 +44,7 @@ def atlas_table(table: pd.DataFrame) -> SortableTable:
     lines: list[Line] = table.fillna({"cause": ""}).to_dict("records")
     return SortableTable(
         title=f"atlas of {len(table)} backbones",
-        heads=tuple(HEADS.values()),
+        heads=HEADS,
         rows=tuple(map(_row, lines)),
         choice="Sees a",
         tones=TONES,

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,18 +76,13 @@ def where_ways_lead(
         half-way and at the end over that of the two prompts; `cloud` and `picture`, the distance
         of the last one from the target's over that of the two prompts, 0 for ways that arrive.
     """
-    latent = initial_latent(model, 0, rendering)
-
-    def pictures(texts: Texts, clouds: Sequence[Cloud]) -> Frames:
-        """The pictures of a source, of its target, and of other clouds at the target's end."""
-        times = np.minimum(np.arange(len(clouds)), 1.0)
-        return render(model, texts.along(np.stack(clouds), times), latent, rendering)
-
-    found = []
+    latent, found = initial_latent(model, 0, rendering), []
     for pair in pairs:
         texts = encode(model, [pair.source, pair.target])
         last, table = _tokens_on_the_way(texts.ends, ways)
-        source, target, *others = pictures(texts, [*texts.clouds, *last.values()])
+        clouds = np.stack([*texts.clouds, *last.values()])
+        times = np.minimum(np.arange(len(clouds)), 1.0)  # all but the source's at the target's end
+        source, target, *others = render(model, texts.along(clouds, times), latent, rendering)
         for way, picture in zip(last, others, strict=True):
             gap, whole = perceptual_distances(metric, np.stack([picture, target, source]))
             table.loc[way, "picture"] = gap / whole
@@ -154,27 +148,15 @@ def walk(model: TextToImageModel, metric: PerceptualMetric, record: Record, grad
     chosen = {table["grade"][pair_id]: pair_id for pair_id in representative_pairs(table)}
     pair, conditions = pairs[chosen[grade]], manifest["settings"]
     paths = of_first_seed(study[study["pair_id"] == pair.pair_id]).set_index("coupling")["ppl"]
-    frames = _frames(model, pair, [*paths.index], conditions)
-    again = [perceptual_distances(metric, each).mean() for each in frames.values()]
-    return Walk(model, pair, frames, np.isclose(again, paths, rtol=TOLERANCE, atol=1e-5))
-
-
-def _frames(
-    model: TextToImageModel, pair: PromptPair, ways: Sequence[str], conditions: Mapping[str, Any]
-) -> dict[str, Frames]:
-    """The frames of a pair along some ways, as a study with these settings renders them."""
     rendering, count = RenderSettings.recorded(conditions), conditions["frames"]
     texts, times = encode(model, [pair.source, pair.target]), np.linspace(0.0, 1.0, count)
     latent = initial_latent(model, conditions["seeds"][0], rendering)
-    return {
-        way: render(
-            model,
-            texts.along(cloud_path(pair, way, texts.ends, count), times),
-            latent,
-            rendering,
-        )
-        for way in ways
-    }
+    frames = {}
+    for way in paths.index:
+        path = texts.along(cloud_path(pair, way, texts.ends, count), times)
+        frames[way] = render(model, path, latent, rendering)
+    again = [perceptual_distances(metric, each).mean() for each in frames.values()]
+    return Walk(model, pair, frames, np.isclose(again, paths, rtol=TOLERANCE, atol=1e-5))
 
 
 def recompute(
@@ -257,13 +239,12 @@ def mix(model: TextToImageModel, pairs: Sequence[PromptPair]) -> dict[str, Mixtu
         "triangle": [pair.source for pair in pairs[:3]],
         "square": [text for pair in pairs[:2] for text in (pair.source, pair.target)],
     }
-    return {shape: _mixture(model, grid, prompts[shape]) for shape, grid in grids.items()}
-
-
-def _mixture(model: TextToImageModel, grid: WeightGrid, prompts: list[str]) -> Mixture:
-    corners = encode(model, prompts)
-    ends = [wasserstein_barycenter(corners.clouds, weights) for weights in grid.weights]
-    return Mixture(grid, prompts, corners, ends)
+    mixtures = {}
+    for shape, grid in grids.items():
+        corners = encode(model, prompts[shape])
+        ends = [wasserstein_barycenter(corners.clouds, weights) for weights in grid.weights]
+        mixtures[shape] = Mixture(grid, prompts[shape], corners, ends)
+    return mixtures
 
 
 def grid_table(mixtures: Mapping[str, Mixture]) -> pd.DataFrame:

@@ -110,14 +110,13 @@ def recorded(model_names: Sequence[str]) -> dict[str, Contest]:
     """
     both = (RIVALS, RIVALS_RETIMING)
     whole = [name for name in model_names if all(each.recorded(name) for each in both)]
-    names = whole or model_names[:1]
-    return {short_name(name): _contest(name) for name in names}
-
-
-def _contest(name: str) -> Contest:
-    study, manifest = RIVALS.read(name)
-    kernels = read_table(RIVALS.file("_fidelity.csv", name), RIVALS.made_by(name))
-    return Contest(name, study, manifest, kernels, RIVALS_RETIMING.rows(name))
+    found = {}
+    for name in whole or model_names[:1]:
+        study, manifest = RIVALS.read(name)
+        kernels = read_table(RIVALS.file("_fidelity.csv", name), RIVALS.made_by(name))
+        retimed = RIVALS_RETIMING.rows(name)
+        found[short_name(name)] = Contest(name, study, manifest, kernels, retimed)
+    return found
 
 
 # --- planes -------------------------------------------------------------------------------------

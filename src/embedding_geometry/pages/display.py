@@ -42,9 +42,7 @@ def _provenance(facts: Sequence[str], versions: Mapping[str, str]) -> Markdown:
 
 
 def provenance_line(
-    model: "TextToImageModel",
-    metric: "PerceptualMetric | None" = None,
-    seed: int | None = None,
+    model: "TextToImageModel", metric: "PerceptualMetric | None" = None, seed: int = 0
 ) -> Markdown:
     """One line that says which model, device, seed and versions made the page."""
     source = model.provenance
@@ -52,9 +50,7 @@ def provenance_line(
     facts += [f"on {source.device} in {source.dtype}"]
     if metric is not None:
         facts += [f"perceptual metric {metric.net} (revision {metric.revision})"]
-    if seed is not None:
-        facts += [f"seed {seed}"]
-    return _provenance(facts, source.versions)
+    return _provenance([*facts, f"seed {seed}"], source.versions)
 
 
 def recorded_line(manifest: dict[str, Any]) -> Markdown:
@@ -203,12 +199,9 @@ def show_walk(walk: "Walk", place: str, dagger: Collection[str] = ()) -> None:
         place: by what its names end.
         dagger: the ways that are marked with one.
     """
-    said = {
-        "model": walk.model.provenance.name,
-        "source": walk.pair.source,
-        "target": walk.pair.target,
-    }
-    glue_all({f"{name}_{place}": text for name, text in said.items()})
+    glue_text(f"model_{place}", walk.model.provenance.name)
+    glue_text(f"source_{place}", walk.pair.source)
+    glue_text(f"target_{place}", walk.pair.target)
     strips = {way + " †" * (way in dagger): frames for way, frames in walk.frames.items()}
     about = pair_metadata(walk.model, walk.pair, 0)
     show_photo(film_strips(strips), quality=20, extra=about, dpi=96)  # a page has two of them

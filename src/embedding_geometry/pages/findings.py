@@ -81,36 +81,32 @@ Findings = Mapping[str, Finding]
 def order_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
     """What shuffling the tokens changes: columns `by_order` and `by_text`, one row per prompt."""
     largest, smallest = table["by_order"].max(), float(table["by_text"].min())
-    found = _decided(
-        largest < UNCHANGED and smallest > CHANGED,
-        "change",
-        largest,
-        (len(table), "prompts"),
-        "below {:g}; another text changes at least {:.1f}",
-        UNCHANGED,
-        smallest,
-    )
-    return {"poster-1": found}
+    true, n = largest < UNCHANGED and smallest > CHANGED, (len(table), "prompts")
+    test = "below {:g}; another text changes at least {:.1f}"
+    return {"poster-1": _decided(true, "change", largest, n, test, UNCHANGED, smallest)}
 
 
-def poster_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The poster's second claim by the primary comparison, its third by a rank correlation.
+def coupling_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
+    """The poster's claims 2 and 3, and the secondary ones of the protocol.
 
-    The third one's p-value is corrected with the other secondary ones, its verdict follows from
-    the interval alone: so the protocol has it.
+    The second claim is decided by the primary comparison, the third by a rank correlation. The
+    p-values of all but the primary comparison are corrected together by Holm's method. Only the
+    third claim's verdict follows from the interval alone: so the protocol has it.
     """
     made = comparisons.compare_couplings(study)
-    found = _poster_effects(made.primary, made.similarity)
-    third = replace(found["poster-3"], p_value=made.corrected["similarity"], corrected=True)
-    return {**found, "poster-3": third}
+    p_value = made.corrected["similarity"]
+    third = replace(_correlated(made.similarity), p_value=p_value, corrected=True)
+    return {
+        "poster-2": _paired(made.primary),
+        "poster-3": third,
+        **_family(Family(made.secondary, made.corrected)),
+        "saving": _correlated(made.saving, made.corrected["saving"]),
+    }
 
 
 def poster_effects(study: pd.DataFrame) -> Findings:
-    """The same with the third claim's p-value as it is alone, for which no other test is made."""
-    return _poster_effects(*comparisons.primary_effects(study))
-
-
-def _poster_effects(primary: PairedComparison, similarity: Correlation) -> Findings:
+    """The poster's two with the third claim's p-value as it is alone: no other test is made."""
+    primary, similarity = comparisons.primary_effects(study)
     return {"poster-2": _paired(primary), "poster-3": _correlated(similarity)}
 
 
@@ -119,13 +115,6 @@ def repeat_findings(repeated: pd.DataFrame, manifest: Manifest) -> Findings:
     studies = FIRST.rows(), repeated
     verdicts = [[f.verdict for f in poster_effects(study).values()] for study in studies]
     return {"repeated": _counted(pd.Series(verdicts[0]) == verdicts[1], "verdicts")}
-
-
-def secondary_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
-    """The secondary comparisons of the protocol, corrected together by Holm's method."""
-    made = comparisons.compare_couplings(study)
-    found = _family(Family(made.secondary, made.corrected))
-    return {**found, "saving": _correlated(made.saving, made.corrected["saving"])}
 
 
 def path_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -262,8 +251,9 @@ def dose_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     cells = dose.dose_table(study)
     beyond = dose.fit_mixed_model(cells, by_coupling=True)
     of_all = beyond.pairs, "mixed-effects model"
+    slope = dose.median_slope(dose.pair_slopes(cells))
     return {
-        "dose": _slope(dose.median_slope(dose.pair_slopes(cells))),
+        "dose": _slope(slope, "median of slopes within pairs"),
         "dose-beyond-name": _estimated("slope", beyond.slope, beyond.interval, *of_all),
     }
 
@@ -273,17 +263,14 @@ def same_scene_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     model = manifest["model"]["name"]
     if not DOSE.recorded(model):
         return {}
-    picked = DOSE.rows(model)["pair_id"]
-    return {"dose-same-scene": _slope(*dose.same_scene_slope(study, picked))}
+    found, p_value = dose.same_scene_slope(study, DOSE.rows(model)["pair_id"])
+    slope = _slope(found, "Wilcoxon, one-sided")
+    decided = confirmed(slope.verdict, p_value)  # the protocol asks for a test, which has to agree
+    return {"dose-same-scene": replace(slope, verdict=decided, p_value=p_value)}
 
 
-def _slope(found: dose.MedianSlope, p_value: float | None = None) -> Finding:
-    """A median slope; where the protocol asks for a test, its p-value has to agree."""
-    test = "median of slopes within pairs" if p_value is None else "Wilcoxon, one-sided"
-    finding = _estimated("median slope", found.estimate, found.interval, found.n, test)
-    if p_value is None:
-        return finding
-    return replace(finding, verdict=confirmed(finding.verdict, p_value), p_value=p_value)
+def _slope(found: dose.MedianSlope, test: str) -> Finding:
+    return _estimated("median slope", found.estimate, found.interval, found.n, test)
 
 
 def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
@@ -295,7 +282,8 @@ def ways_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
         )
         for name, finding in _family(ways).items()
     }
-    found["ways-any"] = _any_smoother([found[f"ways-{w}-against-optimal"] for w in ARRIVING])
+    verdicts = [found[f"ways-{way}-against-optimal"].verdict for way in ARRIVING]
+    found["ways-any"] = _some("smoother", verdicts, float(verdicts.count("does not hold")))
     return found | {"ways-centred": _counted(comparisons.centring_agrees(study), "pairs")}
 
 
@@ -303,10 +291,7 @@ def rivals_findings(study: pd.DataFrame, manifest: Manifest) -> Findings:
     """Each way against the optimal coupling and row order: smoother at no loss of fidelity?"""
     made = rivals.compare_rivals(study)
     found = {f"rivals-{duel.way}-against-{duel.control}": _duel(duel) for duel in made.duels}
-    verdicts = [duel.better for duel in made.against("optimal").values()]
-    better, n = float(verdicts.count("holds")), len(verdicts)
-    status = comparisons.any_smoother(verdicts)
-    some = Finding("better", better, None, "counted", n, "ways", status)
+    some = _some("better", [duel.better for duel in made.against("optimal").values()])
     return found | {"rivals-any": some, "rivals-sensitive": _sensitive(made)}
 
 
@@ -338,12 +323,10 @@ def _sensitive(made: rivals.Rivals) -> Finding:
     )  # fmt: skip
 
 
-def _any_smoother(found: list[Finding]) -> Finding:
-    """The claim that some way is smoother, from the findings about each."""
-    verdicts = [finding.verdict for finding in found]
-    smoother, rougher = (float(verdicts.count(v)) for v in ("holds", "does not hold"))
-    status, n = comparisons.any_smoother(verdicts), len(found)
-    return Finding("smoother", smoother, None, "counted", n, "ways", status, facts=(rougher,))
+def _some(kind: Kind, verdicts: list[Verdict], *facts: float) -> Finding:
+    """The claim that some way is smoother or better, from the verdicts on each."""
+    held, n, status = verdicts.count("holds"), len(verdicts), comparisons.any_smoother(verdicts)
+    return Finding(kind, float(held), None, "counted", n, "ways", status, facts=facts)
 
 
 def grid_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:

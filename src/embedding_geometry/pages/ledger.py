@@ -30,20 +30,11 @@ from embedding_geometry.statistics.verdicts import Verdict
 
 Status = Verdict | Literal["not recorded"]
 Together = Literal["models agree", "models differ", "undecided", "not recorded"]
-_YES, _NO, _OPEN, _NONE = (
-    ("#00705a", "#4fd0a8"),
-    ("#a3264a", "#f59bb0"),
-    ("#8a5200", "#f0b060"),
-    ("#5a5a5a", "#b8b8b8"),
-)
-TONES = {
-    "holds": _YES,
-    "models agree": _YES,
-    "does not hold": _NO,
-    "models differ": _NO,
-    "undecided on this model": _OPEN,
-    "undecided": _OPEN,
-    "not recorded": _NONE,
+TONES = {  # on light and on dark ground
+    **dict.fromkeys(("holds", "models agree"), ("#00705a", "#4fd0a8")),
+    **dict.fromkeys(("does not hold", "models differ"), ("#a3264a", "#f59bb0")),
+    **dict.fromkeys(("undecided on this model", "undecided"), ("#8a5200", "#f0b060")),
+    "not recorded": ("#5a5a5a", "#b8b8b8"),
 }
 WORDS = {  # of one claim, and of several
     "holds": ("holds", "hold"),
@@ -85,8 +76,8 @@ class Section:
         page: the file name of the page, without its ending.
         source: the table.
         claims: in reading order.
-        find: what the table and its manifest show about every claim. A claim for which the table
-            has too few cases may be left out.
+        find: what the table and its manifest show about every claim; sections of one table may
+            share it. A claim for which the table has too few cases may be left out.
     """
 
     title: str
@@ -157,12 +148,15 @@ def ledger(
         RecordError: a table is damaged or has no rows.
     """
     entries = []
+    known: dict[tuple[Record, object], dict[str, Findings]] = {}
     for section in sections:
-        of = models if section.source.of_model else (NO_MODEL,)
-        tables = computed.get(section.source.name, {})
-        findings = {model: _findings(section, model, tables.get(model)) for model in of}
+        basis = section.source, section.find
+        if basis not in known:
+            of = models if section.source.of_model else (NO_MODEL,)
+            tables = computed.get(section.source.name, {})
+            known[basis] = {model: _findings(section, model, tables.get(model)) for model in of}
         for claim in section.claims:
-            found = {model: findings[model].get(claim.identifier) for model in of}
+            found = {model: each.get(claim.identifier) for model, each in known[basis].items()}
             entries.append(Entry(section, claim, found))
     return entries
 
@@ -190,10 +184,8 @@ def count_text(entries: Sequence[Entry]) -> str:
         for model in (of_models[0].found if of_models else ())
     ]
     if of_models:
-        agree, differ = (
-            sum(entry.together == word for entry in of_models)
-            for word in ("models agree", "models differ")
-        )
+        together = [entry.together for entry in of_models]
+        agree, differ = together.count("models agree"), together.count("models differ")
         parts += [f"the models agree on {agree} and differ on {differ}"]
     others = [entry.statuses[NO_MODEL] for entry in entries if not entry.of_models]
     parts += [f"of the claims that are not about a model {_count(others)}"] * bool(others)
@@ -222,16 +214,15 @@ def summary_table(entries: Sequence[Entry]) -> str:
     lines: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         lines.setdefault((entry.section.title, entry.section.page), []).append(entry)
+    columns = {**models, NO_MODEL: "about no model"}
     rows = (
         [
             f'<a href="{page_address(page)}">{escape(title)}</a>',
-            *(_counts([e.statuses[m] for e in found if m in e.found]) for m in models),
-            _counts([e.statuses[NO_MODEL] for e in found if not e.of_models]),
+            *(_counts([e.statuses[each] for e in found if each in e.found]) for each in columns),
         ]
         for (title, page), found in lines.items()
     )
-    heads = ["claims of", *(f"on {short_name(model)}" for model in models), "about no model"]
-    return _html_table(heads, rows)
+    return _html_table(["claims of", *columns.values()], rows)
 
 
 def claims_table(entries: Sequence[Entry]) -> str:
@@ -241,18 +232,21 @@ def claims_table(entries: Sequence[Entry]) -> str:
         [_statement(entry), *(_verdict(entry, m) for m in models), _toned(entry.together)]
         for entry in entries
     )
-    heads = ["claim", *(f"on {short_name(model)}" for model in models), "together"]
-    return f"<style>{STYLE}{tone_rules(TONES)}</style>{_html_table(heads, rows, 'sortable')}"
+    table = _html_table(["claim", *models.values(), "together"], rows, "sortable")
+    return f"<style>{STYLE}{tone_rules(TONES)}</style>{table}"
 
 
-def _models(entries: Sequence[Entry]) -> Sequence[str]:
-    return next((tuple(entry.found) for entry in entries if entry.of_models), ())
+def _models(entries: Sequence[Entry]) -> dict[str, str]:
+    """The models of the entries, and how their columns are headed."""
+    found = next((entry.found for entry in entries if entry.of_models), {})
+    return {model: f"on {short_name(model)}" for model in found}
 
 
 def _html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
+    labels = [f'<td data-label="{escape(each)}">' for each in heads]
     body = "\n".join(
-        f"<tr>{''.join(_labelled(cell, name) for cell, name in zip(row, heads, strict=True))}</tr>"
+        f"<tr>{''.join(f'{td}{cell}</td>' for td, cell in zip(labels, row, strict=True))}</tr>"
         for row in rows
     )
     return (
@@ -261,18 +255,15 @@ def _html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str =
     )
 
 
-def _labelled(cell: str, head: str) -> str:
-    return f'<td data-label="{escape(head)}">{cell}</td>'
-
-
 def _toned(word: str) -> str:
     return f'<span class="{css_class(word)}">{word}</span>'
 
 
 def _statement(entry: Entry) -> str:
     page = entry.section.page
-    link = f'<a href="{page_address(page, entry.claim.anchor)}">page {_number(page)}</a>'
-    return f'{escape(entry.claim.statement)} <span class="where">{link}</span>'
+    number = int(page.partition("_")[0])
+    link = f'<a href="{page_address(page, entry.claim.anchor)}">page {number}</a>'
+    return f"{escape(entry.claim.statement)} {_where(link)}"
 
 
 def _verdict(entry: Entry, model: str) -> str:
@@ -306,10 +297,9 @@ def _test(found: Finding) -> str:
 def models_table(entries: Sequence[Entry]) -> SortableTable:
     """The claims about models to sort and filter, each with its data and links to its page."""
     of_models = [entry for entry in entries if entry.of_models]
-    models = _models(of_models)
     return SortableTable(
         title=f"ledger of {len(of_models)} claims about models",
-        heads=("claim", *(f"on {short_name(model)}" for model in models), "together"),
+        heads=("claim", *_models(of_models).values(), "together"),
         rows=tuple(_models_row(place, entry) for place, entry in enumerate(of_models)),
         choice="Together",
         tones=TONES,
@@ -346,23 +336,15 @@ def others_table(entries: Sequence[Entry]) -> SortableTable:
 
 def _other_row(place: int, entry: Entry) -> Row:
     [status], [found], source = entry.statuses.values(), entry.found.values(), entry.section.source
-    cells = (
-        Cell(_statement(entry), "sentence", key=str(place)),
-        Cell(status, status),
-        *_found_cells(found, source),
-        Cell(f"{_data(source, NO_MODEL)} {_where(escape(made_with(source, NO_MODEL)))}"),
-    )
+    effect, test, n = Cell(_remedy(source, NO_MODEL)), Cell(""), Cell("")
+    if found is not None:
+        effect = Cell(escape(_effect(found)), key=effect_key(found))
+        test = Cell(escape(_test(found)), key=f"{test_text(found)} {found.p_value or 0:.20f}")
+        n = Cell(f"{found.n}\u00a0{found.unit}")
+    statement = Cell(_statement(entry), "sentence", key=str(place))
+    data = Cell(f"{_data(source, NO_MODEL)} {_where(escape(made_with(source, NO_MODEL)))}")
+    cells = (statement, Cell(status, status), effect, test, n, data)
     return Row(cells, status, f"claim-{entry.claim.identifier}")
-
-
-def _found_cells(found: Finding | None, source: Record) -> tuple[Cell, ...]:
-    if found is None:
-        return Cell(_remedy(source, NO_MODEL)), Cell(""), Cell("")
-    return (
-        Cell(escape(_effect(found)), key=effect_key(found)),
-        Cell(escape(_test(found)), key=f"{test_text(found)} {found.p_value or 0:.20f}"),
-        Cell(f"{found.n}\u00a0{found.unit}"),
-    )
 
 
 def _data(source: Record, model_name: str) -> str:
@@ -383,10 +365,6 @@ def made_with(source: Record, model_name: str) -> str:
     if model is None:
         return f"diffusers {manifest['versions']['diffusers']}, random weights"
     return short_name(model["name"] if isinstance(model, dict) else model)
-
-
-def _number(page: str) -> int:
-    return int(page.partition("_")[0])
 
 
 def page_address(page: str, anchor: str = "") -> str:
@@ -417,33 +395,22 @@ def provenance_table(sections: Iterable[Section], models: Sequence[str]) -> pd.D
         if source.manifest is not None
         for model in (models if source.of_model else [NO_MODEL])
     }
-    return pd.DataFrame(lines).T
+    facts = ["model", "revision", "device", "recorded", "rows", "made by"]
+    return pd.DataFrame(lines, index=facts).T.fillna("–")
 
 
-def _provenance(source: Record, model_name: str) -> dict[str, str]:
+def _provenance(source: Record, model_name: str) -> dict[str, str | None]:
     if not source.recorded(model_name):
-        missing = dict.fromkeys(("model", "revision", "device", "recorded", "rows"), "–")
-        return missing | {"recorded": "not recorded", "made by": source.made_by(model_name)}
+        return {"recorded": "not recorded", "made by": source.made_by(model_name)}
     table, manifest = source.read(model_name)
     model = manifest.get("model")
-    revision = model["revision"] if isinstance(model, dict) else manifest.get("model_revision")
+    of_study = model if isinstance(model, dict) else {}
     return {
         "model": made_with(source, model_name),
-        "revision": revision or "–",
-        "device": _device(manifest),
-        "recorded": _unbroken(recording_day(manifest)),
+        "revision": of_study.get("revision") or manifest.get("model_revision"),
+        # of a benchmark the processor that it ran on
+        "device": of_study.get("device") or manifest.get("device") or manifest["cpu"],
+        "recorded": recording_day(manifest).replace("-", "\u2011"),  # where no line is broken
         "rows": str(len(table)),
         "made by": source.made_by(model_name),
     }
-
-
-def _unbroken(date: str) -> str:
-    """A date at whose hyphens no line is broken."""
-    return date.replace("-", "\u2011")
-
-
-def _device(manifest: Manifest) -> str:
-    """The device of a study, or the processor that a benchmark ran on."""
-    model = manifest.get("model")
-    of_model = model["device"] if isinstance(model, dict) else None
-    return str(of_model or manifest.get("device") or manifest["cpu"])

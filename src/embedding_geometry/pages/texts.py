@@ -218,7 +218,7 @@ def at_most(value: float) -> str:
     if value < 0 or not math.isfinite(value):
         raise ValueError(f"a size is expected, not {value}")
     classes = [e for e in SIZE_CLASSES if value <= 10.0**e] or [math.ceil(math.log10(value))]
-    return f"≤\u00a0{_power_of_ten(classes[0])}"
+    return f"≤\u00a0{power_of_ten(classes[0])}"
 
 
 def at_least(value: float) -> str:
@@ -226,10 +226,11 @@ def at_least(value: float) -> str:
     if not value > 0:
         raise ValueError(f"a size above 0 is expected, not {value}")
     exponent = math.floor(math.log10(min(value, sys.float_info.max)))
-    return f"≥\u00a0{_power_of_ten(exponent)}"
+    return f"≥\u00a0{power_of_ten(exponent)}"
 
 
-def _power_of_ten(exponent: int) -> str:
+def power_of_ten(exponent: int) -> str:
+    """Write a power of ten, such as "10⁻¹²"."""
     return f"10{str(exponent).translate(SUPERSCRIPTS)}"
 
 

@@ -4,9 +4,9 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import subcommand
+import pandas as pd
 
 from embedding_geometry.ground.command import run_command
 from embedding_geometry.ground.devices import find_device
@@ -17,7 +17,7 @@ from embedding_geometry.pocket.causes import record_causes
 from embedding_geometry.pocket.evaluate import evaluate
 from embedding_geometry.pocket.export import export
 from embedding_geometry.pocket.fit import Place
-from embedding_geometry.pocket.pairs import draw_pairs, write_pairs
+from embedding_geometry.pocket.pairs import draw_pairs
 from embedding_geometry.pocket.recipes import RECIPES
 from embedding_geometry.pocket.train import run_stage, stages
 
@@ -82,12 +82,7 @@ class Causes:
     """Where the trainings go; a finished one is not repeated."""
 
 
-Command = (
-    Annotated[Train, subcommand("train")]
-    | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Pairs, subcommand("pairs")]
-    | Annotated[Causes, subcommand("causes")]
-)
+Command = Train | Evaluate | Pairs | Causes
 
 
 def main(command: Command) -> None:
@@ -113,7 +108,8 @@ def main(command: Command) -> None:
             sys.stdout.write(f"{quality}\n")
         case Pairs():
             target = command.target or PROMPTS / f"{command.recipe}_pairs.csv"
-            write_pairs(draw_pairs(recipe.world, recipe.pairs, command.seed), target)
+            table = pd.DataFrame(draw_pairs(recipe.world, recipe.pairs, command.seed))
+            table.to_csv(target, index=False, lineterminator="\n")
 
 
 def what_stays(command: Command) -> str:

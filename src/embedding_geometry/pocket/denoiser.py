@@ -76,9 +76,8 @@ def train_unet(place: Place, recipe: Recipe) -> None:
     encoder.requires_grad_(recipe.encoder != "contrastive")
     torch.manual_seed(place.seed)
     objective = Denoising(new_unet(data.latents.shape[1]), encoder)
-    objective = fit(
-        "unet", objective, partial(data.draw, offset=recipe.offset), recipe.unet, place
-    )
+    draw = partial(data.draw, offset=recipe.offset)
+    objective = fit("unet", objective, draw, recipe.unet, place)
     if place.first:
         objective.unet.save_pretrained(place.folder / "unet")
         objective.text_encoder.save_pretrained(place.folder / "text_encoder")

@@ -5,11 +5,9 @@ said twice; 4, 3, 2 and 1 differ in one, two, three and most values; 0 shares no
 `rigid`, the control: one sentence form, one to three values differ.
 """
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from embedding_geometry.ground.grades import GRADES, RIGID
 from embedding_geometry.pocket.recipes import RECIPES, PairsAGrade, Scene, World
@@ -48,8 +46,3 @@ def draw_pairs(
     """All pairs of a study of this world: free ones of six grades, then the rigid control's."""
     rng = np.random.default_rng(seed)
     return [*_free(world, a_grade.free, rng), *_rigid(world, a_grade.rigid, rng)]
-
-
-def write_pairs(pairs: Sequence[PromptPair], path: Path) -> None:
-    """Write `pair_id, source, target, similarity, stratum` as UTF-8 CSV."""
-    pd.DataFrame(pairs).to_csv(path, index=False, lineterminator="\n")

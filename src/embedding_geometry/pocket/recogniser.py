@@ -46,17 +46,17 @@ class Recognising(nn.Module):
 
         It lies between chance and 1, and says nothing of whether the answers are right.
         """
-        parts = []
-        for part in images.split(100):
-            *logits, _ = self.outputs(part)
-            parts.append(torch.stack([o.softmax(1).amax(1) for o in logits]).mean(0))
+        parts = [
+            torch.stack([o.softmax(1).amax(1) for o in logits]).mean(0)
+            for *logits, _ in map(self.outputs, images.split(100))
+        ]
         return torch.cat(parts).double().numpy()
 
     @torch.no_grad()
     def answers(self, images: Tensor) -> Float[np.ndarray, "n questions"]:
         """The most likely answer to every question, then the numbers."""
-        parts = []
-        for part in images.split(100):
-            *logits, values = self.outputs(part)
-            parts.append(torch.cat([*(o.argmax(1, keepdim=True) for o in logits), values], 1))
+        parts = [
+            torch.cat([*(o.argmax(1, keepdim=True) for o in logits), values], 1)
+            for *logits, values in map(self.outputs, images.split(100))
+        ]
         return torch.cat(parts).double().numpy()

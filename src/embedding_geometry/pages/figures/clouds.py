@@ -137,22 +137,18 @@ def _gathered(labels: Sequence[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
 
 
 def coupling_matrix(
-    sigma: Int[np.ndarray, " n"],
-    labels_x: Sequence[str],
-    labels_y: Sequence[str],
-    name: str = "optimal",
+    sigma: Int[np.ndarray, " n"], labels_x: Sequence[str], labels_y: Sequence[str]
 ) -> Axes:
-    """Which token goes to which: a square per pair, all padding tokens gathered in one line."""
+    """Which token an optimal coupling moves where: a square per pair, all padding in one line."""
     (rows, row_names), (columns, column_names) = _gathered(labels_x), _gathered(labels_y)
     counts = pd.crosstab(rows, columns[sigma]).set_axis(row_names)
-    colour = look(name).colour
     ax = sns.heatmap(
         counts.set_axis(column_names, axis=1),
         mask=counts.to_numpy() == 0,
         annot=counts.astype(str).where(counts > 1, ""),
         fmt="",
         annot_kws={"fontsize": 7},
-        cmap=[colour],
+        cmap=[BLUE],
         cbar=False,
         linewidths=1.5,
         square=True,
@@ -163,7 +159,7 @@ def coupling_matrix(
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", rotation=90, labelsize=8)
     ax.tick_params(axis="y", rotation=0, labelsize=8)
-    ax.set_xlabel(name, color=colour, fontweight="bold")
+    ax.set_xlabel("optimal", color=BLUE, fontweight="bold")
     return ax
 
 

@@ -15,14 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from embedding_geometry.pages.figures.studies import quartile_panels
-from embedding_geometry.pages.figures.style import (
-    FAINT,
-    INK,
-    Look,
-    few_log_ticks,
-    look,
-    panels,
-)
+from embedding_geometry.pages.figures.style import FAINT, INK, Look, few_log_ticks, look, panels
 
 CURVES, ATTENTION, PREDICTION, STEPS, DENOISED = "#56B4E9", "#009E73", "#E69F00", "#AA4499", INK
 RIVALS = {

@@ -5,19 +5,14 @@ from jaxtyping import Float
 
 Color = tuple[int, int, int]
 
-COLORS: dict[str, Color] = {
-    "fur": (160, 120, 90),
+FURRED = ("ear", "mane", "limb", "arm", "tip")  # limb: the feet, tip: of the tail
+COLORS: dict[str, Color] = dict.fromkeys(("fur", *FURRED), (160, 120, 90)) | {
     "light": (246, 236, 222),  # muzzle and belly
-    "ear": (160, 120, 90),
     "inner": (240, 176, 170),
     "patch": (246, 236, 222),
     "nose": (64, 48, 50),
-    "mane": (160, 120, 90),
-    "limb": (160, 120, 90),  # feet
-    "arm": (160, 120, 90),
     "mark": (70, 58, 60),  # stripes, the spot
     "iris": (52, 40, 44),
-    "tip": (160, 120, 90),  # of the tail
 }
 """What of a creature has a colour, where its species says nothing else."""
 
@@ -91,49 +86,46 @@ SPECIES: dict[str, dict[str, float | Color]] = {
     },
     "rabbit": {
         "fur": (250, 242, 238), "inner": (250, 176, 186), "nose": (240, 130, 146), "head_w": 0.86,
-        "head_h": 0.8, "ear_x": 0.34, "ear_y": -0.62, "ear_len": 0.92, "ear_w": 0.25,
-        "ear_tilt": 0.12, "ear_inner": 0.62, "light": (255, 252, 248), "muzzle_w": 0.32,
-        "muzzle_h": 0.22, "nose_w": 0.1, "nose_h": 0.07, "blush": 0.9, "whiskers": 0.4,
-        "eye_r": 0.15, "body_w": 0.6,
+        "head_h": 0.8, "ear_x": 0.34, "ear_len": 0.92, "ear_w": 0.25, "ear_tilt": 0.12,
+        "ear_inner": 0.62, "light": (255, 252, 248), "muzzle_w": 0.32, "muzzle_h": 0.22,
+        "nose_w": 0.1, "nose_h": 0.07, "blush": 0.9, "whiskers": 0.4, "eye_r": 0.15, "body_w": 0.6,
     },
     "bear": {
         "fur": (150, 98, 62), "inner": (206, 152, 112), "light": (226, 188, 146), "ear_x": 0.72,
-        "ear_y": -0.62, "ear_len": 0.33, "ear_w": 0.33, "muzzle_w": 0.42, "muzzle_h": 0.33,
-        "nose_w": 0.17, "nose_h": 0.12, "nose_y": 0.22, "body_w": 0.76, "eye_r": 0.15,
+        "ear_len": 0.33, "ear_w": 0.33, "muzzle_h": 0.33, "nose_w": 0.17, "nose_h": 0.12,
+        "nose_y": 0.22, "body_w": 0.76, "eye_r": 0.15,
     },
     "panda": {
         "fur": (250, 248, 246), "ear": (56, 54, 64), "limb": (56, 54, 64), "arm": (56, 54, 64),
         "patch": (56, 54, 64), "inner": (56, 54, 64), "light": (255, 253, 250), "ear_x": 0.76,
-        "ear_y": -0.62, "ear_len": 0.33, "ear_w": 0.33, "patch_x": 0.44, "patch_y": 0.06,
-        "patch_w": 0.24, "patch_h": 0.31, "patch_tilt": 0.5, "eye_r": 0.15, "iris": (84, 62, 60),
-        "muzzle_w": 0.3, "muzzle_h": 0.22, "nose_w": 0.15, "nose_h": 0.1, "body_w": 0.76,
-        "pupil": 0.78,
+        "ear_len": 0.33, "ear_w": 0.33, "patch_x": 0.44, "patch_y": 0.06, "patch_w": 0.24,
+        "patch_h": 0.31, "patch_tilt": 0.5, "eye_r": 0.15, "iris": (84, 62, 60), "muzzle_w": 0.3,
+        "muzzle_h": 0.22, "nose_w": 0.15, "body_w": 0.76, "pupil": 0.78,
     },
     "pig": {
         "fur": (250, 178, 184), "inner": (238, 138, 152), "light": (253, 200, 202),
-        "nose": (236, 128, 146), "ear_x": 0.62, "ear_y": -0.64, "ear_len": 0.4, "ear_w": 0.34,
-        "ear_tilt": 0.75, "ear_point": 0.7, "muzzle_w": 0.2, "muzzle_h": 0.2, "nose_w": 0.36,
-        "nose_h": 0.25, "nose_y": 0.3, "nose_point": 0.0, "nostril": 1.0, "mouth_y": 0.62,
-        "mouth_w": 0.2, "smile": 0.6, "eye_r": 0.15, "eye_y": -0.08, "body_w": 0.76,
-        "tail_len": 0.3, "tail_w": 0.1, "blush": 0.9,
+        "nose": (236, 128, 146), "ear_y": -0.64, "ear_len": 0.4, "ear_w": 0.34, "ear_tilt": 0.75,
+        "ear_point": 0.7, "muzzle_w": 0.2, "muzzle_h": 0.2, "nose_w": 0.36, "nose_h": 0.25,
+        "nose_y": 0.3, "nose_point": 0.0, "nostril": 1.0, "mouth_y": 0.62, "mouth_w": 0.2,
+        "smile": 0.6, "eye_r": 0.15, "eye_y": -0.08, "body_w": 0.76, "tail_len": 0.3,
+        "tail_w": 0.1, "blush": 0.9,
     },
     "mouse": {
         "fur": (176, 172, 182), "inner": (248, 182, 190), "nose": (240, 130, 146), "head_w": 0.8,
-        "head_h": 0.74, "jaw": -0.12, "ear_x": 0.82, "ear_y": -0.62, "ear_len": 0.6,
-        "ear_w": 0.56, "ear_tilt": 0.5, "ear_inner": 0.72, "muzzle_w": 0.32, "muzzle_h": 0.26,
-        "nose_w": 0.13, "nose_h": 0.1, "nose_y": 0.26, "nose_point": 0.1, "mouth_w": 0.16,
-        "mouth_y": 0.42, "whiskers": 0.8, "eye_r": 0.16, "eye_x": 0.34, "body_w": 0.52,
-        "tail_len": 1.0, "tail_w": 0.06, "limb": (240, 178, 184),
+        "head_h": 0.74, "jaw": -0.12, "ear_x": 0.82, "ear_len": 0.6, "ear_w": 0.56,
+        "ear_tilt": 0.5, "ear_inner": 0.72, "muzzle_w": 0.32, "muzzle_h": 0.26, "nose_w": 0.13,
+        "nose_point": 0.1, "mouth_w": 0.16, "mouth_y": 0.42, "whiskers": 0.8, "eye_x": 0.34,
+        "body_w": 0.52, "tail_len": 1.0, "tail_w": 0.06, "limb": (240, 178, 184),
     },
     "fox": {
         "fur": (232, 112, 48), "tip": (255, 248, 240), "light": (255, 248, 240),
         "inner": (74, 52, 52), "limb": (92, 58, 50), "arm": (92, 58, 50), "jaw": -0.18,
-        "head_w": 1.0, "head_h": 0.8, "ear_x": 0.6, "ear_y": -0.68, "ear_len": 0.62,
-        "ear_w": 0.36, "ear_tilt": 0.3, "ear_point": 0.85, "tuft": 1.0, "patch": (255, 248, 240),
-        "patch_x": 0.56, "patch_y": 0.4, "patch_w": 0.42, "patch_h": 0.26, "patch_tilt": -0.5,
-        "muzzle_w": 0.3, "muzzle_h": 0.3, "muzzle_y": 0.5, "nose_w": 0.12, "nose_h": 0.09,
-        "nose_y": 0.4, "mouth_y": 0.54, "mouth_w": 0.14, "eye_r": 0.15, "tail_len": 1.05,
-        "tail_w": 0.34, "blush": 0.0,
+        "head_h": 0.8, "ear_x": 0.6, "ear_y": -0.68, "ear_len": 0.62, "ear_w": 0.36,
+        "ear_tilt": 0.3, "ear_point": 0.85, "tuft": 1.0, "patch": (255, 248, 240), "patch_x": 0.56,
+        "patch_y": 0.4, "patch_w": 0.42, "patch_h": 0.26, "patch_tilt": -0.5, "muzzle_w": 0.3,
+        "muzzle_h": 0.3, "muzzle_y": 0.5, "nose_w": 0.12, "nose_h": 0.09, "nose_y": 0.4,
+        "mouth_y": 0.54, "mouth_w": 0.14, "eye_r": 0.15, "tail_len": 1.05, "tail_w": 0.34,
+        "blush": 0.0,
     },
     "frog": {
         "fur": (126, 200, 92), "light": (228, 242, 180), "inner": (126, 200, 92),
@@ -147,12 +139,12 @@ SPECIES: dict[str, dict[str, float | Color]] = {
     "owl": {
         "fur": (158, 114, 80), "light": (240, 216, 172), "inner": (120, 82, 58),
         "patch": (246, 228, 190), "nose": (248, 172, 60), "iris": (255, 206, 70),
-        "limb": (248, 172, 60), "arm": (128, 90, 62), "jaw": 0.0, "ear_x": 0.62, "ear_y": -0.68,
-        "ear_len": 0.36, "ear_w": 0.24, "ear_tilt": 0.55, "ear_point": 0.9, "ear_inner": 0.5,
-        "patch_x": 0.38, "patch_y": 0.02, "patch_w": 0.44, "patch_h": 0.46, "eye_x": 0.38,
-        "eye_y": 0.0, "eye_r": 0.29, "pupil": 0.6, "muzzle_w": 0.0, "muzzle_h": 0.0,
-        "nose_w": 0.13, "nose_h": 0.19, "nose_y": 0.3, "nose_point": 0.9, "mouth_w": 0.0,
-        "blush": 0.0, "body_w": 0.74, "belly": 0.85,
+        "limb": (248, 172, 60), "arm": (128, 90, 62), "jaw": 0.0, "ear_y": -0.68, "ear_len": 0.36,
+        "ear_w": 0.24, "ear_tilt": 0.55, "ear_point": 0.9, "ear_inner": 0.5, "patch_x": 0.38,
+        "patch_y": 0.02, "patch_w": 0.44, "patch_h": 0.46, "eye_x": 0.38, "eye_y": 0.0,
+        "eye_r": 0.29, "pupil": 0.6, "muzzle_w": 0.0, "muzzle_h": 0.0, "nose_w": 0.13,
+        "nose_h": 0.19, "nose_y": 0.3, "nose_point": 0.9, "mouth_w": 0.0, "blush": 0.0,
+        "body_w": 0.74, "belly": 0.85,
     },
     "koala": {
         "fur": (158, 168, 186), "inner": (250, 228, 232), "nose": (62, 58, 70),
@@ -185,22 +177,20 @@ SPECIES: dict[str, dict[str, float | Color]] = {
         "blush": 0.7, "body_w": 0.76, "belly": 0.5,
     },
     "monkey": {
-        "fur": (132, 84, 58), "ear": (132, 84, 58), "inner": (244, 200, 160),
-        "light": (246, 212, 172), "patch": (246, 212, 172), "head_w": 0.92, "ear_x": 0.98,
-        "ear_y": -0.02, "ear_len": 0.34, "ear_w": 0.34, "ear_tilt": 1.5, "ear_inner": 0.62,
-        "patch_x": 0.32, "patch_y": 0.0, "patch_w": 0.36, "patch_h": 0.38, "muzzle_w": 0.58,
-        "muzzle_h": 0.36, "muzzle_y": 0.42, "nose_w": 0.12, "nose_h": 0.06, "nose_y": 0.26,
-        "nose": (120, 76, 58), "mouth_w": 0.34, "mouth_y": 0.5, "smile": 1.0, "eye_x": 0.32,
-        "eye_r": 0.15, "tail_len": 1.1, "tail_w": 0.08,
+        "fur": (132, 84, 58), "inner": (244, 200, 160), "light": (246, 212, 172),
+        "patch": (246, 212, 172), "head_w": 0.92, "ear_x": 0.98, "ear_y": -0.02, "ear_len": 0.34,
+        "ear_w": 0.34, "ear_tilt": 1.5, "ear_inner": 0.62, "patch_x": 0.32, "patch_w": 0.36,
+        "patch_h": 0.38, "muzzle_w": 0.58, "muzzle_h": 0.36, "muzzle_y": 0.42, "nose_w": 0.12,
+        "nose_h": 0.06, "nose": (120, 76, 58), "mouth_w": 0.34, "mouth_y": 0.5, "smile": 1.0,
+        "eye_x": 0.32, "eye_r": 0.15, "tail_len": 1.1, "tail_w": 0.08,
     },
     "sheep": {
-        "fur": (240, 208, 186), "mane": (252, 248, 242), "limb": (240, 208, 186),
-        "light": (252, 248, 242), "inner": (240, 170, 164), "nose": (196, 124, 120),
-        "head_w": 0.74, "head_h": 0.8, "jaw": -0.02, "ruff": 1.08, "lobes": 0.13, "cap": 1.0,
-        "coat": 0.68, "ear_x": 0.86, "ear_y": -0.12, "ear_len": 0.36, "ear_w": 0.19,
-        "ear_tilt": 1.9, "ear_front": 1.0, "ear_inner": 0.55, "muzzle_w": 0.0, "muzzle_h": 0.0,
-        "nose_w": 0.13, "nose_h": 0.08, "eye_x": 0.34, "eye_r": 0.15, "blush": 0.7,
-        "body_w": 0.64, "belly": 0.9,
+        "fur": (240, 208, 186), "mane": (252, 248, 242), "light": (252, 248, 242),
+        "inner": (240, 170, 164), "nose": (196, 124, 120), "head_w": 0.74, "head_h": 0.8,
+        "jaw": -0.02, "ruff": 1.08, "lobes": 0.13, "cap": 1.0, "coat": 0.68, "ear_x": 0.86,
+        "ear_y": -0.12, "ear_len": 0.36, "ear_w": 0.19, "ear_tilt": 1.9, "ear_front": 1.0,
+        "ear_inner": 0.55, "muzzle_w": 0.0, "muzzle_h": 0.0, "nose_w": 0.13, "nose_h": 0.08,
+        "eye_x": 0.34, "eye_r": 0.15, "blush": 0.7, "body_w": 0.64, "belly": 0.9,
     },
     "cow": {
         "fur": (252, 248, 242), "ear": (78, 66, 66), "mark": (78, 66, 66),
@@ -214,10 +204,9 @@ SPECIES: dict[str, dict[str, float | Color]] = {
     "tiger": {
         "fur": (250, 162, 56), "mark": (62, 48, 50), "light": (255, 250, 240),
         "inner": (255, 232, 214), "patch": (255, 246, 232), "patch_x": 0.42, "patch_y": -0.12,
-        "patch_w": 0.2, "patch_h": 0.22, "ear_x": 0.7, "ear_y": -0.62, "ear_len": 0.34,
-        "ear_w": 0.34, "stripes": 1.0, "tuft": 0.45, "muzzle_w": 0.5, "muzzle_h": 0.34,
-        "nose": (230, 120, 124), "nose_w": 0.15, "whiskers": 0.5, "tail_len": 0.95,
-        "tail_w": 0.14, "eye_r": 0.16, "blush": 0.0,
+        "patch_w": 0.2, "patch_h": 0.22, "ear_x": 0.7, "ear_len": 0.34, "ear_w": 0.34,
+        "stripes": 1.0, "tuft": 0.45, "muzzle_w": 0.5, "muzzle_h": 0.34, "nose": (230, 120, 124),
+        "nose_w": 0.15, "whiskers": 0.5, "tail_len": 0.95, "tail_w": 0.14, "blush": 0.0,
     },
     "hedgehog": {
         "fur": (250, 222, 186), "mane": (112, 88, 82), "limb": (232, 190, 150),
@@ -231,15 +220,13 @@ SPECIES: dict[str, dict[str, float | Color]] = {
     "chick": {
         "fur": (255, 222, 96), "ear": (255, 206, 70), "light": (255, 238, 160),
         "nose": (250, 146, 56), "limb": (250, 160, 60), "arm": (255, 206, 70),
-        "mane": (255, 206, 70), "head_w": 0.94, "head_h": 0.86, "ear_len": 0.1, "ear_w": 0.1,
-        "ear_x": 0.3, "ear_y": -0.5, "ear_inner": 0.0, "cap": 0.5, "cap_y": -0.9, "muzzle_w": 0.0,
+        "mane": (255, 206, 70), "head_w": 0.94, "ear_len": 0.1, "ear_w": 0.1, "ear_x": 0.3,
+        "ear_y": -0.5, "ear_inner": 0.0, "cap": 0.5, "cap_y": -0.9, "muzzle_w": 0.0,
         "muzzle_h": 0.0, "nose_w": 0.18, "nose_h": 0.14, "nose_y": 0.24, "nose_point": 0.7,
         "mouth_w": 0.0, "blush": 1.0, "eye_r": 0.15, "body_w": 0.68,
     },
 }  # fmt: skip
 """Species -> where it leaves the plain anatomy; `FURRED` parts have the fur's colour."""
-
-FURRED = ("ear", "mane", "limb", "arm", "tip")
 
 VARIATION: dict[str, dict[str, float]] = {
     "ears": {"ear_len": 0.22, "ear_inner": 0.1},

@@ -81,11 +81,6 @@ class Brush:
         across = self.cover(torch.minimum(self.u - left, right - self.u))
         return across * self.cover(torch.minimum(self.v - top, bottom - self.v))
 
-    def only(self, rows: Tensor) -> Brush:
-        """A brush for a copy of some images of the batch."""
-        u, v, pixel = (t[rows] for t in (self.u, self.v, self.pixel))
-        return Brush(self.image[rows], u, v, pixel)
-
 
 def where(
     present: Tensor, brush: Brush, values: Values, draw: Callable[[Brush, Values], None]
@@ -93,7 +88,7 @@ def where(
     """Draw on those images alone in which something is present at all."""
     rows = (present.flatten() > 0).nonzero()[:, 0]
     if len(rows):
-        part = brush.only(rows)
+        part = Brush(brush.image[rows], brush.u[rows], brush.v[rows], brush.pixel[rows])
         draw(part, {name: value[rows] for name, value in values.items()})
         brush.image[rows] = part.image
 

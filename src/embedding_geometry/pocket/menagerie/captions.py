@@ -6,17 +6,13 @@ other values are left out now and then.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from embedding_geometry.pocket import sentences
 from embedding_geometry.pocket.menagerie.anatomy import SPECIES, anatomy
-from embedding_geometry.pocket.menagerie.scenes import (
-    GROUNDS,
-    Scene,
-    largest,
-)
+from embedding_geometry.pocket.menagerie.scenes import GROUNDS, Scene, largest
 from embedding_geometry.pocket.sentences import (
     JOINTS,
     article,
@@ -49,67 +45,9 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "chick": ("chick", "baby chicken"),
 }
 
-
-class Place(NamedTuple):
-    """A ground in words: phrases that say where, names with "a", and the one with "the"."""
-
-    where: tuple[str, ...]
-    names: tuple[str, ...]
-    known: str
-
-
-PLACES: dict[str, Place] = {
-    "meadow": Place(
-        ("in a meadow", "on the green grass", "in a grassy field"),
-        ("a meadow", "a grassy field"),
-        "the meadow",
-    ),
-    "beach": Place(
-        ("on the beach", "at the seaside", "on a sandy shore"),
-        ("a beach", "the seaside"),
-        "the beach",
-    ),
-    "snow": Place(
-        ("in the snow", "on a snowy field", "in a winter landscape"),
-        ("a snowy field", "a winter landscape"),
-        "the snow",
-    ),
-    "desert": Place(
-        ("in the desert", "among the dunes", "on dry desert sand"),
-        ("a desert", "the dunes"),
-        "the desert",
-    ),
-    "forest": Place(
-        ("in the forest", "among the trees", "in the woods"),
-        ("a forest", "the woods"),
-        "the forest",
-    ),
-    "lake": Place(
-        ("by the lake", "at the lakeside", "near the water"),
-        ("a lake", "the lakeside"),
-        "the lake",
-    ),
-    "mountains": Place(
-        ("in the mountains", "below snowy peaks", "high up in the alps"),
-        ("a mountain valley", "the snowy peaks"),
-        "the mountains",
-    ),
-    "city": Place(
-        ("in the city", "downtown", "on a street between tall buildings"),
-        ("a city", "a city street"),
-        "the city",
-    ),
-    "lavender": Place(
-        ("in a lavender field", "among rows of lavender", "between purple flowers"),
-        ("a lavender field", "rows of lavender"),
-        "the lavender",
-    ),
-    "autumn": Place(
-        ("in an autumn park", "under autumn trees", "among golden leaves"),
-        ("an autumn park", "a golden autumn wood"),
-        "the autumn trees",
-    ),
-}
+PLACES = {ground: sentences.PLACES[ground] for ground in GROUNDS}
+KNOWN = {"autumn": "the autumn trees"}
+"""What is called otherwise than "the" and its name where it has been spoken of."""
 
 Scale = dict[str, tuple[float, tuple[str, ...]]]
 """Word -> its centre on a value from 0 to 1, and phrases that say it."""
@@ -245,7 +183,7 @@ def _place(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
     if not _named_as_both(parts[1][1] / (parts[0][1] + parts[1][1]), rng):
         place = PLACES[_nearer(parts, rng)]
         return pick(place.where, rng), pick(place.names, rng)
-    one, other = (PLACES[name].known for name, _ in parts)
+    one, other = (KNOWN.get(name, f"the {name}") for name, _ in parts)
     both = pick((f"between {one} and {other}", f"where {one} and {other} meet"), rng)
     return pick((both, f"on the way from {one} to {other}"), rng), f"a place {both}"
 

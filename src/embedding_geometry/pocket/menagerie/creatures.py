@@ -14,15 +14,11 @@ def _lit(color: Tensor, brush: Brush, slope: float) -> Tensor:
     return color * (1 - slope * brush.v.unsqueeze(1)).clamp(0.6, 1.2)
 
 
-def _ear(brush: Brush, v: Values) -> Brush:
-    """The brush in the middle of an ear, its upward direction towards the tip."""
-    tilt, reach = v["ear_tilt"], 0.6 * v["ear_len"]
-    middle = brush.at(v["ear_x"] + reach * tilt.sin(), v["ear_y"] - reach * tilt.cos())
-    return middle.turned(tilt).tapered(0.75 * v["ear_point"], v["ear_len"])
-
-
 def _ears(brush: Brush, v: Values, alpha: Tensor | float = 1.0) -> None:
-    ear = _ear(brush.mirrored(), v)
+    tilt, reach = v["ear_tilt"], 0.6 * v["ear_len"]
+    x, y = v["ear_x"] + reach * tilt.sin(), v["ear_y"] - reach * tilt.cos()
+    # in the middle of an ear, its upward direction towards the tip
+    ear = brush.mirrored().at(x, y).turned(tilt).tapered(0.75 * v["ear_point"], v["ear_len"])
     ear.disc(_lit(v["ear"], brush, 0.08), v["ear_w"], v["ear_len"], alpha)
     inner = ear.at(0.0, 0.12 * v["ear_len"])
     size = v["ear_inner"]
@@ -115,7 +111,7 @@ def _stripes(brush: Brush, v: Values) -> None:
              (0.88, -0.02, 1.7, 0.065, 0.2), (0.84, 0.24, 1.8, 0.06, 0.18))  # fmt: skip
     for x, y, angle, a, b in marks:
         stripe = both.at(x, y).turned(angle).tapered(-0.6, b)
-        stripe.paint(stripe.cover(stripe.ellipse(a, b), 2 * a) * cover, v["mark"])
+        stripe.disc(v["mark"], a, b, cover)
 
 
 def _spot(brush: Brush, v: Values) -> None:
@@ -137,9 +133,7 @@ def _tufts(brush: Brush, v: Values) -> None:
 
 def _patches(brush: Brush, v: Values) -> None:
     patch = brush.mirrored().at(v["patch_x"], v["patch_y"]).turned(v["patch_tilt"])
-    thin = 2 * torch.minimum(v["patch_w"], v["patch_h"])
-    cover = patch.cover(patch.ellipse(v["patch_w"], v["patch_h"]), thin)
-    patch.paint(cover * v["cover"], _lit(v["patch"], brush, 0.05))
+    patch.disc(_lit(v["patch"], brush, 0.05), v["patch_w"], v["patch_h"], v["cover"])
 
 
 def _trunk(brush: Brush, v: Values) -> None:
@@ -179,10 +173,7 @@ def _whiskers(brush: Brush, v: Values) -> None:
 
 
 def _muzzle(brush: Brush, v: Values) -> None:
-    muzzle = brush.at(0.0, v["muzzle_y"])
-    thin = 2 * torch.minimum(v["muzzle_w"], v["muzzle_h"])
-    cover = muzzle.cover(muzzle.ellipse(v["muzzle_w"], v["muzzle_h"]), thin)
-    muzzle.paint(cover * v["cover"], v["light"])
+    brush.at(0.0, v["muzzle_y"]).disc(v["light"], v["muzzle_w"], v["muzzle_h"], v["cover"])
     _mouth(brush, v)
     nose = brush.at(0.0, v["nose_y"]).tapered(-v["nose_point"], v["nose_h"].clamp(min=0.02))
     nose.disc(_lit(v["nose"], nose, 0.4), v["nose_w"], v["nose_h"])

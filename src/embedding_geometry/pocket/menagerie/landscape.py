@@ -109,9 +109,9 @@ class Land(NamedTuple):
     """Of the hills behind."""
     front: Color
     """Of the hills before them."""
-    horizon: float
     behind: Line
     before: Line
+    horizon: float = 0.6
     water: float = 0.0
     """How far it reaches down from the horizon."""
 
@@ -120,7 +120,6 @@ LAND: dict[str, Land] = {
     "meadow": Land(
         far=(182, 220, 120), near=(112, 186, 88), back=(158, 206, 158), front=(140, 200, 116),
         behind=Line("wave", 0.08, 0.035, 1.1, 0.1), before=Line("wave", 0.03, 0.025, 1.3, 0.6),
-        horizon=0.6,
     ),
     "beach": Land(
         far=(252, 230, 182), near=(244, 212, 154), back=(150, 196, 190), front=(246, 222, 170),
@@ -130,7 +129,6 @@ LAND: dict[str, Land] = {
     "snow": Land(
         far=(226, 236, 250), near=(250, 252, 255), back=(200, 216, 240), front=(226, 236, 249),
         behind=Line("wave", 0.1, 0.05, 1.2, 0.3), before=Line("wave", 0.03, 0.03, 0.9, 0.8),
-        horizon=0.6,
     ),
     "desert": Land(
         far=(250, 214, 150), near=(236, 178, 106), back=(238, 190, 130), front=(232, 174, 104),
@@ -140,7 +138,6 @@ LAND: dict[str, Land] = {
     "forest": Land(
         far=(140, 184, 104), near=(92, 148, 78), back=(112, 162, 122), front=(78, 134, 92),
         behind=Line("lobe", 0.2, 0.05, 4.0, 0.2), before=Line("lobe", 0.1, 0.05, 5.5, 0.7),
-        horizon=0.6,
     ),
     "lake": Land(
         far=(162, 206, 128), near=(120, 182, 98), back=(146, 186, 182), front=(120, 174, 140),
@@ -165,7 +162,6 @@ LAND: dict[str, Land] = {
     "autumn": Land(
         far=(238, 196, 110), near=(216, 152, 78), back=(238, 176, 110), front=(222, 132, 76),
         behind=Line("lobe", 0.17, 0.05, 4.5, 0.5), before=Line("lobe", 0.07, 0.045, 6.0, 0.05),
-        horizon=0.6,
     ),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ dawn and midnight. A small change of any value is a small change of the picture.
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,18 +99,11 @@ def mixture(names: Iterable[str], parts: Mapping[str, float]) -> tuple[float, ..
 def between(first: Scene, second: Scene, weight: float) -> Scene:
     """The scene on the straight line from the first (weight 0) to the second (weight 1)."""
 
-    def mixed(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(((1 - weight) * np.array(a) + weight * np.array(b)).tolist())
+    def mixed(a: Any, b: Any) -> Any:
+        value = ((1 - weight) * np.array(a) + weight * np.array(b)).tolist()
+        return tuple(value) if isinstance(a, tuple) else value
 
-    x, size, time = mixed((first.x, first.size, first.time), (second.x, second.size, second.time))
-    return Scene(
-        species=mixed(first.species, second.species),
-        individual=mixed(first.individual, second.individual),
-        x=x,
-        size=size,
-        ground=mixed(first.ground, second.ground),
-        time=time,
-    )
+    return Scene(*map(mixed, astuple(first), astuple(second)))
 
 
 def _sample_mixture(names: Iterable[str], rng: np.random.Generator) -> tuple[float, ...]:

@@ -46,7 +46,7 @@ def _object_phrase(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _adverbials(scene: Scene, rng: np.random.Generator) -> list[str]:
-    parts = [pick(PLACES[scene.place][0], rng)]
+    parts = [pick(PLACES[scene.place].where, rng)]
     if scene.second is None and _mention(scene, "position", rng):
         parts.append(pick(POSITIONS[scene.position], rng))
     if _mention(scene, "time", rng):
@@ -70,7 +70,7 @@ def _place_first(scene: Scene, thing: str, rng: np.random.Generator) -> str:
     time = pick(TIMES[scene.time], rng) if _mention(scene, "time", rng) else ""
     position = "" if scene.second else pick(POSITIONS[scene.position], rng)
     joint = pick(JOINTS, rng)
-    return f"{pick(PLACES[scene.place][1], rng)} {time} {joint} {thing} {position}"
+    return f"{pick(PLACES[scene.place].names, rng)} {time} {joint} {thing} {position}"
 
 
 def _tags(scene: Scene, rng: np.random.Generator) -> str:
@@ -88,4 +88,4 @@ def rigid_caption(scene: Scene) -> str:
     position = POSITIONS[scene.position][0]
     if scene.second:
         position = f"to the {scene.position} of {article(OBJECTS[scene.second][1][0])}"
-    return f"{thing} {position} {PLACES[scene.place][0][0]} {TIMES[scene.time][0]}"
+    return f"{thing} {position} {PLACES[scene.place].where[0]} {TIMES[scene.time][0]}"

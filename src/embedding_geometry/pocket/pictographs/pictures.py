@@ -206,14 +206,12 @@ def picture(scene: Scene, rng: np.random.Generator) -> Picture:
     canvas = _background(scene.place, scene.time, int(rng.integers(VARIANTS))).astype(np.float32)
     aside, down = (int(s) for s in rng.integers(-1, 2, size=2))
     floor = 60 + down
+    center = CENTERS[scene.position]
     if scene.second:
         near, far = (13, 51) if SIZES[scene.size] < 30 else (20, 52)
-        centers = (near, far) if scene.position == "left" else (PIXELS - near, PIXELS - far)
-        _paste(canvas, scene.second, "small", centers[1] + aside, floor, scene.time)
-        _paste(canvas, scene.thing, scene.size, centers[0] + aside, floor, scene.time)
-    else:
-        center = CENTERS[scene.position] + aside
-        _paste(canvas, scene.thing, scene.size, center, floor, scene.time)
+        center, other = (near, far) if scene.position == "left" else (PIXELS - near, PIXELS - far)
+        _paste(canvas, scene.second, "small", other + aside, floor, scene.time)
+    _paste(canvas, scene.thing, scene.size, center + aside, floor, scene.time)
     return canvas.round().clip(0, 255).astype(np.uint8)
 
 

@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from embedding_geometry.pocket.sentences import pick
+from embedding_geometry.pocket import sentences
 
 SIZES = {"small": 24, "large": 38}
 OBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -47,32 +47,10 @@ OBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Object -> its name in the Unicode standard, and the nouns that name it."""
 
-PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "beach": (("on the beach", "at the seaside", "on a sandy shore"), ("a beach", "the seaside")),
-    "snow": (
-        ("in the snow", "on a snowy field", "in a winter landscape"),
-        ("a snowy field", "a winter landscape"),
-    ),
-    "meadow": (
-        ("in a meadow", "on the green grass", "in a grassy field"),
-        ("a meadow", "a grassy field"),
-    ),
-    "desert": (
-        ("in the desert", "among the dunes", "on dry desert sand"),
-        ("a desert", "the dunes"),
-    ),
-    "sea": (
-        ("on the open sea", "out on the ocean", "on the waves"),
-        ("the open sea", "the ocean"),
-    ),
-    "city": (
-        ("in the city", "downtown", "on a street between tall buildings"),
-        ("a city", "a city street"),
-    ),
-    "room": (("in a room", "indoors", "within four walls"), ("a room", "a living room")),
-    "forest": (("in the forest", "among the trees", "in the woods"), ("a forest", "the woods")),
+PLACES = {
+    place: sentences.PLACES[place]
+    for place in ("beach", "snow", "meadow", "desert", "sea", "city", "room", "forest")
 }
-"""Place -> phrases that say where, and noun phrases that name it."""
 
 TIMES: dict[str, tuple[str, ...]] = {
     "day": ("by day", "in daylight", "on a bright day"),
@@ -152,5 +130,5 @@ def changed(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
             taken |= {scene.thing, scene.second, *new.values()}
         if kind == "position" and scene.second:
             taken.add("middle")
-        new[kind] = pick((v for v in VALUES.get(kind, OBJECTS) if v not in taken), rng)
+        new[kind] = sentences.pick((v for v in VALUES.get(kind, OBJECTS) if v not in taken), rng)
     return replace(scene, **new)
