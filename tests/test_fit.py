@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from embedding_geometry.ground import disk
+from embedding_geometry.pocket import fit as fit_module
 from embedding_geometry.pocket.fit import Place, Plan, fit
 
 PLAN = Plan(steps=300, batch=32, rate=3e-2, warmup=10, average=0.9)
@@ -53,16 +53,17 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path) -> No
 
 def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch) -> None:
     fit("line", _Regression(), _draw, PLAN, Place(tmp_path))
-    before = (tmp_path / "line.pt").read_bytes()
+    before = (tmp_path / "line.safetensors").read_bytes()
 
-    def die(written, path):
+    def die(tensors, path):
+        path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(disk.os, "replace", die)
+    monkeypatch.setattr(fit_module, "save_file", die)
     longer = Plan(steps=310, batch=32, rate=3e-2, warmup=10)
     with pytest.raises(OSError, match="disk full"):
         fit("line", _Regression(), _draw, longer, Place(tmp_path))
-    assert (tmp_path / "line.pt").read_bytes() == before
+    assert (tmp_path / "line.safetensors").read_bytes() == before
 
 
 def test_the_rate_warms_up_holds_and_falls_to_zero() -> None:

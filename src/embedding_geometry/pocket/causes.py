@@ -56,7 +56,7 @@ def train_cause(recipe: Recipe, place: Place) -> None:
             shutil.copytree(POCKET_FOLDER / part, place.folder / part)
     if recipe.world is not PICTOGRAPHS:
         run_stage("tokenizer", place, recipe)
-    if recipe.encoder == "joint" and not (place.folder / "unet.pt").exists():
+    if recipe.encoder == "joint" and not (place.folder / "unet.safetensors").exists():
         run_stage("text", place, recipe)
     for stage in ("latents", "unet"):
         run_stage(stage, place, recipe)

@@ -5,9 +5,9 @@ that draws a batch from a random generator. The generator of step s on process r
 (seed, s, r): a run that was interrupted goes on with exactly the batches it would have seen.
 """
 
-import io
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
-
-from embedding_geometry.ground.disk import write_whole
 
 Batch = tuple[Tensor, ...]
 Objective = TypeVar("Objective", bound=nn.Module)
@@ -77,7 +76,7 @@ def fit(
     When done, `<folder>/<name>.json` says how many samples were seen and how long it took.
 
     Args:
-        name: the stage, which names the checkpoint `<folder>/<name>.pt`.
+        name: the stage, which names the checkpoint `<folder>/<name>.safetensors`.
         objective: maps a batch to a scalar loss.
         draw: (generator, samples) -> the batch.
         plan: steps, batch, learning rate.
@@ -85,7 +84,7 @@ def fit(
         minutes_between_checkpoints: how much work an interruption may cost.
     """
     training = _Training(objective.to(place.device).train(), plan, place)
-    checkpoint = place.folder / f"{name}.pt"
+    checkpoint = place.folder / f"{name}.safetensors"
     start = training.resume(checkpoint)
     saved, smooth = time.monotonic(), None
     steps, hidden = range(start, plan.steps), not place.first
@@ -139,26 +138,35 @@ class _Training:
 
     def save(self, path: Path, step: int) -> None:
         """Write all a resume needs; the old checkpoint stays until the new one is complete."""
-        state = {
-            "model": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "averaged": self.averaged,
-            "step": step,
-            "seconds": self.elapsed(),
-        }
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_whole(path, content.getvalue())
+        state = {f"model.{k}": v for k, v in self.objective.state_dict().items()}
+        for i, (average, parameter) in enumerate(zip(self.averaged, self.parameters, strict=True)):
+            moments = self.optimizer.state[parameter]
+            state |= {
+                f"average.{i}": average,
+                f"first.{i}": moments["exp_avg"],
+                f"second.{i}": moments["exp_avg_sq"],
+            }
+        state |= {"step": torch.tensor(step), "seconds": torch.tensor(self.elapsed())}
+        half_written = path.with_suffix(".tmp")
+        plain = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+        save_file(plain, half_written)
+        os.replace(half_written, path)
 
     def resume(self, path: Path) -> int:
         """Take everything from the checkpoint, if there is one; returns the next step."""
         if not path.exists():
             return 0
-        state = torch.load(path, map_location=self.place.device, weights_only=True)
-        self.objective.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.averaged = state["averaged"]
-        self.started -= state["seconds"]
+        state = load_file(path, device=self.place.device)
+        weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+        self.objective.load_state_dict(weights)
+        self.started -= state["seconds"].item()
+        for i, parameter in enumerate(self.parameters):
+            self.averaged[i].copy_(state[f"average.{i}"])
+            self.optimizer.state[parameter] = {
+                "step": state["step"].float().cpu(),
+                "exp_avg": state[f"first.{i}"],
+                "exp_avg_sq": state[f"second.{i}"],
+            }
         return int(state["step"])
 
     def record(self, path: Path) -> None:
