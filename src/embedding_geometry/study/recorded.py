@@ -68,7 +68,8 @@ def named_study(name: str) -> tuple[str, StudySettings]:
 
 def _settings(entry: Mapping[str, Any]) -> StudySettings:
     """The settings of an entry of the file."""
-    tables = {name: PROMPTS / entry[name] for name in {"pairs", "reference"} & entry.keys()}
+    named = ["pairs", *({"reference"} & entry.keys())]
+    tables = {name: PROMPTS / entry[name] for name in named}
     loading = LoadSettings(**entry["loading"])
     return StudySettings(**{**entry, **tables, "loading": loading})
 
