@@ -4,16 +4,13 @@ import embedding_geometry  # noqa: F401 - before torch: it says how threads wait
 
 # isort: split
 import json
-import os
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from embedding_geometry.ground.disk import write_whole
-from embedding_geometry.ground.machine import cpu_name, library_versions
+from embedding_geometry.ground.machine import library_versions, this_machine, utc_now
 
 LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
 
@@ -21,13 +18,10 @@ LIBRARIES = ("torch", "diffusers", "lpips", "numpy", "scipy", "POT")
 def manifest() -> dict[str, object]:
     """The machine, the versions, the threads and the time."""
     return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
+        **this_machine(),
         "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
         "versions": library_versions(*LIBRARIES),
-        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recorded": utc_now(),
     }
 
 

@@ -1,6 +1,8 @@
 """The machine and the libraries are named."""
 
 import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,13 @@ import numpy as np
 import pytest
 
 from embedding_geometry.ground import machine
-from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
+from embedding_geometry.ground.machine import (
+    cpu_name,
+    library_versions,
+    package_source,
+    this_machine,
+    utc_now,
+)
 
 
 def test_versions_are_those_of_the_installed_libraries():
@@ -20,6 +28,21 @@ def test_versions_are_those_of_the_installed_libraries():
 
 def test_the_processor_has_a_name():
     assert cpu_name().strip() == cpu_name() != ""
+
+
+def test_the_machine_is_the_one_that_computes() -> None:
+    facts = this_machine()
+    assert list(facts) == ["cpu", "cores", "system", "python"]
+    assert facts["python"] == sys.version.split()[0]
+
+
+@pytest.mark.parametrize("timespec", ["seconds", "microseconds"])
+def test_the_time_is_that_of_greenwich(timespec: str) -> None:
+    """To the second, or to the microsecond where durations follow from it."""
+    now = datetime.fromisoformat(utc_now(timespec))
+    assert now.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+    assert ("." in utc_now(timespec)) == (timespec == "microseconds")
 
 
 def git(folder: Path, *words: str) -> str:

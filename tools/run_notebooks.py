@@ -14,14 +14,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from embedding_geometry.ground.machine import cpu_name
+from embedding_geometry.ground.machine import cpu_name, utc_now
 from embedding_geometry.ground.records import COSTS
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +81,7 @@ def record(costs: Mapping[str, Mapping[str, float]], path: Path) -> None:
     machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": THREADS}
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept = before["pages"] if {name: before.get(name) for name in machine} == machine else {}
-    recorded = {"recorded": datetime.now(UTC).isoformat(timespec="seconds")}
+    recorded = {"recorded": utc_now()}
     pages = {"pages": dict(sorted({**kept, **costs}.items()))}
     path.write_text(json.dumps(machine | recorded | pages, indent=1) + "\n", encoding="utf-8")
 

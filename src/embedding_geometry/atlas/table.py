@@ -1,8 +1,6 @@
 """The atlas: every backbone of the registry in one table, recorded with what it was made with."""
 
-import platform
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import diffusers
@@ -15,6 +13,7 @@ from embedding_geometry.atlas.joint import JOINT_ATTENTION
 from embedding_geometry.atlas.rotary import TEXT_ROTATION
 from embedding_geometry.atlas.tiny import AbsentError, Tiny
 from embedding_geometry.atlas.unets import UNETS
+from embedding_geometry.ground.machine import this_machine, utc_now
 from embedding_geometry.ground.places import RESULTS
 from embedding_geometry.ground.records import ATLAS, read_table, write_record
 
@@ -124,12 +123,11 @@ def record(table: pd.DataFrame, folder: Path, seconds: float, seed: int = 0) -> 
         "unchanged_at_most": {str(dtype): bound for dtype, bound in UNCHANGED.items()},
         "changed_at_least": CHANGED,
         "versions": {"diffusers": diffusers.__version__, "torch": torch.__version__.split("+")[0]},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        **this_machine(),
         "threads": torch.get_num_threads(),
         "device": "cpu",
         "seconds": round(seconds, 1),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": utc_now(),
     }
     write_record(folder / ATLAS.name, table, manifest, digits=3)
 

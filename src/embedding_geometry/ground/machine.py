@@ -1,8 +1,10 @@
-"""The machine and the library versions, for manifests and provenance lines."""
+"""The machine, the library versions and the time, for manifests and provenance lines."""
 
 import json
+import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import distribution, version
 from pathlib import Path
 
@@ -34,6 +36,21 @@ def _git(*words: str) -> str:
     except OSError:
         return ""
     return ended.stdout.strip()
+
+
+def this_machine() -> dict[str, object]:
+    """The processor, its cores, the operating system and Python, as manifests name them."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def utc_now(timespec: str = "seconds") -> str:
+    """The time as manifests have it, such as 2026-01-31T12:00:00+00:00."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def cpu_name() -> str:

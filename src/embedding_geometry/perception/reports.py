@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from embedding_geometry.ground.disk import write_whole
-from embedding_geometry.ground.machine import library_versions
+from embedding_geometry.ground.machine import library_versions, utc_now
 from embedding_geometry.perception.evaluation import Fidelity, MeasuredPath, StoredReference
 from embedding_geometry.perception.frames import AS_STORED, ReadSettings, shown_name
 from embedding_geometry.perception.metric import PerceptualMetric
@@ -37,7 +36,7 @@ def provenance(
         "device": metric.device,
         "resized": "x".join(map(str, settings.resize or ("no",))),
         "background": settings.background or "none",
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "measured": utc_now(),
         **library_versions(*LIBRARIES),
         **(held_against or {}),
     }

@@ -8,7 +8,6 @@ says; what its pictures are worth is what a judge recognises in them.
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,12 @@ from embedding_geometry.diffusion.loading import Provenance, TextToImageModel, l
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.ground.disk import make_folder
 from embedding_geometry.ground.grades import GRADES
-from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
+from embedding_geometry.ground.machine import (
+    library_versions,
+    package_source,
+    this_machine,
+    utc_now,
+)
 from embedding_geometry.ground.places import POCKET_FOLDER, RESULTS
 from embedding_geometry.ground.records import MOTION, write_record
 from embedding_geometry.perception.weights import load_metric
@@ -116,9 +120,9 @@ def record_causes(folder: Path) -> None:
         "samples": SHORT.unet.steps * SHORT.unet.batch,
         "steps": STEPS,
         "net": "alex",
-        "cpu": cpu_name(),
+        **this_machine(),
         **package_source(),
         **library_versions("torch", "diffusers", "lpips"),
-        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recorded": utc_now(),
     }
     write_record(RESULTS / MOTION.name, table, manifest, digits=4)

@@ -5,11 +5,8 @@ and the two ends of the path, which are the same images for every coupling, rend
 """
 
 import hashlib
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import groupby
 
 import numpy as np
@@ -21,7 +18,12 @@ from embedding_geometry.diffusion.loading import TextToImageModel
 from embedding_geometry.diffusion.schedules import fresh_scheduler
 from embedding_geometry.diffusion.settings import RenderSettings
 from embedding_geometry.diffusion.tokens import end_row
-from embedding_geometry.ground.machine import cpu_name, library_versions, package_source
+from embedding_geometry.ground.machine import (
+    library_versions,
+    package_source,
+    this_machine,
+    utc_now,
+)
 from embedding_geometry.ground.plugins import Plugin
 from embedding_geometry.ground.types import CloudPath, Frames
 from embedding_geometry.perception.metric import PerceptualMetric, perceptual_distances
@@ -113,7 +115,7 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
     All couplings of a pair and a seed are rendered, also where only some of them are asked for:
     a frame is then in the same batch whatever was finished before, and the same to the bit.
     """
-    started = datetime.now(UTC)
+    started = utc_now("microseconds")
     for pair, tasks_of_pair in groupby(tasks, key=lambda task: task.pair):
         texts = encode(bench.model, [pair.source, pair.target])
         w2 = wasserstein_distance(*texts.clouds, normalized=False)
@@ -136,14 +138,14 @@ def compute_cells(bench: Bench, tasks: Iterable[Task]) -> Iterator[tuple[Task, C
                     beside={m.net: d for m, d in zip(bench.beside, beside, strict=True)},
                     wasserstein_length=length,  # a rule has none
                     w2=w2,
-                    started=started.isoformat(),
-                    ended=datetime.now(UTC).isoformat(),
+                    started=started,
+                    ended=utc_now("microseconds"),
                     environment=bench.environment,
                 )
                 if bench.keep is not None:
                     bench.keep(task, texts, path, images)
                 yield task, cell
-                started = datetime.now(UTC)
+                started = utc_now("microseconds")
 
 
 def images_of_latent(bench: Bench, seed: int) -> int:
@@ -200,11 +202,8 @@ def environment(model: TextToImageModel) -> dict[str, object]:
     """The machine, the package and the library versions that compute now."""
     return {
         **package_source(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
+        **this_machine(),
         "threads": torch.get_num_threads(),
         "device": model.provenance.device,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
         "versions": library_versions(*LIBRARIES),
     }

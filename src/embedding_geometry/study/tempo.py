@@ -9,7 +9,6 @@ stopped at any moment goes on where it was.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +18,7 @@ from embedding_geometry.diffusion.clouds import encode
 from embedding_geometry.diffusion.generation import initial_latent, render
 from embedding_geometry.ground.disk import digest, make_folder
 from embedding_geometry.ground.grades import RIGID
+from embedding_geometry.ground.machine import utc_now
 from embedding_geometry.ground.types import Frames, Times
 from embedding_geometry.perception.fidelity import Reference, picture_features, realism
 from embedding_geometry.perception.metric import perceptual_distances
@@ -69,7 +69,9 @@ def retime_study(
     prompts = reference_prompts(others, studied) if others else {}
     reference = None
     if prompts:
-        reference = Reference.of(reference_features(bench, prompts), str(settings.reference))
+        reference = Reference.of(
+            reference_features(bench, prompts), str(settings.reference)
+        )
     conditions = conditions_of_cells(bench) | {"rounds": rounds, "reference": digest(prompts)}
     make_folder(folder / "cells")
     paths = [
@@ -102,15 +104,11 @@ def _kept_path(
     """A path as an earlier run has kept it, or as it is re-timed now, which is kept."""
     kept = load_retimed(folder, task.identity)
     if kept is None:
-        started = _now()
+        started = utc_now()
         found = list(_rounds(bench, task.pair, task.coupling, task.seed, rounds, reference))
-        kept = RetimedPath(task.identity, found, started, _now())
+        kept = RetimedPath(task.identity, found, started, utc_now())
         save_cell(folder, kept)
     return kept
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def sample(pairs: Sequence[PromptPair], per_grade: int) -> list[PromptPair]:
