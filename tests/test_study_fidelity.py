@@ -17,10 +17,10 @@ from embedding_geometry.perception.fidelity import (
     realism,
 )
 from embedding_geometry.study import cells
-from embedding_geometry.study.fidelity import reference_prompts
+from embedding_geometry.study.fidelity import reference_features, reference_prompts
 from embedding_geometry.study.prompts import PromptPair, write_prompt_pairs
 from embedding_geometry.study.recorded import PUBLISHED, publish_results
-from embedding_geometry.study.results import DamagedCellWarning
+from embedding_geometry.study.results import DamagedCellWarning, Seen, save_seen
 from embedding_geometry.study.run import run_study
 from embedding_geometry.study.settings import StudySettings
 from embedding_geometry.study.tempo import retime_study
@@ -172,6 +172,21 @@ def test_an_interrupted_study_makes_what_is_missing_and_nothing_else(settings, f
     assert lost.exists()
     changed = {path for path, time in made.items() if path.stat().st_mtime_ns != time}
     assert changed <= {lost, damaged}
+
+
+def test_a_reference_picture_is_made_once(bench, tmp_path):
+    """What was kept of another run is taken as it is; only what is missing is made."""
+    prompts = reference_prompts(OTHERS, PAIRS)
+    first = dict([*prompts.items()][:3])
+    made = reference_features(bench, first, tmp_path)
+    assert len(list((tmp_path / "seen").iterdir())) == 3
+    planted = np.full((1, made.shape[1]), 7.0)
+    identity = cells.conditions_of_cells(bench) | {"prompt": "a meadow", "seed": 10_001}
+    save_seen(tmp_path, identity, "", Seen(planted, 1, 2.0, np.zeros(0)))
+    again = reference_features(bench, prompts, tmp_path)
+    assert (again[1] == 7.0).all()
+    assert (again[[0, 2]] == made[[0, 2]]).all()
+    assert len(again) == 5
 
 
 def test_what_is_published_has_the_kernel_distances(finished, tmp_path):

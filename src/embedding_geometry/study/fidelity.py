@@ -35,9 +35,9 @@ from embedding_geometry.perception.fidelity import (
 from embedding_geometry.perception.metric import PerceptualMetric
 from embedding_geometry.perception.repeats import distinct_frames
 from embedding_geometry.statistics.rivals import CONTROLS
-from embedding_geometry.study.cells import Bench
+from embedding_geometry.study.cells import Bench, conditions_of_cells
 from embedding_geometry.study.prompts import PromptPair
-from embedding_geometry.study.results import Seen, save_seen
+from embedding_geometry.study.results import Seen, load_seen, save_seen
 from embedding_geometry.study.settings import FEATURES
 from embedding_geometry.study.tasks import Task
 from embedding_geometry.transport.rules import Rule
@@ -115,14 +115,28 @@ def reference_prompts(
     return {prompt: FIRST_LATENT + k for k, prompt in enumerate(prompts)}
 
 
-def reference_features(bench: Bench, prompts: Mapping[str, int]) -> Features:
-    """Features of one picture of each prompt, from the initial latent of its seed."""
-    net, features = feature_net(bench), []
-    for prompt, seed in tqdm(prompts.items(), "reference", unit="picture", disable=None):
+def reference_features(bench: Bench, prompts: Mapping[str, int], folder: Path) -> Features:
+    """Features of one picture of each prompt, from the initial latent of its seed.
+
+    Each is kept in the study's folder as soon as it is made, and never made again.
+    """
+    pictures = tqdm(prompts.items(), "reference", unit="picture", disable=None)
+    return np.concatenate([_reference_picture(bench, folder, *each) for each in pictures])
+
+
+def _reference_picture(bench: Bench, folder: Path, prompt: str, seed: int) -> Features:
+    identity = conditions_of_cells(bench) | {"prompt": prompt, "seed": seed}
+    kept = load_seen(folder, identity, judge="")
+    if kept is None:
+        text = encode(bench.model, [prompt])
         latent = initial_latent(bench.model, seed, bench.rendering)
-        picture = render(bench.model, encode(bench.model, [prompt]), latent, bench.rendering)
-        features.append(picture_features(net, picture))
-    return np.concatenate(features)
+        picture = render(bench.model, text, latent, bench.rendering)
+        features = picture_features(feature_net(bench), picture)
+        features = features.astype(np.float32).astype(np.float64)  # as they are read again
+        rows = float(unet_rows(bench.model, text, bench.rendering))
+        kept = Seen(features, distinct=1, unet_rows=rows, confidence=np.zeros(0))
+        save_seen(folder, identity, judge="", seen=kept)
+    return kept.features
 
 
 # --- what it adds up to -------------------------------------------------------------------------

@@ -5,7 +5,8 @@ A cell is one image interpolation: one prompt pair, one seed of the initial late
     <folder>/settings.json          what the folder's study computes
     <folder>/cells/<name>.json      a finished cell, named by a hash of all that determines it; in
                                     the folder of a re-timing, a re-timed path
-    <folder>/seen/<name>.npz        what is kept of its pictures, where fidelity is asked for
+    <folder>/seen/<name>.npz        what is kept of its pictures, where fidelity is asked for, or
+                                    of a picture that they are held against
 
 A file appears whole or not at all (written under a temporary name, flushed to disk, renamed), so
 a study that is killed at any moment loses no finished cell, and finds the unfinished ones missing.
@@ -87,7 +88,7 @@ class RetimedPath:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is kept of the pictures of a cell, from which its fidelity follows.
+    """What is kept of the pictures of a cell, or of one for reference: fidelity follows from it.
 
     Attributes:
         features: Of every frame, ends included, as `picture_features` makes them.

@@ -213,11 +213,11 @@ class StudyRun:
 
     def _judge(self, table: pd.DataFrame, seen: Sequence[Seen]) -> pd.DataFrame:
         """Hold what was seen against the references; the table with columns more."""
-        prompts = self.prompts
+        prompts, folder = self.prompts, self.folder
 
         def features(worker: Worker) -> Features:
             assert isinstance(worker, StudyWorker)
-            return reference_features(worker.bench, prompts)
+            return reference_features(worker.bench, prompts, folder)
 
         known = Reference.of(self.engine.ask(features), str(self.settings.reference))
         kernels = kernel_table(table, seen, known)

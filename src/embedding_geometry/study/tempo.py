@@ -67,13 +67,13 @@ def retime_study(
     bench = prepare_bench(settings)
     check_prompts(bench.model, bench.rendering, [*pairs, *others])
     prompts = reference_prompts(others, studied) if others else {}
+    make_folder(folder / "cells")
     reference = None
     if prompts:
         reference = Reference.of(
-            reference_features(bench, prompts), str(settings.reference)
+            reference_features(bench, prompts, folder), str(settings.reference)
         )
     conditions = conditions_of_cells(bench) | {"rounds": rounds, "reference": digest(prompts)}
-    make_folder(folder / "cells")
     paths = [
         (task, _kept_path(bench, task, rounds, reference, folder))
         for pair in tqdm(pairs, unit="pair")
