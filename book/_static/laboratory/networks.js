@@ -29,10 +29,11 @@ class Networks {
     const sessions = await create(Networks.NAMES, "wasm");
     const here = new Networks("WebAssembly", sessions, noise, settings);
     if (!gpu) return here;
+    const pace = await here.pace();
     try {
       const slow = await create(Networks.SLOW, "webgpu");
       const there = new Networks("WebGPU", { ...sessions, ...slow }, noise, settings);
-      const [fast, other] = await there.pace() < await here.pace() ? [there, here] : [here, there];
+      const [fast, other] = await there.pace() < pace ? [there, here] : [here, there];
       for (const name of Networks.SLOW) await other.sessions[name].release();
       return fast;
     } catch ({ message }) {
@@ -53,8 +54,7 @@ class Networks {
   }
 
   async run(name, inputs) {
-    const { output } = await this.sessions[name].run(inputs);
-    return output.data;
+    return (await this.sessions[name].run(inputs)).output.data;
   }
 
   // The cloud of the ids of one text.
