@@ -101,14 +101,19 @@ def gpu_browser(launch):
     return launch([*set(ARGUMENTS) - {"--disable-gpu"}, *WEBGPU])
 
 
+def new_page(browser, view):
+    """Open a page of the view's size and colours, without motion: else every look waits for it."""
+    (width, height), mode = view
+    viewport = {"width": width, "height": height}
+    return browser.new_page(viewport=viewport, color_scheme=mode, reduced_motion="reduce")
+
+
 @pytest.fixture(scope="module")
 def open_tab(browser):
     """Return a function that opens a tab in a view, of a site."""
 
     def open_tab(site, view):
-        (width, height), mode = view
-        viewport = {"width": width, "height": height}
-        return Tab(browser.new_page(viewport=viewport, color_scheme=mode), site, mode)
+        return Tab(new_page(browser, view), site, view[1])
 
     return open_tab
 

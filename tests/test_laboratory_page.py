@@ -27,6 +27,7 @@ from test_browser import (  # noqa: F401 - fixtures
     gpu_browser,
     inaccessible,
     launch,
+    new_page,
     serve,
     wrong_colours,
 )
@@ -90,12 +91,10 @@ def open_page(built, browser, serve):  # noqa: F811
     def open_page(
         scheme="file", view=(DESK, "light"), steps="few", script="", query="", within=browser
     ):
-        (width, height), mode = view
-        viewport = {"width": width, "height": height}
-        page = within.new_page(viewport=viewport, color_scheme=mode)
+        page = new_page(within, view)
         page.set_default_timeout(PATIENCE)
         page.add_init_script(script + (FEW_STEPS if steps == "few" else ""))
-        tab = Tab(page, sites[scheme], mode)
+        tab = Tab(page, sites[scheme], view[1])
         tabs.append(tab)
         page.goto(f"{tab.site}/{PAGE}{query}", wait_until="load")
         return tab
