@@ -19,7 +19,6 @@ from embedding_geometry.diffusion.attention import order_sensitivity, unet_respo
 from embedding_geometry.diffusion.clouds import (
     Texts,
     encode,
-    encode_pooled,
     encode_prompts,
     interpolate,
     interpolate_pooled,
@@ -151,7 +150,7 @@ def test_clouds_and_pooled_vectors_are_those_of_the_pipeline(models, pipelines, 
     texts = [CAT, BIRDS, ""]
     expected = embeddings_of_pipeline(pipelines[family], texts)
     np.testing.assert_allclose(encode_prompts(models[family], texts), expected[0], atol=2e-5)
-    pooled = encode_pooled(models[family], texts)
+    pooled = encode(models[family], texts).pooled
     if family == "xl":
         np.testing.assert_allclose(pooled, expected[1], atol=2e-5)
     else:
@@ -337,7 +336,8 @@ def scale_of(family):
 def frames_by_hand(model, frames, settings):
     """The path in row order; the pooled vectors, where there are any, on a straight line."""
     times = np.linspace(0, 1, frames)
-    (x, y), pooled = encode_prompts(model, [CAT, BIRDS]), encode_pooled(model, [CAT, BIRDS])
+    texts = encode(model, [CAT, BIRDS])
+    (x, y), pooled = texts.clouds, texts.pooled
     path = displacement_interpolation(x, y, np.arange(77), times)
     if pooled is not None:
         pooled = np.stack([(1 - t) * pooled[0] + t * pooled[1] for t in times])

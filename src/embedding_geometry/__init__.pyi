@@ -2,7 +2,6 @@ from .diffusion.attention import cross_attention as cross_attention
 from .diffusion.attention import order_sensitivity as order_sensitivity
 from .diffusion.clouds import Texts as Texts
 from .diffusion.clouds import encode as encode
-from .diffusion.clouds import encode_pooled as encode_pooled
 from .diffusion.clouds import encode_prompts as encode_prompts
 from .diffusion.clouds import interpolate as interpolate
 from .diffusion.clouds import interpolate_pooled as interpolate_pooled

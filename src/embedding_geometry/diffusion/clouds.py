@@ -159,13 +159,6 @@ def encode_prompts(
     return encode(model, texts, truncate=truncate).clouds
 
 
-def encode_pooled(
-    model: TextToImageModel, texts: Sequence[str], *, truncate: bool = False
-) -> Float[np.ndarray, "prompts p"] | None:
-    """Return the pooled vectors alone, None for a model that reads none; see `encode`."""
-    return encode(model, texts, truncate=truncate).pooled
-
-
 def interpolate(ends: Texts, sigma: Coupling, times: Times) -> Texts:
     """Return what the UNet reads on the way between two texts along a coupling of their tokens.
 
