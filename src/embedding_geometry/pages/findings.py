@@ -18,12 +18,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import linregress
 
 from embedding_geometry.ground.records import DOSE, FIRST, Manifest
 from embedding_geometry.statistics import comparisons, dose, rivals
 from embedding_geometry.statistics.comparisons import ARRIVING, Family
 from embedding_geometry.statistics.estimates import Correlation, Interval
+from embedding_geometry.statistics.growth import straight_lines
 from embedding_geometry.statistics.paired import PairedComparison
 from embedding_geometry.statistics.verdicts import Verdict, confirmed, verdict
 
@@ -208,11 +208,8 @@ def size_findings(table: pd.DataFrame, manifest: Manifest) -> Findings:
 
 def _straight(times: pd.DataFrame) -> Finding:
     """The least R² of the lines through the times, one line for each size that varies."""
-    fits = {
-        str(axis): float(linregress(panel["size"], panel["seconds"]).rvalue ** 2)
-        for axis, panel in times.groupby("axis", sort=False)
-    }
-    axis, least = min(fits.items(), key=lambda fit: fit[1])
+    straightness = straight_lines(times)["r_squared"]
+    axis, least = str(straightness.idxmin()), float(straightness.min())
     test = "least squares, above {:g}; the least for {}"
     times_of = len(times), "times"
     return _decided(least > STRAIGHT, "straightness", least, times_of, test, STRAIGHT, axis)
